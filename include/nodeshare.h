@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* nodeshare.h -- MPI data kept once per node: everything in one include.
+ *
+ * What is where, in the order in which a user meets it:
+ *   nodeshare/comm.h    a communicator and its node topology; every other object is made on one
+ *   nodeshare/array.h   arrays kept once per node, read with plain loads, changed by set
+ *   nodeshare/error.h   status codes, their names, and the detail of the last failure
+ *
+ * Conventions of every function of nodeshare, unless its comment says otherwise:
+ *   Result        NSH_SUCCESS (0) or a positive nsh_status; nsh_strerror() words it,
+ *                 nsh_error_detail() gives call, values and rank.
+ *   Outputs       come last and are written only on success.
+ *   [collective]  called by every rank of the communicator in the same order; may synchronise;
+ *                 returns the SAME code on every rank (the largest, when ranks fail differently).
+ *                 On any code but NSH_ERR_MPI nothing has changed. NSH_ERR_MPI may differ between
+ *                 ranks and leaves the communicator good for free only.
+ *   [local]       returns without waiting for another rank.
+ *   [non-local]   called by one rank; may wait for others, and makes MPI progress while it waits.
+ *   Handles       are opaque; _free() takes the handle's address, sets it to NULL, accepts NULL.
+ *   Options       structs come with an initializer macro; a NULL pointer means all defaults.
+ *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
+ *                 may be used by several threads under MPI_THREAD_MULTIPLE.
+ *   Fork          after fork the child may only exec.
+ *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1).
+ */
+#ifndef NODESHARE_H
+#define NODESHARE_H
+
+#define NSH_VERSION_MAJOR 0
+#define NSH_VERSION_MINOR 1
+#define NSH_VERSION_PATCH 0
+#define NSH_VERSION_STRING "0.1.0"
+#define NSH_VERSION (NSH_VERSION_MAJOR * 10000 + NSH_VERSION_MINOR * 100 + NSH_VERSION_PATCH)
+
+#include <nodeshare/error.h>
+#include <nodeshare/comm.h>
+#include <nodeshare/array.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* [local] The version of the library that is linked, as NSH_VERSION words that of the header:
+ * major * 10000 + minor * 100 + patch. Works before MPI_Init. */
+NSH_API int nsh_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* array.h -- arrays kept once per node, read with plain loads, changed by set.
+ *
+ * An array has an MPI datatype and an extent in each of up to NSH_MAX_NDIM dimensions. Every node
+ * holds one copy of it, the node's replica; all ranks of the node read that copy in place, through
+ * a pointer that stays the same for the array's life. Collective calls change all replicas alike.
+ *
+ *   extent   the whole shape, in elements, C order (the last dimension varies fastest)
+ *   offset   the first element of a hyperslab in each dimension
+ *   count    its elements in each dimension
+ *   root     the rank whose data counts; any rank
+ *
+ * Extents, offsets, counts and sizes are int64_t: more than 2^31 elements work. ndim 0 is one
+ * element. A zero extent is legal: the data pointer is NULL and an empty set does nothing.
+ *
+ * When may I read what? Always, everything: replicas are never unmapped between create and free.
+ * Values that a collective call changes are old before it and new after it on each rank; they are
+ * indeterminate from the moment when all ranks of the node have entered that call until it
+ * returns, which only a rank that reads from another thread can see, and between
+ * nsh_array_update_begin and _end.
+ *
+ * Caveats
+ *   - Replicas are read-only: a store through the pointer faults (SIGSEGV) at once. NSH_GUARD=0
+ *     lifts that where a kernel refuses the second mapping.
+ *   - Source data must not lie in the array's own replica (NSH_ERR_ARG).
+ *   - Bytes are copied, never converted; padding inside a struct type is copied too.
+ *   - After nsh_array_free on a rank, that rank must not read the replica.
+ */
+#ifndef NODESHARE_ARRAY_H
+#define NODESHARE_ARRAY_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <mpi.h>
+
+#include <nodeshare/comm.h>
+#include <nodeshare/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The largest number of dimensions, HDF5's limit too. */
+#define NSH_MAX_NDIM 32
+
+/* As root: the root is the one rank that passes data. */
+#define NSH_ROOT_ANY (-1)
+
+typedef struct nsh_array nsh_array;
+
+typedef struct nsh_array_options {
+    const char *name; /* for nsh_array_find, snapshots and messages; copied; NULL: none. Not empty,
+                         at most 255 bytes, unique on its communicator, equal on every rank */
+} nsh_array_options;
+
+#define NSH_ARRAY_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        NULL                                                                                       \
+    }
+
+/* One hyperslab and its data, as nsh_array_set and _set_strided take them. */
+typedef struct nsh_piece {
+    const void *data;
+    const int64_t *offset; /* NULL: all zeros */
+    const int64_t *count;  /* NULL: the whole array */
+    const int64_t *stride; /* strides of data in elements; NULL: data is packed in C order */
+} nsh_piece;
+
+/* ---- create and free ---- */
+
+/* [collective] Create an array with one replica per node, all bytes zero.
+ *
+ * type    any predefined datatype, or a derived one that tiles memory without holes between or,
+ *         but for the padding of structs, inside elements. The array keeps a duplicate of it
+ * ndim    0 to NSH_MAX_NDIM
+ * extent  ndim numbers >= 0; may be NULL when ndim is 0
+ *
+ * All arguments are equal on every rank. Costs no communicator, no window and no broadcast: ranks
+ * run the same allocator on one heap in shared memory, whose pages are touched here, in parallel,
+ * so that memory that is not there is NSH_ERR_NOMEM now and not a fault later.
+ * Errors: ARG, TYPE, MISMATCH, EXISTS (the name), NOMEM, STATE (comm is broken), MPI. */
+NSH_API int nsh_array_create(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
+                             const nsh_array_options *options, nsh_array **out);
+
+/* [collective] Create an array on array's communicator with its type and extent, bytes zero.
+ * Its name, if any, comes from options. Errors: as nsh_array_create. */
+NSH_API int nsh_array_like(const nsh_array *array, const nsh_array_options *options,
+                           nsh_array **out);
+
+/* [collective] Free the array and set *array to NULL; *array may be NULL already. Synchronises
+ * nobody: other ranks may go on reading until they free it too. Blocks of 1 MiB and more go back
+ * to the system when the last rank of the node has freed. Errors: ARG (array is NULL). */
+NSH_API int nsh_array_free(nsh_array **array);
+
+/* ---- read ---- */
+
+/* [local] This node's replica: nsh_array_nbytes() bytes in C order, read-only, for as long as the
+ * array lives. NULL for an array without elements and for NULL. */
+NSH_API const void *nsh_array_data(const nsh_array *array);
+
+/* [local] The element at index (ndim numbers; NULL: all zeros) in this node's replica; NULL where
+ * there is none. */
+NSH_API const void *nsh_array_at(const nsh_array *array, const int64_t index[]);
+
+/* [local] Copy a hyperslab out of this node's replica, packed in C order.
+ * offset NULL: all zeros; count NULL: the whole array. Errors: ARG. */
+NSH_API int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t count[],
+                          void *out);
+
+/* ---- change: one rank has the data ---- */
+
+/* [collective] Copy the hyperslab (offset, count) from data on rank root into every node's replica.
+ *
+ * data    count[0] x ... x count[ndim-1] elements in C order; read on root only
+ * offset  first element in each dimension, NULL for all zeros; read on root only
+ * count   elements in each dimension, NULL for the whole array; read on root only
+ * root    equal on every rank; or NSH_ROOT_ANY: the one rank whose data is not NULL
+ *
+ * No replica changes before every rank of its node has entered; on return every rank sees the
+ * new values. Costs one copy on root's node and one broadcast among nodes: a binomial tree for
+ * small data, a pipelined chain or tree of segments for large data; no barrier among all ranks.
+ * Errors: ARG (hyperslab outside the array; root out of range; data NULL on root; with
+ * NSH_ROOT_ANY none or several ranks with data), MISMATCH (ranks name different roots or arrays),
+ * STATE (between update_begin and _end, or comm is broken), MPI. */
+NSH_API int nsh_array_set(nsh_array *array, const void *data, const int64_t offset[],
+                          const int64_t count[], int root);
+
+/* [collective] As nsh_array_set with data that is not packed: element (i, j, ...) of the hyperslab
+ * is at data + (i * stride[0] + j * stride[1] + ...) elements. Strides may be zero or negative;
+ * NULL means packed. stride is read on root only. Errors: as nsh_array_set. */
+NSH_API int nsh_array_set_strided(nsh_array *array, const void *data, const int64_t stride[],
+                                  const int64_t offset[], const int64_t count[], int root);
+
+/* [collective] Set n hyperslabs in one go, in order (where two overlap the later one wins), for
+ * hardly more than the price of one set. n and pieces are read on root only; with NSH_ROOT_ANY
+ * root is the one rank whose pieces is not NULL. Errors: as nsh_array_set; nothing is set when one
+ * of them is wrong. */
+NSH_API int nsh_array_set_many(nsh_array *array, int n, const nsh_piece pieces[], int root);
+
+/* [collective] Let root fill a hyperslab in place, without a copy: on root *view points at the
+ * array's element (offset) in a writable mapping of its own replica, laid out as the array is (C
+ * order of the whole extent), and may be written within the hyperslab until nsh_array_update_end;
+ * elsewhere *view is NULL. The other ranks return as soon as root's arguments are known to be good
+ * and may compute meanwhile; the hyperslab is indeterminate on every node until _end.
+ * root must be a rank, not NSH_ROOT_ANY. One update at a time per array.
+ * Errors: as nsh_array_set; STATE (an update has begun already). */
+NSH_API int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64_t count[],
+                                   int root, void **view);
+
+/* [collective] End the update: what root has stored is in every replica on return. On one node
+ * nothing is copied. Errors: STATE (none has begun), MISMATCH, MPI. */
+NSH_API int nsh_array_update_end(nsh_array *array);
+
+/* ---- change: every rank has data ---- */
+
+/* [collective] Every rank contributes its own hyperslab of packed data, or none (a zero count);
+ * all replicas get them all. Where hyperslabs overlap the result is one or the other, and may
+ * differ between nodes; under NSH_CHECK=1 that is NSH_ERR_ARG.
+ * offset NULL: all zeros; count NULL: the whole array. Errors: ARG, MISMATCH, STATE, NOMEM, MPI. */
+NSH_API int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset[],
+                                const int64_t count[]);
+
+/* [collective] Reduce, element by element, the private arrays of all ranks (each of the array's
+ * whole extent, packed) into every replica. Bitwise the same on every node; in rank order where op
+ * does not commute. op is one that MPI allows for the array's type, or the user's own.
+ * Errors: ARG (data NULL, op unusable with this type), MISMATCH, STATE, NOMEM, MPI. */
+NSH_API int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op);
+
+/* [collective] Set every element to *element, which has equal bytes on every rank (MISMATCH
+ * otherwise). Nothing but that check crosses the network. Errors: ARG, MISMATCH, STATE, MPI. */
+NSH_API int nsh_array_fill(nsh_array *array, const void *element);
+
+/* ---- look ---- */
+
+/* [local] The array of that name on comm. Errors: ARG, NOT_FOUND. */
+NSH_API int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out);
+
+/* [collective] A 64-bit checksum of the contents, the same whatever the number of ranks and nodes.
+ * Errors: ARG, MISMATCH (the replicas differ), STATE, MPI. */
+NSH_API int nsh_array_checksum(nsh_array *array, uint64_t *out);
+
+/* [local] Name, type, extent, nodes, and the first and last rows of this node's replica as text
+ * on f. Errors: ARG, IO. */
+NSH_API int nsh_array_print(const nsh_array *array, FILE *f);
+
+/* [local] What the array was created with. For NULL: -1, MPI_DATATYPE_NULL or NULL.
+ * type is the array's own duplicate if it is derived. extent() points at ndim numbers that live
+ * as long as the array; extent_of(d) is one of them, -1 where there is no dimension d.
+ * size counts elements; itemsize is the bytes from one element to the next; name is NULL if none. */
+NSH_API nsh_comm *nsh_array_comm(const nsh_array *array);
+NSH_API MPI_Datatype nsh_array_type(const nsh_array *array);
+NSH_API int nsh_array_ndim(const nsh_array *array);
+NSH_API const int64_t *nsh_array_extent(const nsh_array *array);
+NSH_API int64_t nsh_array_extent_of(const nsh_array *array, int d);
+NSH_API int64_t nsh_array_size(const nsh_array *array);
+NSH_API int64_t nsh_array_itemsize(const nsh_array *array);
+NSH_API int64_t nsh_array_nbytes(const nsh_array *array);
+NSH_API const char *nsh_array_name(const nsh_array *array);
+
+/* [local] How many calls have changed the contents so far, the same on every rank: a cheap way to
+ * see whether a table is newer than what was derived from it. -1 for NULL. */
+NSH_API int64_t nsh_array_version(const nsh_array *array);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* comm.h -- a communicator and its node topology.
+ *
+ * An nsh_comm is made from an MPI communicator, knows which ranks share a node, and carries every
+ * array made on it. It owns the only communicators and the shared-memory window that the library
+ * ever makes for those arrays, so thousands of arrays cost MPI nothing.
+ *
+ *   node     the ranks that share one replica: a shared-memory domain of MPI, or a part of one
+ *            (options node_comm, ranks_per_node)
+ *   leader   the lowest rank of a node (node rank 0)
+ *   host     a machine, told by hostname and boot id. Some MPI builds report one domain per rank
+ *            on one machine; then node_count exceeds host_count and nothing is shared (nsh topo
+ *            and NSH_LOG=1 say so)
+ *
+ * Environment, read when a communicator is created (options given in code win):
+ *   NSH_WAIT=auto|spin|block           how a rank waits for another (nsh_wait)
+ *   NSH_PROGRESS=auto|none|thread      who drives MPI while ranks compute (nsh_progress)
+ *   NSH_RANKS_PER_NODE=k               split nodes into nodes of k ranks (the last may be smaller)
+ *   NSH_CHECK=1                        also check across nodes, before anything moves, that all
+ *                                      ranks name the same root and array; check overlap
+ *   NSH_GUARD=0                        hand out replicas without write protection
+ *   NSH_LOG=1                          say on stderr what was decided and what was left alive
+ *
+ * Caveats
+ *   - Create, use and free of a communicator are collective over it, in the same order on every
+ *     rank, like those of MPI communicators.
+ *   - Call nsh_comm_free before MPI_Finalize; what is alive then is named under NSH_LOG=1.
+ *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
+ *     as its error handler for a moment; it gets its own back before the call returns.
+ */
+#ifndef NODESHARE_COMM_H
+#define NODESHARE_COMM_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <mpi.h>
+
+#include <nodeshare/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nsh_comm nsh_comm;
+
+/* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. */
+typedef enum nsh_wait {
+    NSH_WAIT_AUTO = 0, /* spin shortly when every rank of the host has a core, then sleep */
+    NSH_WAIT_SPIN,     /* never sleep: lowest latency, one core per waiting rank */
+    NSH_WAIT_BLOCK     /* sleep at once: lowest cost when ranks exceed cores */
+} nsh_wait;
+
+/* Who drives MPI on behalf of other nodes while this rank computes. */
+typedef enum nsh_progress {
+    NSH_PROGRESS_AUTO = 0, /* a helper thread where an object needs one and MPI allows it */
+    NSH_PROGRESS_NONE,     /* nobody: the program calls nsh_comm_progress now and then */
+    NSH_PROGRESS_THREAD    /* a helper thread on each leader; needs MPI_THREAD_MULTIPLE */
+} nsh_progress;
+
+typedef struct nsh_comm_options {
+    MPI_Comm node_comm;    /* this rank's node as the caller sees it; MPI_COMM_NULL: ask MPI. All
+                              its ranks share memory and pass it; used during create only */
+    int ranks_per_node;    /* > 0: split every node into nodes of so many ranks; 0: do not */
+    nsh_wait wait;         /* may differ between ranks */
+    nsh_progress progress; /* the same on every rank */
+    int64_t heap_bytes;    /* most bytes of arrays per node; 0: what memory, /dev/shm and limits
+                              allow. The least of all ranks counts */
+} nsh_comm_options;
+
+#define NSH_COMM_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0                                      \
+    }
+
+/* [collective over comm] Find the nodes of comm and set up what its objects share.
+ *
+ * comm     an intracommunicator; it is duplicated, and no message is ever sent on the caller's
+ * options  NULL for defaults; node_comm is given by all ranks or by none, ranks_per_node and
+ *          progress are equal on all ranks
+ * out      free it with nsh_comm_free
+ *
+ * Errors: ARG (MPI_COMM_NULL, an intercommunicator, an option or environment variable out of
+ * range, a node_comm that reaches beyond comm or does not share memory), STATE (MPI is not
+ * initialised or is finalised), MISMATCH (options differ), NOMEM, UNSUPPORTED
+ * (NSH_PROGRESS_THREAD without MPI_THREAD_MULTIPLE; an MPI without unified shared windows), MPI
+ * (also: the MPI that runs is not the one the library was built with). */
+NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **out);
+
+/* [local] A communicator of this process alone that uses no MPI at all: works before MPI_Init,
+ * without it, and after MPI_Finalize. Every call of every header behaves on it as on a
+ * communicator of one rank. Errors: ARG, NOMEM. */
+NSH_API int nsh_comm_create_serial(nsh_comm **out);
+
+/* [collective] Free the communicator and set *comm to NULL; *comm may be NULL already.
+ * Errors: ARG (comm is NULL), STATE (objects are alive on it: nothing is freed). A communicator
+ * that is broken (NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is freed with what it has left. */
+NSH_API int nsh_comm_free(nsh_comm **comm);
+
+/* [local] This rank and the number of ranks, as in the MPI communicator; -1 for NULL. */
+NSH_API int nsh_comm_rank(const nsh_comm *comm);
+NSH_API int nsh_comm_size(const nsh_comm *comm);
+
+/* [local] This rank within its node (0: the leader) and the node's number of ranks; -1 for NULL. */
+NSH_API int nsh_comm_node_rank(const nsh_comm *comm);
+NSH_API int nsh_comm_node_size(const nsh_comm *comm);
+
+/* [local] The number of this rank's node and how many there are; -1 for NULL. Nodes are numbered
+ * by their leaders' ranks. */
+NSH_API int nsh_comm_node_index(const nsh_comm *comm);
+NSH_API int nsh_comm_node_count(const nsh_comm *comm);
+
+/* [local] How many machines the ranks run on; -1 for NULL. Differs from the node count where nodes
+ * were split, or where MPI reports shared memory wrongly. */
+NSH_API int nsh_comm_host_count(const nsh_comm *comm);
+
+/* [local] The node of any rank; -1 for a rank that does not exist and for NULL. */
+NSH_API int nsh_comm_node_of(const nsh_comm *comm, int rank);
+
+/* [local] The library's own duplicate of the caller's communicator and of the node's, for looking
+ * at groups and names; sending on them is a mistake. MPI_COMM_NULL on a serial communicator. */
+NSH_API MPI_Comm nsh_comm_mpi(const nsh_comm *comm);
+NSH_API MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm);
+
+/* [collective] No rank returns before every rank has entered. Stores made before it into shared
+ * memory are seen after it. Errors: ARG (comm is NULL), MISMATCH, STATE (comm is broken), MPI. */
+NSH_API int nsh_comm_barrier(nsh_comm *comm);
+
+/* [collective over this rank's node] The same among the ranks of one node, without MPI. */
+NSH_API int nsh_comm_node_barrier(nsh_comm *comm);
+
+/* [local] Let MPI make progress: for programs that compute for long without calling MPI while
+ * others wait for messages or words that live here. Cheap enough for every millisecond.
+ * Errors: ARG (comm is NULL), MPI. */
+NSH_API int nsh_comm_progress(nsh_comm *comm);
+
+/* [local] One line of text on f: "8 ranks on 2 nodes (4 4), leaders 0 4". Errors: ARG, IO. */
+NSH_API int nsh_comm_print(const nsh_comm *comm, FILE *f);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
