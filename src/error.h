@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* error.h -- how the rooms of the library report a failure: decided once, worded where decided. */
+#ifndef NSH_SRC_ERROR_H
+#define NSH_SRC_ERROR_H
+
+#include <nodeshare/error.h>
+
+/* Bytes of an error detail, terminator included; details travel between ranks in this size. */
+enum { NSH__TEXT = 256 };
+
+/* Word this thread's last failure and return code. */
+int nsh__fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A failure learned from elsewhere becomes this thread's: its detail and the rank that it comes
+ * from; rank -1: from this rank itself, or from no rank in particular. */
+int nsh__fail_from(int code, int rank, const char *text);
+
+/* An MPI call failed: NSH_ERR_MPI, with MPI's own words. */
+int nsh__fail_mpi(const char *call, int mpi_code);
+
+/* One line on stderr under NSH_LOG=1. */
+void nsh__log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fault.h -- places that a test can make fail on purpose (builds with NSH_FAULTS=1 only).
+ *
+ * NSH_FAULT=site:nth:rank makes the nth passage (from 1) through the site fail on that rank of
+ * MPI_COMM_WORLD; rank -1 means every rank. Each site stands where the library calls something
+ * that can fail, after that call where it is collective, so that only its result is denied. */
+#ifndef NSH_SRC_FAULT_H
+#define NSH_SRC_FAULT_H
+
+#include <stdbool.h>
+
+/* Every site, as X(name, where). */
+#define NSH__FAULT_SITES(X)                                                                        \
+    X(comm_alloc, "memory of a communicator")                                                      \
+    X(comm_dup, "MPI_Comm_dup of the caller's communicator")                                       \
+    X(comm_split, "MPI_Comm_split_type and MPI_Comm_split")                                        \
+    X(comm_gather, "MPI_Allgather of the topology")                                                \
+    X(comm_attr, "attribute on MPI_COMM_SELF")                                                     \
+    X(helper_start, "start of the helper thread")                                                  \
+    X(window_alloc, "MPI_Win_allocate_shared or mmap of a heap window")                            \
+    X(window_view, "mremap of the read-only view")                                                 \
+    X(heap_alloc, "memory of the heap's books")                                                    \
+    X(heap_populate, "first touch of shared pages")                                                \
+    X(array_alloc, "memory of an array")                                                           \
+    X(array_type, "MPI_Type_dup of a derived type")                                                \
+    X(gather_alloc, "memory of allgather's table")                                                 \
+    X(mpi_send, "MPI_Isend between nodes")                                                         \
+    X(mpi_recv, "MPI_Irecv between nodes")                                                         \
+    X(mpi_test, "completion of a message")                                                         \
+    X(mpi_reduce, "MPI_Reduce_local and MPI_Ireduce")
+
+#ifdef NSH_FAULTS
+bool nsh__fault_here(const char *site);
+/* The names of all sites, NULL at the end. */
+extern const char *const nsh__fault_sites[];
+#define nsh__fault(site) nsh__fault_here(#site)
+#else
+#define nsh__fault(site) false
+#endif
+
+#endif

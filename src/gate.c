@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* gate.c -- the node-level gate.
+ *
+ * Invariant: between two releases every rank arrives at most once, so the release of a passage
+ * happens after all of its arrivals and before any of the next. */
+#include "gate.h"
+
+#include <stdio.h>
+
+static const char discord[] = "ranks of a node are in different calls, or disagree on arguments";
+
+void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,
+                    int node_size, bool alone)
+{
+    *gate = (nsh__gate){.area = area,
+                        .wait = wait,
+                        .rank = rank,
+                        .size = (unsigned)node_size,
+                        .leads = node_rank == 0,
+                        .alone = alone};
+}
+
+static void open_gate(nsh__gate *gate)
+{
+    if (gate->size == 1)
+        return;
+    atomic_store_explicit(&gate->area->opened, gate->opened, memory_order_release);
+    nsh__wake(&gate->area->opened, &gate->area->opened_sleepers);
+}
+
+static int await_opened(nsh__gate *gate)
+{
+    return nsh__wait_word(gate->wait, &gate->area->opened, gate->opened,
+                          &gate->area->opened_sleepers);
+}
+
+bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
+{
+    nsh__gate_area *area = gate->area;
+    bool last;
+
+    gate->mark = mark != 0 ? mark : 1;
+    gate->arrived += gate->size;
+    gate->opened++;
+    if (gate->size == 1) { /* nobody else will look */
+        atomic_store_explicit(&area->marks, gate->mark, memory_order_relaxed);
+        atomic_store_explicit(&area->failures, failed, memory_order_relaxed);
+        atomic_store_explicit(&area->arrived, gate->arrived, memory_order_relaxed);
+        return true;
+    }
+    /* The mark first; acq_rel on the count publishes it, and makes the last rank see all marks and
+     * everything that the others stored before they arrived. */
+    if (failed)
+        atomic_fetch_add_explicit(&area->failures, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&area->marks, gate->mark, memory_order_relaxed);
+    last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_acq_rel) + 1 == gate->arrived;
+    if (last && gate->alone && !nsh__gate_unanimous(gate))
+        nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, discord);
+    if (last)
+        nsh__wake(&area->arrived, &area->arrived_sleepers);
+    return last;
+}
+
+int nsh__gate_await(nsh__gate *gate)
+{
+    return nsh__wait_word(gate->wait, &gate->area->arrived, gate->arrived,
+                          &gate->area->arrived_sleepers);
+}
+
+bool nsh__gate_unanimous(const nsh__gate *gate)
+{
+    /* Where the last one has rejected the passage already, marks are 0 again, or the sum of fewer
+     * than all marks of the next: this rank's own is missing. */
+    return atomic_load_explicit(&gate->area->marks, memory_order_relaxed) ==
+           gate->size * gate->mark;
+}
+
+bool nsh__gate_failed(const nsh__gate *gate)
+{
+    return atomic_load_explicit(&gate->area->failures, memory_order_relaxed) != 0;
+}
+
+void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text)
+{
+    nsh__gate_area *area = gate->area;
+
+    area->verdict = verdict;
+    if (verdict != NSH_SUCCESS) {
+        area->from = from;
+        snprintf(area->text, sizeof area->text, "%s", text);
+    }
+    atomic_store_explicit(&area->failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->marks, 0, memory_order_relaxed);
+    open_gate(gate);
+}
+
+int nsh__gate_leave(nsh__gate *gate)
+{
+    nsh__gate_area *area = gate->area;
+    int rc = await_opened(gate);
+
+    if (rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS)
+        rc = nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from, area->text);
+    return rc;
+}
+
+int nsh__gate_pass(nsh__gate *gate, uint64_t mark)
+{
+    bool acts = nsh__gate_arrive(gate, mark, false);
+    int rc;
+
+    if (!gate->alone) {
+        acts = gate->leads;
+        if (acts && (rc = nsh__gate_await(gate)) != NSH_SUCCESS)
+            return rc;
+    }
+    if (acts && nsh__gate_unanimous(gate)) {
+        nsh__gate_release(gate, NSH_SUCCESS, -1, "");
+        return NSH_SUCCESS;
+    }
+    if (acts && !gate->alone)
+        return nsh__fail(NSH_ERR_MISMATCH, "%s", discord);
+    return nsh__gate_leave(gate);
+}
+
+void nsh__gate_signal(nsh__gate *gate)
+{
+    gate->opened++;
+    open_gate(gate);
+}
+
+int nsh__gate_await_signal(nsh__gate *gate)
+{
+    gate->opened++;
+    return gate->size == 1 ? NSH_SUCCESS : await_opened(gate);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* gate.h -- the node-level gate: arrive, await, release, leave on shared memory.
+ *
+ * Every collective call is one or two passages: all ranks arrive, one of them acts once all are
+ * there, and its release lets the others leave. Arrivals carry a mark, a hash of what must be equal
+ * on all ranks; whether it was costs one addition. A release without arrivals (a signal) is allowed
+ * between passages. The counters only grow, modulo 2^32. A central counter with a sense that never
+ * needs resetting; cf. Mellor-Crummey and Scott, "Algorithms for scalable synchronization on
+ * shared-memory multiprocessors", ACM TOCS 9(1), 1991. */
+#ifndef NSH_SRC_GATE_H
+#define NSH_SRC_GATE_H
+
+#include "error.h"
+#include "wait.h"
+
+/* In shared memory, zero at first. Each group of fields has a cache line of its own. */
+typedef struct nsh__gate_area {
+    /* written by every arrival; read by who awaits them */
+    _Alignas(64) atomic_uint arrived;
+    atomic_uint arrived_sleepers;
+    atomic_uint failures;   /* arrivals that bring a failure; zeroed by the release */
+    _Atomic uint64_t marks; /* sum of the marks of this passage; zeroed by the release */
+    /* written by who releases; read by all others. The plain fields are written before the release
+     * of a passage and read after it; the next passage cannot be released before all have read */
+    _Alignas(64) atomic_uint opened;
+    atomic_uint opened_sleepers;
+    int verdict;
+    int from; /* the rank whose failure verdict is */
+    _Alignas(64) atomic_int broken;
+    _Alignas(64) char text[NSH__TEXT]; /* the detail of verdict */
+} nsh__gate_area;
+
+/* One rank's side of a gate. */
+typedef struct nsh__gate {
+    nsh__gate_area *area;
+    nsh__wait *wait;
+    int rank;         /* in the communicator */
+    unsigned size;    /* ranks that arrive */
+    bool leads;       /* this is node rank 0 */
+    bool alone;       /* the node is the whole communicator: nobody else has to be told */
+    unsigned arrived; /* arrivals after which the current passage is complete */
+    unsigned opened;  /* releases after which this rank may leave */
+    uint64_t mark;    /* this rank's mark of the current passage; never 0 */
+} nsh__gate;
+
+void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,
+                    int node_size, bool alone);
+
+/* Enter the next passage with this mark, and a failure or none. True: this rank is the last.
+ *
+ * When marks differ there is no common plan of who acts, so a fixed rank does: if the node is
+ * alone the last one releases at once with NSH_ERR_MISMATCH (inside this function); otherwise the
+ * leader, which awaits all arrivals in every call, tells the other nodes too. */
+bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed);
+
+/* Wait until all have arrived. NSH_SUCCESS or what nsh__wait_word returns. */
+int nsh__gate_await(nsh__gate *gate);
+
+/* After nsh__gate_await or as the last: did all arrive with this rank's mark? If not, a rank other
+ * than the one that acts (above) goes on to nsh__gate_leave. */
+bool nsh__gate_unanimous(const nsh__gate *gate);
+
+/* Has any of them brought a failure? */
+bool nsh__gate_failed(const nsh__gate *gate);
+
+/* By exactly one rank, after all have arrived: open the gate with a verdict for everyone; with a
+ * status other than NSH_SUCCESS also the rank it comes from and its detail. */
+void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text);
+
+/* Wait for the release and return its verdict, or what nsh__wait_word returns; detail set. */
+int nsh__gate_leave(nsh__gate *gate);
+
+/* arrive, and the last releases: a barrier. NSH_ERR_MISMATCH when marks differ; if the node is not
+ * alone, the leader then has released nobody, and its caller tells everyone. */
+int nsh__gate_pass(nsh__gate *gate, uint64_t mark);
+
+/* A release without arrivals: one rank signals, the others await; no verdict. */
+void nsh__gate_signal(nsh__gate *gate);
+int nsh__gate_await_signal(nsh__gate *gate);
+
+#endif
