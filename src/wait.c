@@ -119,14 +119,13 @@ static bool spin_for_word(const nsh__wait *wait, atomic_uint *word, unsigned tar
     }
 }
 
-int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_uint *sleepers)
+/* nsh__wait_word once spinning has not helped. */
+static int sleep_for_word(nsh__wait *wait, atomic_uint *word, unsigned target,
+                          atomic_uint *sleepers)
 {
+    int64_t begin = now_ns();
     bool told = false;
-    int64_t begin;
 
-    if (reached(word, target) || spin_for_word(wait, word, target))
-        return NSH_SUCCESS;
-    begin = now_ns();
     for (;;) {
         int rc = nsh__wait_poll(wait);
         int64_t waited = now_ns() - begin;
@@ -157,7 +156,30 @@ int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_u
     }
 }
 
-int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
+int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_uint *sleepers)
+{
+    int rc;
+
+    if (reached(word, target) || spin_for_word(wait, word, target))
+        return NSH_SUCCESS;
+    atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
+    rc = sleep_for_word(wait, word, target, sleepers);
+    atomic_store_explicit(&wait->waiting, false, memory_order_relaxed);
+    return rc;
+}
+
+/* A message longer than the receiver allows for is one of another call. */
+static int test_failed(int rc)
+{
+    int class_ = rc;
+
+    MPI_Error_class(rc, &class_);
+    if (class_ == MPI_ERR_TRUNCATE)
+        return nsh__fail(NSH_ERR_MISMATCH, "a message of another collective call has come");
+    return nsh__fail_mpi("MPI_Test", rc);
+}
+
+static int test_requests(nsh__wait *wait, int n, MPI_Request requests[])
 {
     int64_t begin = 0;
     bool told = false;
@@ -169,7 +191,7 @@ int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
         while (n > 0 && done) {
             rc = MPI_Test(&requests[n - 1], &done, MPI_STATUS_IGNORE);
             if (rc != MPI_SUCCESS)
-                return nsh__fail_mpi("MPI_Test", rc);
+                return test_failed(rc);
             n -= done;
         }
         if (n == 0)
@@ -192,4 +214,14 @@ int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
             pause_cpu();
         }
     }
+}
+
+int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
+{
+    int rc;
+
+    atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
+    rc = test_requests(wait, n, requests);
+    atomic_store_explicit(&wait->waiting, false, memory_order_relaxed);
+    return rc;
 }

@@ -26,6 +26,7 @@ typedef struct nsh__wait {
     void (*notice)(void *owner, const MPI_Status *status);
     void (*suspect)(void *owner); /* a wait has become long: called once per wait; may be NULL */
     void *owner;
+    atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
 } nsh__wait;
 
 /* Wait until *word has come to target or beyond (counting modulo 2^32). The caller's sleep is

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agree.c -- all ranks: one code, and the arguments that must be equal are equal.
+ *
+ * Invariant: whatever a rank brings, it takes part in every step; only a broken communicator ends a
+ * vote early, and then for all. */
+#include "agree.h"
+
+#include "fault.h"
+#include "hash.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t worst_of(int code, int rank)
+{
+    return code == NSH_SUCCESS ? 0 : (uint64_t)code << 32 | (UINT32_MAX - (uint32_t)rank);
+}
+
+/* int64 order as uint64 order. */
+static uint64_t ordered(int64_t value)
+{
+    return (uint64_t)value ^ (UINT64_C(1) << 63);
+}
+
+static int64_t disordered(uint64_t value)
+{
+    return (int64_t)(value ^ (UINT64_C(1) << 63));
+}
+
+static void raise(uint64_t *value, uint64_t other)
+{
+    if (other > *value)
+        *value = other;
+}
+
+static void heed(nsh__ballot *ballot, uint64_t worst, const char *text)
+{
+    if (worst <= ballot->worst)
+        return;
+    ballot->worst = worst;
+    snprintf(ballot->text, sizeof ballot->text, "%s", text);
+}
+
+/* What the node brings, from the slots of its ranks. All have arrived. */
+static void collect(nsh_comm *comm, const nsh__vote *vote, nsh__ballot *ballot)
+{
+    bool unanimous = nsh__gate_unanimous(&comm->gate);
+    uint64_t mark = comm->gate.mark;
+
+    *ballot = (nsh__ballot){
+        .sequence = comm->sequence, .most = mark, .least = ~mark, .worst = 0, .text = ""};
+    if (!unanimous)
+        heed(ballot, worst_of(NSH_ERR_MISMATCH, comm->rank),
+             "ranks of a node disagree on the arguments");
+    if (!vote->range && !nsh__gate_failed(&comm->gate))
+        return;
+    for (int i = 0; i < comm->node_size; i++) {
+        const nsh__slot *slot = &comm->area->slots[i];
+
+        heed(ballot, worst_of(slot->code, slot->rank), slot->text);
+        raise(&ballot->low, ~ordered(slot->low));
+        raise(&ballot->high, ordered(slot->high));
+    }
+}
+
+static void combine(nsh__ballot *mine, const nsh__ballot *theirs)
+{
+    raise(&mine->most, theirs->most);
+    raise(&mine->least, theirs->least);
+    raise(&mine->low, theirs->low);
+    raise(&mine->high, theirs->high);
+    heed(mine, theirs->worst, theirs->text);
+}
+
+static int ballot_bytes(const nsh__ballot *ballot)
+{
+    return ballot->worst != 0 ? (int)sizeof *ballot : (int)offsetof(nsh__ballot, text);
+}
+
+/* One round: tell the leader of node `to`, hear that of node `from`. */
+static int exchange(nsh_comm *comm, int to, int from)
+{
+    nsh__ballot *mine = &comm->ballots[0], *theirs = &comm->ballots[1];
+    MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    int rc, tag = nsh__comm_tag(comm);
+
+    comm->awaited = from;
+    theirs->text[0] = '\0';
+    rc = MPI_Irecv(theirs, (int)sizeof *theirs, MPI_BYTE, comm->leader_of[from], tag, comm->mpi,
+                   &requests[0]);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Isend(mine, ballot_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
+                       &requests[1]);
+    if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
+        rc = nsh__fail_mpi("vote among leaders", rc);
+    else
+        rc = nsh__wait_requests(&comm->wait, 2, requests);
+    comm->awaited = -1;
+    if (rc != NSH_SUCCESS) {
+        nsh__comm_drop(&requests[0], true);
+        nsh__comm_drop(&requests[1], false);
+        return rc;
+    }
+    if (theirs->sequence != comm->sequence)
+        return nsh__fail(NSH_ERR_MISMATCH, "node %d is in collective call %llu, node %d in %llu",
+                         from, (unsigned long long)theirs->sequence, comm->node_index,
+                         (unsigned long long)comm->sequence);
+    combine(mine, theirs);
+    return NSH_SUCCESS;
+}
+
+static int disseminate(nsh_comm *comm)
+{
+    int n = comm->node_count, me = comm->node_index, rc = NSH_SUCCESS;
+
+    comm->voting = true;
+    for (int distance = 1; distance < n && rc == NSH_SUCCESS; distance *= 2)
+        rc = exchange(comm, (me + distance) % n, (int)((me - (int64_t)distance + n) % n));
+    comm->voting = false;
+    return rc;
+}
+
+bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
+{
+    nsh__slot *slot = &comm->area->slots[comm->node_rank];
+
+    vote->gate_rc = nsh__comm_enter(comm, vote->call, vote->mark);
+    if (vote->gate_rc != NSH_SUCCESS)
+        return false;
+    slot->code = vote->code;
+    slot->low = vote->low;
+    slot->high = vote->high;
+    if (vote->code != NSH_SUCCESS)
+        snprintf(slot->text, sizeof slot->text, "%.*s", NSH__TEXT - 1, nsh_error_detail());
+    nsh__gate_arrive(&comm->gate, comm->mark, vote->code != NSH_SUCCESS);
+    if (!nsh__comm_leads(comm))
+        return false;
+    vote->gate_rc = nsh__gate_await(&comm->gate);
+    return vote->gate_rc == NSH_SUCCESS && nsh__gate_unanimous(&comm->gate);
+}
+
+/* The leader's part: collect, exchange, release. */
+static int decide(nsh_comm *comm, nsh__vote *vote)
+{
+    nsh__ballot *ballot = &comm->ballots[0];
+    int rc, from;
+
+    if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
+        return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
+    collect(comm, vote, ballot);
+    if (vote->code != NSH_SUCCESS) /* perhaps since it entered */
+        heed(ballot, worst_of(vote->code, comm->rank), nsh_error_detail());
+    if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    if (ballot->worst == 0 && ballot->most != ~ballot->least)
+        heed(ballot, worst_of(NSH_ERR_MISMATCH, 0), "nodes disagree on the arguments");
+    rc = (int)(ballot->worst >> 32);
+    from = (int)(UINT32_MAX - (uint32_t)ballot->worst);
+    comm->area->low = vote->low = disordered(~ballot->low);
+    comm->area->high = vote->high = disordered(ballot->high);
+    nsh__gate_release(&comm->gate, rc, from, ballot->text);
+    if (rc != NSH_SUCCESS)
+        nsh__fail_from(rc, from == comm->rank ? -1 : from, ballot->text);
+    return rc;
+}
+
+int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
+{
+    int rc = vote->gate_rc;
+
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    if (nsh__comm_leads(comm))
+        return decide(comm, vote);
+    rc = nsh__gate_leave(&comm->gate);
+    if (rc == NSH_SUCCESS && vote->range) {
+        vote->low = comm->area->low;
+        vote->high = comm->area->high;
+    }
+    return rc;
+}
+
+int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
+{
+    nsh__vote vote = {.call = call, .code = code, .mark = mark};
+
+    nsh__vote_enter(comm, &vote);
+    return nsh__vote_leave(comm, &vote);
+}

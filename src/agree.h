@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agree.h -- all ranks: one code, and the arguments that must be equal are equal.
+ *
+ * A vote is one passage through the node gates, between them a dissemination among the leaders:
+ * ceil(log2(nodes)) rounds in which each sends what it knows 2^k nodes onward. Everything that is
+ * voted on is a maximum, so hearing a thing twice does no harm and any number of nodes works.
+ * (Hensgen, Finkel and Manber, "Two algorithms for barrier synchronization", IJPP 17(1), 1988.) */
+#ifndef NSH_SRC_AGREE_H
+#define NSH_SRC_AGREE_H
+
+#include "comm.h"
+
+typedef struct nsh__vote {
+    nsh__call call;
+    int code;          /* in: this rank's; its detail is this thread's last failure */
+    uint64_t mark;     /* must be equal on all ranks, or all get NSH_ERR_MISMATCH */
+    bool range;        /* low and high matter; equal on all ranks for equal calls */
+    int64_t low, high; /* in: this rank's; out, on success: the lowest and highest of all ranks */
+    int gate_rc;       /* between enter and leave: why there is no vote */
+} nsh__vote;
+
+/* Arrive. True on the leader of a node, once all its ranks have arrived and their marks are equal:
+ * it may act for the node, and lower vote->code's fortune, before it calls leave. */
+bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote);
+
+/* The outcome, the same on every rank: the largest code. */
+int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote);
+
+/* Both at once. */
+int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark);
+
+#endif

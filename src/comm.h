@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* comm.h -- what the rooms of the library know of a communicator. */
+#ifndef NSH_SRC_COMM_H
+#define NSH_SRC_COMM_H
+
+#include <nodeshare/comm.h>
+
+#include "gate.h"
+#include "wait.h"
+
+/* Tags on the private communicator. First-contact messages of collective call number s travel with
+ * tag s modulo NSH__SEQUENCE_TAGS, so that a receiver that does not know who will send to it takes
+ * none of another call. All tags are below 32768, which every MPI has. */
+enum {
+    NSH__SEQUENCE_TAGS = 16384,
+    NSH__TAG_DATA = NSH__SEQUENCE_TAGS, /* segments of a transfer, in order */
+    NSH__TAG_ACK,                       /* the end of an acknowledged transfer */
+    NSH__TAG_NOTICE                     /* nsh__notice: probed by every rank that waits */
+};
+
+/* The collective calls, for marks and messages. */
+typedef enum nsh__call {
+    NSH__CALL_NONE = 0,
+    NSH__CALL_BARRIER,
+    NSH__CALL_NODE_BARRIER,
+    NSH__CALL_COMM_FREE,
+    NSH__CALL_HEAP,
+    NSH__CALL_CREATE,
+    NSH__CALL_LIKE,
+    NSH__CALL_SET,
+    NSH__CALL_SET_STRIDED,
+    NSH__CALL_SET_MANY,
+    NSH__CALL_UPDATE_BEGIN,
+    NSH__CALL_UPDATE_END,
+    NSH__CALL_ALLGATHER,
+    NSH__CALL_ALLREDUCE,
+    NSH__CALL_FILL,
+    NSH__CALL_CHECKSUM,
+    NSH__CALLS
+} nsh__call;
+
+/* The public function's name. */
+const char *nsh__call_name(nsh__call call);
+
+/* What a rank shows the others of its node while they are in one collective call: written before it
+ * arrives, read by the leader between the last arrival and the release. */
+typedef struct nsh__slot {
+    _Alignas(64) int code;
+    int rank;
+    int64_t low, high; /* see nsh__vote */
+    char text[NSH__TEXT];
+} nsh__slot;
+
+/* The head of a node's heap: everything by which its ranks meet. */
+typedef struct nsh__node_area {
+    nsh__gate_area gate;
+    _Alignas(64) int64_t low, high; /* the outcome of a vote; written like gate.verdict */
+    nsh__slot slots[];              /* one a rank */
+} nsh__node_area;
+
+/* A message on NSH__TAG_NOTICE. */
+typedef struct nsh__notice {
+    int break_code;    /* not 0: the sender's node has broken the communicator */
+    uint64_t sequence; /* otherwise: in this call I wait for a message of a rank of your node, */
+    uint64_t mark;     /* and this is my mark; compare */
+} nsh__notice;
+
+/* What one node tells another in a vote. */
+typedef struct nsh__ballot {
+    uint64_t sequence;
+    uint64_t most, least;  /* of the marks, the least as its complement: both by maximum */
+    uint64_t worst;        /* code << 32 | ~rank: the largest code, of its lowest rank */
+    uint64_t low, high;    /* the range, the low end as its complement */
+    char text[NSH__TEXT];  /* the detail of worst; sent only when there is one */
+} nsh__ballot;
+
+struct nsh__heap;
+struct nsh__transfer;
+struct nsh__helper;
+
+struct nsh_comm {
+    /* who */
+    MPI_Comm mpi;      /* duplicate of the caller's; MPI_COMM_NULL on a serial communicator */
+    MPI_Comm node_mpi; /* the ranks of this node */
+    int rank, size;
+    int node_rank, node_size;
+    int node_index, node_count;
+    int host_count, host_ranks, cores; /* ranks on this host, cores that they may use */
+    int *node_of;   /* rank -> node */
+    int *leader_of; /* node -> rank of its leader */
+    int *size_of;   /* node -> its number of ranks */
+
+    /* how they meet */
+    nsh__wait wait;
+    nsh__gate gate;
+    nsh__node_area *area;
+    struct nsh__heap *heap;
+    struct nsh__transfer *transfer; /* what moves bytes between nodes; NULL on one node */
+    uint64_t sequence;              /* number of the current collective call */
+    uint64_t mark;                  /* its mark, by which nodes find out that they disagree */
+    uint64_t rooted;                /* the last call whose root was on this node */
+    int awaited;                    /* the node that this rank waits for; -1: none */
+    bool voting;                    /* in a vote, which no other node can have left before */
+    nsh__notice claim;              /* one about a call that this node has not begun */
+    nsh__ballot ballots[2];         /* sent and received; here because a broken call may leave
+                                       them to MPI */
+    nsh__notice notices[2];         /* sent: to break; to compare */
+    struct nsh__helper *helper;
+
+    /* what was asked for */
+    nsh_progress progress;
+    bool check; /* NSH_CHECK=1 */
+    bool guard; /* replicas are read-only */
+
+    /* what lives on it */
+    int64_t live;     /* objects */
+    uint64_t created; /* objects ever, to number them */
+    void *names;      /* their names: a tree of tsearch(3) */
+
+    int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */
+    bool freeing;
+};
+
+/* [collective] Before the gates exist: the largest code of all ranks, with its detail; and the least
+ * value of all ranks. Plain MPI collectives on the private communicator. */
+int nsh__boot_agree(nsh_comm *comm, int code);
+int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
+
+/* Begin a collective call of all ranks, with the mark of its arguments: NSH_ERR_STATE when the
+ * communicator is broken, NSH_ERR_MISMATCH when it breaks here. */
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
+
+/* Something went wrong that leaves ranks with different histories: from now on every call but free
+ * fails, on every rank, and whoever waits stops waiting. Returns code. */
+int nsh__comm_break(nsh_comm *comm, int code);
+
+/* Give up requests of a call that is over for this rank. */
+void nsh__comm_drop(MPI_Request *request, bool receive);
+
+/* Names of live objects, unique on comm: NSH_ERR_EXISTS, NSH_ERR_NOMEM. */
+typedef struct nsh__named {
+    const char *name;
+    void *object;
+} nsh__named;
+int nsh__comm_name(nsh_comm *comm, nsh__named *entry);
+void nsh__comm_unname(nsh_comm *comm, const nsh__named *entry);
+void *nsh__comm_named(nsh_comm *comm, const char *name);
+
+static inline bool nsh__comm_leads(const nsh_comm *comm)
+{
+    return comm->node_rank == 0;
+}
+
+static inline int nsh__comm_tag(const nsh_comm *comm)
+{
+    return (int)(comm->sequence % NSH__SEQUENCE_TAGS);
+}
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* heap.c -- the symmetric heap of a node, in shared memory.
+ *
+ * Invariant: a page is stored to only after nsh__heap_clear has touched it in a way that cannot
+ * kill, and no block is cleared before every rank of the node has left its predecessor. */
+#define _GNU_SOURCE
+#include "heap.h"
+
+#include "agree.h"
+#include "blocks.h"
+#include "fault.h"
+#include "limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
+#endif
+
+enum {
+    MAX_WINDOWS = 64,
+    SMALL_ALIGN = 64,
+    SMALL_WINDOW = 64 << 20, /* the first one where address space is limited */
+    COUNTER_BYTES = 64       /* behind a large block: how many ranks have freed it */
+};
+
+typedef struct window {
+    MPI_Win win;   /* MPI_WIN_NULL: anonymous memory */
+    char *mapping; /* what mmap returned, if so */
+    int64_t mapped;
+    char *rw; /* page-aligned, as are all blocks relative to it */
+    char *ro;
+    int64_t bytes;
+} window;
+
+typedef struct nsh__heap {
+    nsh__blocks *blocks;
+    int64_t limit;   /* most bytes in blocks */
+    int64_t page;
+    bool sparse;     /* address space is for free: one big window */
+    int64_t head;    /* bytes at the beginning of window 0 that are not for blocks */
+    int windows;
+    window window[MAX_WINDOWS];
+} nsh__heap;
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t round_up(int64_t value, int64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
+{
+    int64_t limit = wish > 0 ? wish : INT64_MAX;
+
+    limit = min64(limit, nsh__limit_memory());
+    if (comm->node_size > 1) {
+#ifdef OPEN_MPI /* it refuses what is not free at this moment */
+        limit = min64(limit, nsh__limit_shm(true) / 10 * 9);
+#else
+        limit = min64(limit, nsh__limit_shm(false));
+#endif
+    }
+    return limit;
+}
+
+/* The largest window that this process may map twice and, where it is a file, extend that far. */
+static int64_t window_limit(const nsh_comm *comm)
+{
+    int64_t space = nsh__limit_address_space();
+    int64_t limit = space == INT64_MAX ? INT64_MAX : space / 20 * 9;
+
+    if (comm->node_size > 1 && nsh__limit_file_size() != INT64_MAX)
+        limit = min64(limit, nsh__limit_file_size() / 10 * 9);
+    return limit;
+}
+
+/* ---- windows ---- */
+
+/* Shared memory of this node, all of it with node rank 0. MPICH 4.0 looks for page-multiple sizes
+ * at the same address in all processes, 170 ms per GiB, so the size is none. */
+static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *w)
+{
+    MPI_Aint mine = comm->node_rank == 0 ? (MPI_Aint)(bytes + page + 8) : 0, size;
+    void *base = NULL;
+    int rc, unit, *model, there = 0;
+
+    rc = MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, comm->node_mpi, &base, &w->win);
+    if (rc != MPI_SUCCESS) {
+        w->win = MPI_WIN_NULL;
+        nsh__fail_mpi("MPI_Win_allocate_shared", rc);
+        return nsh__fail(NSH_ERR_NOMEM, "no shared memory of %lld bytes on this node (%.120s)",
+                         (long long)bytes, nsh_error_detail());
+    }
+    MPI_Win_set_errhandler(w->win, MPI_ERRORS_RETURN);
+    rc = MPI_Win_shared_query(w->win, 0, &size, &unit, &base);
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Win_shared_query", rc);
+    MPI_Win_get_attr(w->win, MPI_WIN_MODEL, &model, &there);
+    if (!there || *model != MPI_WIN_UNIFIED)
+        return nsh__fail(NSH_ERR_UNSUPPORTED, "this MPI has no unified shared memory windows");
+    w->rw = (char *)round_up((int64_t)(intptr_t)base, page);
+    return NSH_SUCCESS;
+}
+
+/* A node of one rank needs nobody's help. */
+static int window_map(int64_t bytes, window *w)
+{
+    void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return nsh__fail(NSH_ERR_NOMEM, "no address space of %lld bytes: %s", (long long)bytes,
+                         strerror(errno));
+    w->mapping = w->rw = p;
+    w->mapped = bytes;
+    return NSH_SUCCESS;
+}
+
+/* A second mapping of the same pages: size 0 makes mremap leave the first one alone. */
+static int window_view(const nsh_comm *comm, window *w)
+{
+    void *view;
+
+    w->ro = w->rw;
+    if (!comm->guard)
+        return NSH_SUCCESS;
+#if defined(__linux__)
+    view = mremap(w->rw, 0, (size_t)w->bytes, MREMAP_MAYMOVE);
+#else
+    errno = ENOSYS;
+    view = MAP_FAILED;
+#endif
+    if (view == MAP_FAILED || nsh__fault(window_view))
+        return nsh__fail(errno == ENOMEM ? NSH_ERR_NOMEM : NSH_ERR_UNSUPPORTED,
+                         "no read-only view of %lld bytes: %s (NSH_GUARD=0 does without)",
+                         (long long)w->bytes, strerror(errno));
+    w->ro = view;
+    mprotect(w->ro, (size_t)w->bytes, PROT_READ);
+    madvise(w->ro, (size_t)w->bytes, MADV_DONTDUMP);
+    return NSH_SUCCESS;
+}
+
+static void window_close(window *w)
+{
+    if (w->ro != NULL && w->ro != w->rw)
+        munmap(w->ro, (size_t)w->bytes);
+    if (w->mapping != NULL)
+        munmap(w->mapping, (size_t)w->mapped);
+    if (w->win != MPI_WIN_NULL) {
+        int initialised, finalised = 0;
+
+        MPI_Initialized(&initialised);
+        MPI_Finalized(&finalised);
+        if (initialised && !finalised)
+            MPI_Win_free(&w->win);
+    }
+    *w = (window){.win = MPI_WIN_NULL};
+}
+
+/* [collective on the node] Window number heap->windows; the code is this rank's own. */
+static int add_window(nsh_comm *comm, int64_t bytes)
+{
+    nsh__heap *heap = comm->heap;
+    window *w = &heap->window[heap->windows];
+    int rc;
+
+    *w = (window){.win = MPI_WIN_NULL, .bytes = bytes};
+    rc = comm->node_size > 1 ? window_allocate(comm, bytes, heap->page, w) : window_map(bytes, w);
+    if (rc == NSH_SUCCESS && nsh__fault(window_alloc))
+        rc = nsh__fail(NSH_ERR_NOMEM, "heap window: failure on purpose");
+    if (rc == NSH_SUCCESS) {
+        madvise(w->rw, (size_t)bytes, MADV_DONTDUMP);
+        rc = window_view(comm, w);
+    }
+    heap->windows++;
+    return rc;
+}
+
+static void drop_window(nsh__heap *heap)
+{
+    window_close(&heap->window[--heap->windows]);
+}
+
+/* ---- pages ---- */
+
+/* Touch and zero [p, p + bytes) with a system call that reports what a store would die of. */
+static int touch_by_read(char *p, int64_t bytes)
+{
+    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), failed = fd < 0;
+
+    while (!failed && bytes > 0) {
+        ssize_t n = read(fd, p, (size_t)min64(bytes, 1 << 30));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        failed = n <= 0;
+        p += n;
+        bytes -= n;
+    }
+    if (fd >= 0)
+        close(fd);
+    return failed ? -1 : 0;
+}
+
+static int touch(char *p, int64_t bytes, int64_t page)
+{
+    char *first = (char *)((uintptr_t)p & ~(uintptr_t)(page - 1));
+    int rc;
+
+    if (nsh__fault(heap_populate))
+        return nsh__fail(NSH_ERR_NOMEM, "first touch: failure on purpose");
+    do
+        rc = madvise(first, (size_t)round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
+    while (rc != 0 && (errno == EINTR || errno == EAGAIN));
+    if (rc != 0 && errno == EINVAL)
+        rc = touch_by_read(p, bytes);
+    if (rc != 0)
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for %lld bytes of a replica: %s",
+                         (long long)bytes, strerror(errno));
+    return NSH_SUCCESS;
+}
+
+/* Return the pages of a page-aligned range; false where the system cannot. */
+static bool release_pages(char *p, int64_t bytes)
+{
+    return bytes == 0 || madvise(p, (size_t)bytes, MADV_REMOVE) == 0;
+}
+
+/* ---- create and destroy ---- */
+
+/* The first window: as large as is allowed where address space is for free, else modest. What the
+ * system refuses (strict overcommit) is asked for again, smaller, by all ranks together. */
+static int add_first_window(nsh_comm *comm, int64_t head)
+{
+    nsh__heap *heap = comm->heap;
+    int64_t most = nsh__boot_least(comm, window_limit(comm)), bytes = heap->limit;
+    int rc;
+
+    heap->sparse = most >= INT64_MAX / 20 * 9;
+    if (!heap->sparse)
+        bytes = min64(bytes, SMALL_WINDOW);
+    bytes = min64(bytes, INT64_MAX / 4) + head;
+    bytes = min64(bytes, most) / heap->page * heap->page;
+    if (bytes < head)
+        return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for a heap, %lld are needed",
+                         (long long)bytes, (long long)head);
+    for (;;) {
+        rc = nsh__boot_agree(comm, add_window(comm, bytes));
+        if (rc != NSH_ERR_NOMEM || bytes / 4 < head + SMALL_WINDOW)
+            return rc;
+        drop_window(heap);
+        bytes = bytes / 4 / heap->page * heap->page;
+    }
+}
+
+int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head)
+{
+    nsh__heap *heap = calloc(1, sizeof *heap);
+    int rc = NSH_SUCCESS;
+
+    comm->heap = heap;
+    if (heap != NULL)
+        heap->blocks = nsh__blocks_create();
+    if (heap == NULL || heap->blocks == NULL || nsh__fault(heap_alloc))
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    rc = nsh__boot_agree(comm, rc);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    heap->page = sysconf(_SC_PAGESIZE);
+    heap->limit = limit;
+    heap->head = round_up(head, heap->page);
+    rc = add_first_window(comm, heap->head);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!nsh__blocks_add_region(heap->blocks, heap->window[0].bytes - heap->head) ||
+        nsh__fault(heap_alloc))
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    return nsh__boot_agree(comm, rc);
+}
+
+void nsh__heap_destroy(nsh_comm *comm)
+{
+    nsh__heap *heap = comm->heap;
+
+    if (heap == NULL)
+        return;
+    while (heap->windows > 0)
+        drop_window(heap);
+    nsh__blocks_destroy(heap->blocks);
+    free(heap);
+    comm->heap = NULL;
+}
+
+char *nsh__heap_head(const nsh_comm *comm)
+{
+    return comm->heap->window[0].rw;
+}
+
+int nsh__heap_touch(const nsh_comm *comm, char *p, int64_t bytes)
+{
+    return touch(p, bytes, comm->heap->page);
+}
+
+/* ---- blocks ---- */
+
+static int64_t block_bytes(const nsh__heap *heap, int64_t bytes)
+{
+    return bytes >= NSH__HEAP_LARGE ? round_up(bytes + COUNTER_BYTES, heap->page) : bytes;
+}
+
+int nsh__heap_take(nsh_comm *comm, int64_t bytes, nsh__extent *out)
+{
+    nsh__heap *heap = comm->heap;
+    nsh__extent e = {.bytes = bytes, .large = bytes >= NSH__HEAP_LARGE};
+    int64_t live = nsh__blocks_live_bytes(heap->blocks), offset;
+    const window *w;
+
+    if (bytes > heap->limit - live)
+        return nsh__fail(NSH_ERR_NOMEM, "%lld bytes do not fit into a heap of %lld with %lld in use",
+                         (long long)bytes, (long long)heap->limit, (long long)live);
+    if (nsh__fault(heap_alloc))
+        return nsh__fail(NSH_ERR_NOMEM, "heap block: failure on purpose");
+    switch (nsh__blocks_take(heap->blocks, block_bytes(heap, bytes),
+                             e.large ? heap->page : SMALL_ALIGN, &e.block)) {
+    case NSH__BLOCKS_OK:
+        break;
+    case NSH__BLOCKS_FULL:
+        return NSH_ERR_BUSY;
+    default:
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    }
+    w = &heap->window[nsh__block_region(e.block)];
+    offset = nsh__block_offset(e.block) + (w == heap->window ? heap->head : 0);
+    e.rw = w->rw + offset;
+    e.ro = w->ro + offset;
+    *out = e;
+    return NSH_SUCCESS;
+}
+
+int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
+{
+    nsh__heap *heap = comm->heap;
+    int64_t wish = round_up(block_bytes(heap, bytes), heap->page);
+    nsh__vote vote = {
+        .call = NSH__CALL_HEAP, .range = true, .low = window_limit(comm), .mark = (uint64_t)wish};
+    int rc;
+
+    if (heap->windows == MAX_WINDOWS)
+        vote.code = nsh__fail(NSH_ERR_NOMEM, "the heap has %d windows already", MAX_WINDOWS);
+    nsh__vote_enter(comm, &vote);
+    rc = nsh__vote_leave(comm, &vote);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (wish > vote.low)
+        return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for another heap window, not %lld",
+                         (long long)vote.low, (long long)wish);
+    if (wish < 2 * heap->window[heap->windows - 1].bytes)
+        wish = min64(2 * heap->window[heap->windows - 1].bytes, vote.low);
+    wish = wish / heap->page * heap->page;
+    rc = add_window(comm, wish);
+    if (rc == NSH_SUCCESS && !nsh__blocks_add_region(heap->blocks, wish))
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    rc = nsh__agree(comm, NSH__CALL_HEAP, rc, (uint64_t)wish);
+    if (rc != NSH_SUCCESS)
+        drop_window(heap);
+    return rc;
+}
+
+/* The page-aligned part of a large extent that is this share. */
+static char *share_of(const nsh__heap *heap, const nsh__extent *extent, int share, int shares,
+                      int64_t *bytes)
+{
+    int64_t pages = block_bytes(heap, extent->bytes) / heap->page;
+    int64_t begin = pages * share / shares, end = pages * (share + 1) / shares;
+
+    *bytes = (end - begin) * heap->page;
+    return extent->rw + begin * heap->page;
+}
+
+int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, int shares)
+{
+    nsh__heap *heap = comm->heap;
+    int64_t bytes;
+    char *p;
+    int rc;
+
+    if (!extent->large) {
+        if (share != 0)
+            return NSH_SUCCESS;
+        rc = touch(extent->rw, extent->bytes, heap->page);
+        if (rc == NSH_SUCCESS)
+            memset(extent->rw, 0, (size_t)extent->bytes);
+        return rc;
+    }
+    p = share_of(heap, extent, share, shares, &bytes);
+    if (bytes == 0)
+        return NSH_SUCCESS;
+    /* Small blocks may have left bytes there; new pages come as zeros. */
+    if (release_pages(p, bytes))
+        return touch(p, bytes, heap->page);
+    rc = touch(p, bytes, heap->page);
+    if (rc == NSH_SUCCESS)
+        memset(p, 0, (size_t)bytes);
+    return rc;
+}
+
+int nsh__heap_afford(const nsh_comm *comm, int64_t bytes)
+{
+    int64_t left;
+
+    (void)comm;
+    if (bytes < 16 * NSH__HEAP_LARGE) /* not worth reading /proc for */
+        return NSH_SUCCESS;
+    left = nsh__limit_memory_left();
+    if (bytes > left)
+        return nsh__fail(NSH_ERR_NOMEM, "an array of %lld bytes, but the node has %lld left",
+                         (long long)bytes, (long long)left);
+    return NSH_SUCCESS;
+}
+
+void nsh__heap_give(nsh_comm *comm, nsh__extent *extent)
+{
+    nsh__heap *heap = comm->heap;
+
+    if (extent->block == NULL)
+        return;
+    if (extent->large) {
+        int64_t bytes = block_bytes(heap, extent->bytes);
+        atomic_int *freed = (atomic_int *)(extent->rw + bytes - COUNTER_BYTES);
+
+        /* acq_rel: the last one comes after all reads of the others */
+        if (atomic_fetch_add_explicit(freed, 1, memory_order_acq_rel) + 1 == comm->node_size)
+            release_pages(extent->rw, bytes);
+    }
+    nsh__blocks_give(heap->blocks, extent->block);
+    *extent = (nsh__extent){.block = NULL};
+}
+
+void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares)
+{
+    if (extent->block == NULL)
+        return;
+    if (extent->large) {
+        int64_t bytes;
+        char *p = share_of(comm->heap, extent, share, shares, &bytes);
+
+        release_pages(p, bytes);
+    }
+    nsh__blocks_give(comm->heap->blocks, extent->block);
+    *extent = (nsh__extent){.block = NULL};
+}
+
+uint64_t nsh__heap_history(const nsh_comm *comm)
+{
+    return nsh__blocks_history(comm->heap->blocks);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* limits.c -- what this machine and its administrator allow.
+ *
+ * Invariant: a limit that cannot be found out is no limit. */
+#define _GNU_SOURCE
+#include "limits.h"
+
+#include "hash.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The first line of a file; false when there is none. */
+static bool read_line(const char *path, char *line, int size)
+{
+    FILE *f = fopen(path, "r");
+    bool ok = f != NULL && fgets(line, size, f) != NULL;
+
+    if (f != NULL)
+        fclose(f);
+    return ok;
+}
+
+static bool read_number(const char *path, int64_t *out)
+{
+    char line[64];
+    long long value;
+
+    if (!read_line(path, line, sizeof line) || sscanf(line, "%lld", &value) != 1)
+        return false;
+    *out = value;
+    return true;
+}
+
+/* This process's control group (version 2) and its parents, one after another: false at the end. */
+typedef struct group_walk {
+    char path[PATH_MAX];
+    bool started;
+} group_walk;
+
+static bool next_group(group_walk *walk)
+{
+    static const char root[] = "/sys/fs/cgroup";
+
+    if (!walk->started) {
+        char line[PATH_MAX - 32] = "";
+
+        walk->started = true;
+        if (!read_line("/proc/self/cgroup", line, sizeof line) || strncmp(line, "0::", 3) != 0)
+            strcpy(line, "0::/");
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(walk->path, sizeof walk->path, "%s%s", root, line + 3);
+        return true;
+    }
+    if (strlen(walk->path) <= sizeof root)
+        return false;
+    *strrchr(walk->path, '/') = '\0';
+    return true;
+}
+
+static bool group_number(const group_walk *walk, const char *file, int64_t *out)
+{
+    char path[PATH_MAX + 32];
+
+    snprintf(path, sizeof path, "%s/%s", walk->path, file);
+    return read_number(path, out);
+}
+
+int64_t nsh__limit_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    int64_t limit = pages > 0 ? (int64_t)pages * sysconf(_SC_PAGESIZE) : INT64_MAX, value;
+
+    for (group_walk walk = {.started = false}; next_group(&walk);)
+        if (group_number(&walk, "memory.max", &value))
+            limit = min64(limit, value);
+    return limit;
+}
+
+int64_t nsh__limit_memory_left(void)
+{
+    int64_t left = INT64_MAX, most, used;
+    char line[128];
+    long long kib;
+    FILE *f = fopen("/proc/meminfo", "r");
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1)
+            left = (int64_t)kib * 1024;
+    if (f != NULL)
+        fclose(f);
+    for (group_walk walk = {.started = false}; next_group(&walk);)
+        if (group_number(&walk, "memory.max", &most) && group_number(&walk, "memory.current", &used))
+            left = min64(left, most > used ? most - used : 0);
+    return left;
+}
+
+int64_t nsh__limit_shm(bool free)
+{
+    struct statvfs fs;
+
+    if (statvfs("/dev/shm", &fs) != 0 || fs.f_blocks == 0) /* 0 blocks: mounted without a limit */
+        return INT64_MAX;
+    return (int64_t)(free ? fs.f_bavail : fs.f_blocks) * (int64_t)fs.f_frsize;
+}
+
+int64_t nsh__limit_address_space(void)
+{
+    struct rlimit limit;
+    int64_t mapped;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return INT64_MAX;
+    if (!read_number("/proc/self/statm", &mapped))
+        mapped = 0;
+    mapped *= sysconf(_SC_PAGESIZE);
+    return (int64_t)limit.rlim_cur > mapped ? (int64_t)limit.rlim_cur - mapped : 0;
+}
+
+int64_t nsh__limit_file_size(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return INT64_MAX;
+    return min64(INT64_MAX, (int64_t)limit.rlim_cur);
+}
+
+void nsh__limit_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
+{
+    memset(mask, 0, NSH__AFFINITY_BYTES);
+#if defined(__linux__)
+    if (sched_getaffinity(0, NSH__AFFINITY_BYTES, (cpu_set_t *)mask) == 0)
+        return;
+#endif
+    for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN) && i < NSH__AFFINITY_BYTES * 8; i++)
+        mask[i / 8] |= (unsigned char)(1u << i % 8);
+}
+
+int nsh__limit_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
+{
+    int cores = 0;
+
+    for (int i = 0; i < NSH__AFFINITY_BYTES; i++)
+        cores += __builtin_popcount(mask[i]);
+    for (group_walk walk = {.started = false}; next_group(&walk);) {
+        char path[PATH_MAX + 32], line[64];
+        long long quota, period;
+
+        snprintf(path, sizeof path, "%s/cpu.max", walk.path);
+        if (read_line(path, line, sizeof line) &&
+            sscanf(line, "%lld %lld", &quota, &period) == 2 && period > 0 &&
+            (quota + period - 1) / period < cores)
+            cores = (int)((quota + period - 1) / period);
+    }
+    return cores > 0 ? cores : 1;
+}
+
+uint64_t nsh__limit_host(void)
+{
+    char name[256] = "", boot[64] = "";
+
+    gethostname(name, sizeof name - 1);
+    if (!read_line("/proc/sys/kernel/random/boot_id", boot, sizeof boot))
+        boot[0] = '\0';
+    return nsh__mix_bytes(nsh__mix_bytes(1, name, strlen(name)), boot, strlen(boot));
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* type.c -- MPI datatypes as the library sees them.
+ *
+ * Invariant: MPI is asked about a type only when it is alive and the table does not know it. */
+#include "type.h"
+
+#include "error.h"
+#include "fault.h"
+#include "hash.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+typedef struct predefined {
+    MPI_Datatype handle;
+    const char *name;
+    int64_t itemsize; /* 0: a Fortran type, whose size MPI knows */
+    nsh__type_class class_;
+} predefined;
+
+#define PAIR_SIZE(type)                                                                            \
+    sizeof(struct {                                                                                \
+        type value;                                                                                \
+        int index;                                                                                 \
+    })
+
+/* Looks handle up; in Open MPI handles are addresses, so the table cannot be static. */
+static bool find_predefined(MPI_Datatype handle, predefined *out, int *index)
+{
+#define C_TYPE(handle, type, class_) {handle, #handle, sizeof(type), NSH__CLASS_##class_}
+#define PAIR(handle, type) {handle, #handle, PAIR_SIZE(type), NSH__CLASS_PAIR}
+#define FORTRAN(handle, class_) {handle, #handle, 0, NSH__CLASS_##class_}
+    const predefined table[] = {
+        C_TYPE(MPI_BYTE, char, BYTE),
+        C_TYPE(MPI_CHAR, char, NONE),
+        C_TYPE(MPI_SIGNED_CHAR, signed char, INTEGER),
+        C_TYPE(MPI_UNSIGNED_CHAR, unsigned char, INTEGER),
+        C_TYPE(MPI_SHORT, short, INTEGER),
+        C_TYPE(MPI_UNSIGNED_SHORT, unsigned short, INTEGER),
+        C_TYPE(MPI_INT, int, INTEGER),
+        C_TYPE(MPI_UNSIGNED, unsigned, INTEGER),
+        C_TYPE(MPI_LONG, long, INTEGER),
+        C_TYPE(MPI_UNSIGNED_LONG, unsigned long, INTEGER),
+        C_TYPE(MPI_LONG_LONG, long long, INTEGER),
+        C_TYPE(MPI_UNSIGNED_LONG_LONG, unsigned long long, INTEGER),
+        C_TYPE(MPI_INT8_T, int8_t, INTEGER),
+        C_TYPE(MPI_UINT8_T, uint8_t, INTEGER),
+        C_TYPE(MPI_INT16_T, int16_t, INTEGER),
+        C_TYPE(MPI_UINT16_T, uint16_t, INTEGER),
+        C_TYPE(MPI_INT32_T, int32_t, INTEGER),
+        C_TYPE(MPI_UINT32_T, uint32_t, INTEGER),
+        C_TYPE(MPI_INT64_T, int64_t, INTEGER),
+        C_TYPE(MPI_UINT64_T, uint64_t, INTEGER),
+        C_TYPE(MPI_FLOAT, float, FLOAT),
+        C_TYPE(MPI_DOUBLE, double, FLOAT),
+        C_TYPE(MPI_LONG_DOUBLE, long double, FLOAT),
+        C_TYPE(MPI_C_BOOL, _Bool, LOGICAL),
+        C_TYPE(MPI_C_COMPLEX, float _Complex, COMPLEX),
+        C_TYPE(MPI_C_FLOAT_COMPLEX, float _Complex, COMPLEX),
+        C_TYPE(MPI_C_DOUBLE_COMPLEX, double _Complex, COMPLEX),
+        C_TYPE(MPI_C_LONG_DOUBLE_COMPLEX, long double _Complex, COMPLEX),
+        C_TYPE(MPI_WCHAR, wchar_t, NONE),
+        C_TYPE(MPI_PACKED, char, NONE),
+        C_TYPE(MPI_AINT, MPI_Aint, MULTI),
+        C_TYPE(MPI_COUNT, MPI_Count, MULTI),
+        C_TYPE(MPI_OFFSET, MPI_Offset, MULTI),
+        PAIR(MPI_FLOAT_INT, float),
+        PAIR(MPI_DOUBLE_INT, double),
+        PAIR(MPI_LONG_INT, long),
+        PAIR(MPI_2INT, int),
+        PAIR(MPI_SHORT_INT, short),
+        PAIR(MPI_LONG_DOUBLE_INT, long double),
+        FORTRAN(MPI_INTEGER, INTEGER),
+        FORTRAN(MPI_REAL, FLOAT),
+        FORTRAN(MPI_DOUBLE_PRECISION, FLOAT),
+        FORTRAN(MPI_COMPLEX, COMPLEX),
+        FORTRAN(MPI_DOUBLE_COMPLEX, COMPLEX),
+        FORTRAN(MPI_LOGICAL, LOGICAL),
+        FORTRAN(MPI_CHARACTER, NONE),
+        FORTRAN(MPI_2INTEGER, PAIR),
+        FORTRAN(MPI_2REAL, PAIR),
+        FORTRAN(MPI_2DOUBLE_PRECISION, PAIR),
+    };
+#undef C_TYPE
+#undef PAIR
+#undef FORTRAN
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (handle == table[i].handle) {
+            *out = table[i];
+            *index = (int)i;
+            return true;
+        }
+    return false;
+}
+
+bool nsh__mpi_alive(void)
+{
+    int initialised = 0, finalised = 0;
+
+    MPI_Initialized(&initialised);
+    MPI_Finalized(&finalised);
+    return initialised && !finalised;
+}
+
+static uint64_t type_mark(MPI_Datatype handle, int depth);
+
+/* The mark of a derived type: how it was made, of what. Handles differ between processes. */
+static uint64_t derived_mark(MPI_Datatype handle, int depth)
+{
+    int nints, naddresses, ntypes, combiner;
+    uint64_t mark = 7;
+    int *ints;
+    MPI_Aint *addresses;
+    MPI_Datatype *types;
+
+    MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
+    mark = nsh__mix(mark, (uint64_t)combiner);
+    if (combiner == MPI_COMBINER_NAMED) { /* one that the table lacks */
+        char name[MPI_MAX_OBJECT_NAME] = "";
+        int length = 0;
+
+        MPI_Type_get_name(handle, name, &length);
+        return nsh__mix_bytes(mark, name, strlen(name));
+    }
+    if (depth == 0)
+        return mark;
+    ints = calloc((size_t)nints + 1, sizeof *ints);
+    addresses = calloc((size_t)naddresses + 1, sizeof *addresses);
+    types = calloc((size_t)ntypes + 1, sizeof *types);
+    if (ints != NULL && addresses != NULL && types != NULL) {
+        MPI_Type_get_contents(handle, nints, naddresses, ntypes, ints, addresses, types);
+        for (int i = 0; i < nints; i++)
+            mark = nsh__mix(mark, (uint64_t)ints[i]);
+        for (int i = 0; i < naddresses; i++)
+            mark = nsh__mix(mark, (uint64_t)addresses[i]);
+        for (int i = 0; i < ntypes; i++) {
+            predefined known;
+            int index, a, b, c, inner;
+
+            mark = nsh__mix(mark, type_mark(types[i], depth - 1));
+            if (find_predefined(types[i], &known, &index))
+                continue;
+            MPI_Type_get_envelope(types[i], &a, &b, &c, &inner);
+            if (inner != MPI_COMBINER_NAMED)
+                MPI_Type_free(&types[i]);
+        }
+    }
+    free(types);
+    free(addresses);
+    free(ints);
+    return mark;
+}
+
+static uint64_t type_mark(MPI_Datatype handle, int depth)
+{
+    predefined known;
+    int index;
+
+    if (find_predefined(handle, &known, &index))
+        return nsh__mix(3, (uint64_t)index);
+    return derived_mark(handle, depth);
+}
+
+/* The combiner behind duplicates, resized and contiguous types. */
+static int innermost_combiner(MPI_Datatype handle, int depth)
+{
+    int nints, naddresses, ntypes, combiner, inner;
+    int ints[8];
+    MPI_Aint addresses[8];
+    MPI_Datatype base;
+
+    MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
+    if (depth == 0 || (combiner != MPI_COMBINER_DUP && combiner != MPI_COMBINER_RESIZED &&
+                       combiner != MPI_COMBINER_CONTIGUOUS))
+        return combiner;
+    MPI_Type_get_contents(handle, nints, naddresses, 1, ints, addresses, &base);
+    inner = innermost_combiner(base, depth - 1);
+    MPI_Type_get_envelope(base, &nints, &naddresses, &ntypes, &combiner);
+    if (combiner != MPI_COMBINER_NAMED)
+        MPI_Type_free(&base);
+    return inner;
+}
+
+/* What MPI says about a type that the table does not know, or not in full. */
+static int ask_mpi(MPI_Datatype handle, nsh__type *out)
+{
+    MPI_Count size, lb, extent, true_lb, true_extent;
+    int length = 0, nints, naddresses, ntypes, combiner;
+
+    MPI_Type_size_x(handle, &size);
+    MPI_Type_get_extent_x(handle, &lb, &extent);
+    MPI_Type_get_true_extent_x(handle, &true_lb, &true_extent);
+    MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
+    if (out->name[0] == '\0')
+        MPI_Type_get_name(handle, out->name, &length);
+    if (size <= 0 || lb != 0 || true_lb < 0 || true_lb + true_extent > extent)
+        return nsh__fail(NSH_ERR_TYPE,
+                         "datatype %s does not tile memory: size %lld, bounds [%lld,%lld), "
+                         "true bounds [%lld,%lld)",
+                         out->name, (long long)size, (long long)lb, (long long)(lb + extent),
+                         (long long)true_lb, (long long)(true_lb + true_extent));
+    if (size != extent && combiner != MPI_COMBINER_NAMED &&
+        innermost_combiner(handle, 16) != MPI_COMBINER_STRUCT)
+        return nsh__fail(NSH_ERR_TYPE,
+                         "datatype %s is not contiguous: %lld of its %lld bytes are holes",
+                         out->name, (long long)(extent - size), (long long)extent);
+    out->derived = combiner != MPI_COMBINER_NAMED;
+    out->itemsize = (int64_t)extent;
+    return NSH_SUCCESS;
+}
+
+int nsh__type_describe(MPI_Datatype handle, nsh__type *out)
+{
+    predefined known;
+    int index, rc = NSH_SUCCESS;
+    bool found;
+
+    *out = (nsh__type){.handle = handle};
+    if (handle == MPI_DATATYPE_NULL)
+        return nsh__fail(NSH_ERR_TYPE, "datatype is MPI_DATATYPE_NULL");
+    found = find_predefined(handle, &known, &index);
+    if (found) {
+        out->class_ = known.class_;
+        out->itemsize = known.itemsize;
+        snprintf(out->name, sizeof out->name, "%s", known.name);
+    }
+    if (out->itemsize == 0) {
+        if (!nsh__mpi_alive())
+            return nsh__fail(NSH_ERR_TYPE, "datatype %s is not known without MPI",
+                             found ? known.name : "");
+        rc = ask_mpi(handle, out);
+    }
+    if (rc == NSH_SUCCESS)
+        out->mark = nsh__mix(type_mark(handle, 16), (uint64_t)out->itemsize);
+    return rc;
+}
+
+int nsh__type_own(nsh__type *type)
+{
+    MPI_Datatype mine;
+    int rc;
+
+    if (!type->derived)
+        return NSH_SUCCESS;
+    type->derived = false; /* until there is something to free */
+    if (nsh__fault(array_type))
+        return nsh__fail(NSH_ERR_NOMEM, "MPI_Type_dup: failure on purpose");
+    rc = MPI_Type_dup(type->handle, &mine);
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Type_dup", rc);
+    type->handle = mine;
+    type->derived = true;
+    return NSH_SUCCESS;
+}
+
+void nsh__type_disown(nsh__type *type)
+{
+    if (type->derived && nsh__mpi_alive())
+        MPI_Type_free(&type->handle);
+    type->derived = false;
+}
+
+bool nsh__type_reducible(const nsh__type *type, MPI_Op op)
+{
+    enum {
+        I = NSH__CLASS_INTEGER,
+        F = NSH__CLASS_FLOAT,
+        L = NSH__CLASS_LOGICAL,
+        C = NSH__CLASS_COMPLEX,
+        B = NSH__CLASS_BYTE,
+        M = NSH__CLASS_MULTI,
+        P = NSH__CLASS_PAIR
+    };
+    const struct {
+        MPI_Op op;
+        int classes;
+    } table[] = {
+        {MPI_OP_NULL, 0},          {MPI_REPLACE, 0},   {MPI_NO_OP, 0},
+        {MPI_MAX, I | F | M},      {MPI_MIN, I | F | M}, {MPI_SUM, I | F | C | M},
+        {MPI_PROD, I | F | C | M}, {MPI_LAND, I | L},  {MPI_LOR, I | L},
+        {MPI_LXOR, I | L},         {MPI_BAND, I | B | M}, {MPI_BOR, I | B | M},
+        {MPI_BXOR, I | B | M},     {MPI_MAXLOC, P},    {MPI_MINLOC, P},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (op == table[i].op)
+            return ((int)type->class_ & table[i].classes) != 0;
+    return true;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* type.h -- MPI datatypes as the library sees them: bytes per element, and whether ranks agree.
+ * Predefined C types come from a table of our own, because MPI_Type_size needs MPI_Init. */
+#ifndef NSH_SRC_TYPE_H
+#define NSH_SRC_TYPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <mpi.h>
+
+/* What MPI's reduction operations know a predefined type as (MPI-3.1, section 5.9.2). */
+typedef enum nsh__type_class {
+    NSH__CLASS_NONE = 0, /* derived, or not meant for arithmetic */
+    NSH__CLASS_INTEGER = 1,
+    NSH__CLASS_FLOAT = 2,
+    NSH__CLASS_LOGICAL = 4,
+    NSH__CLASS_COMPLEX = 8,
+    NSH__CLASS_BYTE = 16,
+    NSH__CLASS_MULTI = 32, /* MPI_AINT, MPI_COUNT, MPI_OFFSET */
+    NSH__CLASS_PAIR = 64   /* value and index, for MPI_MINLOC and MPI_MAXLOC */
+} nsh__type_class;
+
+typedef struct nsh__type {
+    MPI_Datatype handle;
+    bool derived;           /* handle is a duplicate of the caller's */
+    nsh__type_class class_; /* of a predefined type */
+    int64_t itemsize;       /* bytes from one element to the next */
+    uint64_t mark;          /* equal on all ranks for equal types */
+    char name[MPI_MAX_OBJECT_NAME];
+} nsh__type;
+
+/* Describe a type; it need not live on. NSH_ERR_TYPE when arrays of it are impossible: holes
+ * between or, outside structs, inside elements; a lower bound other than 0; no bytes at all. */
+int nsh__type_describe(MPI_Datatype handle, nsh__type *out);
+
+/* Make the description own its type, and give that up. Tolerant of half-made ones. */
+int nsh__type_own(nsh__type *type);
+void nsh__type_disown(nsh__type *type);
+
+/* May op be used on elements of this type? User-defined operations always. */
+bool nsh__type_reducible(const nsh__type *type, MPI_Op op);
+
+/* MPI is initialised and not finalised. */
+bool nsh__mpi_alive(void);
+
+#endif
