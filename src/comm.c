@@ -13,7 +13,7 @@
 #include "helper.h"
 #include "limits.h"
 #include "topology.h"
-#include "transfer.h"
+#include "replicate.h"
 #include "type.h"
 
 #include <search.h>
@@ -702,6 +702,11 @@ MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
 
 /* ---- free ---- */
 
+static bool comm_broken(const nsh_comm *comm)
+{
+    return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
+}
+
 int nsh_comm_free(nsh_comm **comm)
 {
     nsh_comm *c;
@@ -716,12 +721,11 @@ int nsh_comm_free(nsh_comm **comm)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_comm_free: %lld objects are alive (rank %d)",
                        (long long)c->live, c->rank);
     /* Ranks of a broken communicator cannot meet, nor can those of one that MPI has left behind. */
-    if (atomic_load(&c->area->gate.broken) == NSH_SUCCESS &&
-        (c->mpi == MPI_COMM_NULL || nsh__mpi_alive()))
+    if (!comm_broken(c) && (c->mpi == MPI_COMM_NULL || nsh__mpi_alive()))
         rc = nsh__agree(c, NSH__CALL_COMM_FREE, rc, 0);
-    if (rc == NSH_SUCCESS || rc == NSH_ERR_MPI || (rc == NSH_ERR_MISMATCH && c->live == 0)) {
-        comm_destroy(c);
-        *comm = NULL;
-    }
-    return rc;
+    if (rc != NSH_SUCCESS && !(comm_broken(c) && c->live == 0))
+        return rc;
+    comm_destroy(c);
+    *comm = NULL;
+    return NSH_SUCCESS;
 }

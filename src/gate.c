@@ -28,10 +28,19 @@ static void open_gate(nsh__gate *gate)
     nsh__wake(&gate->area->opened, &gate->area->opened_sleepers);
 }
 
+static int await(nsh__gate *gate, atomic_uint *word, unsigned target, atomic_uint *sleepers)
+{
+    int rc = nsh__wait_word(gate->wait, word, target, sleepers);
+
+    if (rc != NSH_SUCCESS)
+        nsh__fail(rc, "the communicator broke while rank %d waited for ranks of its node",
+                  gate->rank);
+    return rc;
+}
+
 static int await_opened(nsh__gate *gate)
 {
-    return nsh__wait_word(gate->wait, &gate->area->opened, gate->opened,
-                          &gate->area->opened_sleepers);
+    return await(gate, &gate->area->opened, gate->opened, &gate->area->opened_sleepers);
 }
 
 bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
@@ -63,8 +72,7 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
 
 int nsh__gate_await(nsh__gate *gate)
 {
-    return nsh__wait_word(gate->wait, &gate->area->arrived, gate->arrived,
-                          &gate->area->arrived_sleepers);
+    return await(gate, &gate->area->arrived, gate->arrived, &gate->area->arrived_sleepers);
 }
 
 bool nsh__gate_unanimous(const nsh__gate *gate)
@@ -100,7 +108,8 @@ int nsh__gate_leave(nsh__gate *gate)
     int rc = await_opened(gate);
 
     if (rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS)
-        rc = nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from, area->text);
+        return nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from,
+                              area->text);
     return rc;
 }
 
