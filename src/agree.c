@@ -188,3 +188,10 @@ int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
     nsh__vote_enter(comm, &vote);
     return nsh__vote_leave(comm, &vote);
 }
+
+int nsh__agree_node(nsh_comm *comm, nsh__call call)
+{
+    int rc = nsh__gate_pass(&comm->gate, nsh__mix(3, (uint64_t)call));
+
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(comm, rc);
+}

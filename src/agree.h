@@ -29,4 +29,7 @@ int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote);
 /* Both at once. */
 int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark);
 
+/* The ranks of this node have all come so far in a call whose arguments are agreed on. */
+int nsh__agree_node(nsh_comm *comm, nsh__call call);
+
 #endif

@@ -170,6 +170,7 @@ const char *nsh__call_name(nsh__call call)
         [NSH__CALL_ALLREDUCE] = "nsh_array_allreduce",
         [NSH__CALL_FILL] = "nsh_array_fill",
         [NSH__CALL_CHECKSUM] = "nsh_array_checksum",
+        [NSH__CALL_GET] = "nsh_array_get",
     };
 
     return names[call];

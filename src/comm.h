@@ -36,6 +36,7 @@ typedef enum nsh__call {
     NSH__CALL_ALLREDUCE,
     NSH__CALL_FILL,
     NSH__CALL_CHECKSUM,
+    NSH__CALL_GET,
     NSH__CALLS
 } nsh__call;
 
@@ -48,6 +49,7 @@ typedef struct nsh__slot {
     _Alignas(64) int code;
     int rank;
     int64_t low, high; /* see nsh__vote */
+    uint64_t sum;      /* this rank's part of a checksum; read between the two votes */
     char text[NSH__TEXT];
 } nsh__slot;
 

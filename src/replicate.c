@@ -8,6 +8,7 @@
 #include "fault.h"
 #include "heap.h"
 #include "hyperslab.h"
+#include "stream.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -39,16 +40,6 @@ typedef struct nsh__transfer {
     bool touched;
     uint64_t transfers; /* counted alike on every rank that acts */
 } nsh__transfer;
-
-/* One message's pieces, and a position in their stream. */
-typedef struct cursor {
-    const nsh__target *target;
-    const int64_t *meta;     /* offset and count of each piece */
-    const nsh_piece *pieces; /* on root, unless in place; otherwise NULL */
-    int n, current;
-    int64_t begin;           /* stream position of the current piece */
-    nsh__slab to, from;
-} cursor;
 
 /* The neighbours of this node in the tree of one transfer, as ranks. */
 typedef struct tree {
@@ -122,13 +113,13 @@ int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI
     return NSH_SUCCESS;
 }
 
-static void clear_requests(int n, MPI_Request requests[])
+void nsh__clear_requests(int n, MPI_Request requests[])
 {
     for (int i = 0; i < n; i++)
         requests[i] = MPI_REQUEST_NULL;
 }
 
-static void drop_requests(int n, MPI_Request requests[], bool receive)
+void nsh__drop_requests(int n, MPI_Request requests[], bool receive)
 {
     for (int i = 0; i < n; i++)
         nsh__comm_drop(&requests[i], receive);
@@ -186,81 +177,12 @@ static void find_tree(const nsh_comm *comm, int root, shape s, tree *t)
     }
 }
 
-/* ---- the stream of a message ---- */
+/* ---- long streams ---- */
 
-static void cursor_load(cursor *c)
-{
-    const nsh__target *t = c->target;
-    const int64_t *offset = c->meta + (int64_t)c->current * 2 * t->ndim;
-
-    nsh__slab_of(&c->to, t->ndim, t->extent, offset, offset + t->ndim, t->itemsize);
-    if (c->pieces != NULL)
-        nsh__slab_strided(&c->from, t->ndim, offset + t->ndim, c->pieces[c->current].stride,
-                          t->itemsize);
-}
-
-static void cursor_init(cursor *c, const nsh__target *target, const header *h,
+static void init_stream(nsh__stream *s, const nsh__target *target, const header *h,
                         const nsh_piece pieces[])
 {
-    *c = (cursor){.target = target,
-                  .meta = (const int64_t *)(h + 1),
-                  .pieces = pieces,
-                  .n = h->pieces};
-    if (c->n > 0)
-        cursor_load(c);
-}
-
-/* Move on to the piece that holds stream position pos < nbytes; only forward. */
-static void cursor_seek(cursor *c, int64_t pos)
-{
-    while (pos >= c->begin + c->to.nbytes && c->current + 1 < c->n) {
-        c->begin += c->to.nbytes;
-        c->current++;
-        cursor_load(c);
-    }
-}
-
-static const char *source_base(const cursor *c)
-{
-    return c->pieces != NULL ? c->pieces[c->current].data : c->target->replica;
-}
-
-static const nsh__slab *source_slab(const cursor *c)
-{
-    return c->pieces != NULL ? &c->from : &c->to;
-}
-
-/* The address of stream bytes [pos, pos + n) where they are contiguous in memory, else NULL. */
-static char *direct(const char *base, const nsh__slab *slab, int64_t begin, int64_t pos, int64_t n)
-{
-    if (slab->ndim != 0 || pos - begin + n > slab->nbytes)
-        return NULL;
-    return (char *)(uintptr_t)base + slab->start + (pos - begin);
-}
-
-typedef enum stream_op { STREAM_PACK, STREAM_UNPACK, STREAM_COPY } stream_op;
-
-/* Bytes [pos, pos + n) of the stream: into buffer, out of it, or from root's data to the replica. */
-static void stream(cursor *c, stream_op op, int64_t pos, int64_t n, char *buffer)
-{
-    while (n > 0) {
-        int64_t from, part;
-
-        cursor_seek(c, pos);
-        from = pos - c->begin;
-        part = c->to.nbytes - from < n ? c->to.nbytes - from : n;
-        if (op == STREAM_PACK)
-            nsh__slab_pack(buffer, source_base(c), source_slab(c), from, part);
-        else if (op == STREAM_UNPACK)
-            nsh__slab_unpack(c->target->replica, &c->to, from, part, buffer);
-        else if (c->pieces != NULL)
-            nsh__slab_copy(c->target->replica, &c->to, c->pieces[c->current].data, &c->from, from,
-                           part);
-        if (buffer != NULL)
-            buffer += part;
-        pos += part;
-        n -= part;
-    }
+    nsh__stream_init(s, target, h->pieces, (const int64_t *)(h + 1), pieces);
 }
 
 static int64_t segment_bytes(const header *h, int64_t j)
@@ -274,8 +196,6 @@ static int64_t segments(const header *h)
 {
     return (h->nbytes + NSH__SEGMENT - 1) / NSH__SEGMENT;
 }
-
-/* ---- long streams ---- */
 
 static int send_segment(nsh_comm *comm, const tree *t, const char *data, int64_t bytes,
                         MPI_Request requests[SEGMENT_CHILDREN])
@@ -292,12 +212,12 @@ static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target,
                        const nsh_piece pieces[])
 {
     MPI_Request sends[NSH__WINDOW][SEGMENT_CHILDREN];
-    cursor out, own;
+    nsh__stream out, own;
     int rc = NSH_SUCCESS;
 
-    clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
-    cursor_init(&out, target, h, pieces);
-    cursor_init(&own, target, h, pieces);
+    nsh__clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
+    init_stream(&out, target, h, pieces);
+    init_stream(&own, target, h, pieces);
     for (int64_t j = 0; j < segments(h) && rc == NSH_SUCCESS; j++) {
         int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
         int slot = (int)(j % NSH__WINDOW);
@@ -306,30 +226,28 @@ static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target,
         rc = nsh__wait_requests(&comm->wait, SEGMENT_CHILDREN, sends[slot]);
         if (rc != NSH_SUCCESS)
             break;
-        cursor_seek(&out, pos);
-        data = direct(source_base(&out), source_slab(&out), out.begin, pos, bytes);
+        data = nsh__stream_source(&out, pos, bytes);
         if (data == NULL) {
             data = nsh__transfer_staging(comm, slot);
-            stream(&out, STREAM_PACK, pos, bytes, data);
+            nsh__stream_pack(&out, pos, bytes, data);
         }
         rc = send_segment(comm, t, data, bytes, sends[slot]);
-        stream(&own, STREAM_COPY, pos, bytes, NULL);
+        nsh__stream_copy(&own, pos, bytes);
     }
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
     if (rc != NSH_SUCCESS)
-        drop_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0], false);
+        nsh__drop_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0], false);
     return rc;
 }
 
 /* Post the receive of segment j, straight into the replica if it is contiguous there. */
-static int post_segment(nsh_comm *comm, const tree *t, const header *h, cursor *in, int64_t j,
+static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__stream *in, int64_t j,
                         char **data, MPI_Request *request)
 {
     int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
 
-    cursor_seek(in, pos);
-    *data = direct(in->target->replica, &in->to, in->begin, pos, bytes);
+    *data = nsh__stream_target(in, pos, bytes);
     if (*data == NULL)
         *data = nsh__transfer_staging(comm, (int)(j % NSH__WINDOW));
     return nsh__irecv(comm, *data, bytes, t->parent, NSH__TAG_DATA, request);
@@ -340,14 +258,14 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
 {
     MPI_Request receives[NSH__WINDOW], sends[NSH__WINDOW][SEGMENT_CHILDREN];
     char *data[NSH__WINDOW];
-    cursor in, own;
+    nsh__stream in, own;
     int64_t n = segments(h);
     int rc = NSH_SUCCESS;
 
-    clear_requests(NSH__WINDOW, receives);
-    clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
-    cursor_init(&in, target, h, NULL);
-    cursor_init(&own, target, h, NULL);
+    nsh__clear_requests(NSH__WINDOW, receives);
+    nsh__clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
+    init_stream(&in, target, h, NULL);
+    init_stream(&own, target, h, NULL);
     for (int64_t j = 0; j < NSH__WINDOW && j < n && rc == NSH_SUCCESS; j++)
         rc = post_segment(comm, t, h, &in, j, &data[j], &receives[j]);
     for (int64_t j = 0; j < n && rc == NSH_SUCCESS; j++) {
@@ -359,7 +277,7 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
         if (rc != NSH_SUCCESS)
             break;
         if (data[slot] == nsh__transfer_staging(comm, slot))
-            stream(&own, STREAM_UNPACK, j * NSH__SEGMENT, segment_bytes(h, j), data[slot]);
+            nsh__stream_unpack(&own, j * NSH__SEGMENT, segment_bytes(h, j), data[slot]);
         if (j + NSH__WINDOW >= n)
             continue;
         /* The slot's staging memory and requests are needed again. */
@@ -370,8 +288,8 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
     if (rc != NSH_SUCCESS) {
-        drop_requests(NSH__WINDOW, receives, true);
-        drop_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0], false);
+        nsh__drop_requests(NSH__WINDOW, receives, true);
+        nsh__drop_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0], false);
     }
     return rc;
 }
@@ -397,13 +315,13 @@ static int acknowledge(nsh_comm *comm, const tree *t)
 
     if (++comm->transfer->transfers % ACK_EVERY != 0)
         return NSH_SUCCESS;
-    clear_requests(MAX_CHILDREN + 1, requests);
+    nsh__clear_requests(MAX_CHILDREN + 1, requests);
     for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
         rc = nsh__irecv(comm, &nothing[i], 0, t->child[i], NSH__TAG_ACK, &requests[i]);
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, t->children, requests);
     if (rc != NSH_SUCCESS) {
-        drop_requests(t->children, requests, true);
+        nsh__drop_requests(t->children, requests, true);
         return rc;
     }
     if (t->parent < 0)
@@ -461,24 +379,24 @@ static int send_batch(nsh_comm *comm, const tree *t, const nsh__target *target, 
 {
     MPI_Request requests[MAX_CHILDREN];
     char *inlined = (char *)(h + 1) + body_bytes(target, h);
-    cursor c;
+    nsh__stream c;
     int rc;
 
-    clear_requests(MAX_CHILDREN, requests);
-    cursor_init(&c, target, h, pieces);
+    nsh__clear_requests(MAX_CHILDREN, requests);
+    init_stream(&c, target, h, pieces);
     if (h->nbytes <= NSH__INLINE)
-        stream(&c, STREAM_PACK, 0, h->nbytes, inlined);
+        nsh__stream_pack(&c, 0, h->nbytes, inlined);
     rc = send_message(comm, t, h, message_bytes(target, h), requests);
     if (h->nbytes <= NSH__INLINE) {
-        cursor_init(&c, target, h, pieces);
-        stream(&c, STREAM_COPY, 0, h->nbytes, NULL);
+        init_stream(&c, target, h, pieces);
+        nsh__stream_copy(&c, 0, h->nbytes);
     } else if (rc == NSH_SUCCESS) {
         rc = send_stream(comm, t, target, h, pieces);
     }
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, t->children, requests);
     if (rc != NSH_SUCCESS)
-        drop_requests(t->children, requests, false);
+        nsh__drop_requests(t->children, requests, false);
     return rc;
 }
 
@@ -549,12 +467,12 @@ static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bo
                          tree *t)
 {
     MPI_Request requests[MAX_CHILDREN];
-    cursor c;
+    nsh__stream c;
     int rc = receive_message(comm, root, h);
 
     if (rc != NSH_SUCCESS)
         return rc;
-    clear_requests(MAX_CHILDREN, requests);
+    nsh__clear_requests(MAX_CHILDREN, requests);
     find_tree(comm, root, (shape)h->shape, t);
     rc = send_message(comm, t, h, message_bytes(target, h), requests);
     if (rc == NSH_SUCCESS && await) {
@@ -567,14 +485,14 @@ static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bo
         if (h->nbytes > NSH__INLINE) {
             rc = receive_stream(comm, t, target, h);
         } else {
-            cursor_init(&c, target, h, NULL);
-            stream(&c, STREAM_UNPACK, 0, h->nbytes, (char *)(h + 1) + body_bytes(target, h));
+            init_stream(&c, target, h, NULL);
+            nsh__stream_unpack(&c, 0, h->nbytes, (char *)(h + 1) + body_bytes(target, h));
         }
     }
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, t->children, requests);
     if (rc != NSH_SUCCESS)
-        drop_requests(t->children, requests, false);
+        nsh__drop_requests(t->children, requests, false);
     return rc;
 }
 

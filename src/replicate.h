@@ -17,6 +17,7 @@
 #include <nodeshare/array.h>
 
 #include "comm.h"
+#include "stream.h"
 
 enum {
     NSH__SEGMENT = 512 << 10,
@@ -24,14 +25,6 @@ enum {
     NSH__INLINE = 64 << 10,  /* longest stream within the message */
     NSH__MESSAGE = 128 << 10 /* room for header, hyperslabs and an inline stream */
 };
-
-/* Where a transfer goes: the geometry of an array and this node's writable replica. */
-typedef struct nsh__target {
-    int ndim;
-    const int64_t *extent;
-    int64_t itemsize;
-    char *replica;
-} nsh__target;
 
 /* The room for transfers, in the node's shared memory: none on one node. */
 int64_t nsh__transfer_bytes(const nsh_comm *comm);
@@ -69,5 +62,9 @@ void nsh__replicate_local(const nsh__target *target, int n, const nsh_piece piec
 int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
                MPI_Request *request);
 int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI_Request *request);
+
+/* Make requests none; give up those that are not. */
+void nsh__clear_requests(int n, MPI_Request requests[]);
+void nsh__drop_requests(int n, MPI_Request requests[], bool receive);
 
 #endif

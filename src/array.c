@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* array.c -- node-replicated arrays: creation, reading, looking, free.
+ *
+ * Invariant: all ranks hold the same description of an array, and its extent of the heap is the same
+ * block on every node. */
+#define _GNU_SOURCE
+#include "array.h"
+
+#include "agree.h"
+#include "fault.h"
+#include "hash.h"
+#include "hyperslab.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+_Static_assert(NSH_MAX_NDIM == NSH__MAX_NDIM, "hyperslab.h and array.h agree");
+
+enum { MAX_NAME = 255 };
+
+/* ---- describe ---- */
+
+static int check_shape(const nsh_array_options *options, int ndim, const int64_t extent[],
+                       nsh_array **out)
+{
+    const char *name = options != NULL ? options->name : NULL;
+
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: out is NULL");
+    if (ndim < 0 || ndim > NSH_MAX_NDIM)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: ndim %d is not in 0..%d", ndim,
+                         NSH_MAX_NDIM);
+    if (ndim > 0 && extent == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: extent is NULL with ndim %d", ndim);
+    for (int d = 0; d < ndim; d++)
+        if (extent[d] < 0)
+            return nsh__fail(NSH_ERR_ARG, "nsh_array_create: extent %" PRId64 " in dimension %d",
+                             extent[d], d);
+    if (name != NULL && (*name == '\0' || strlen(name) > MAX_NAME))
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: name of %zu bytes is not in 1..%d",
+                         strlen(name), MAX_NAME);
+    return NSH_SUCCESS;
+}
+
+static int name_array(nsh_array *array, const char *name)
+{
+    int rc;
+
+    if (name == NULL)
+        return NSH_SUCCESS;
+    array->entry = (nsh__named){strdup(name), array};
+    if (array->entry.name == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_array_create: no memory for a name");
+    rc = nsh__comm_name(array->comm, &array->entry);
+    if (rc != NSH_SUCCESS) { /* the entry is not in the tree */
+        free((char *)(uintptr_t)array->entry.name);
+        array->entry.name = NULL;
+    }
+    return rc;
+}
+
+/* Everything about the new array that needs nobody else. On failure *made has come as far as it
+ * has; array_destroy takes it. */
+static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
+                          const nsh_array_options *options, nsh_array **out, nsh_array **made)
+{
+    int rc = check_shape(options, ndim, extent, out);
+    nsh_array *array;
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    array = nsh__fault(array_alloc)
+                ? NULL
+                : calloc(1, sizeof *array + 3 * (size_t)ndim * sizeof array->extent[0]);
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_array_create: no memory");
+    *made = array;
+    array->comm = comm;
+    array->id = ++comm->created;
+    array->updating = -1;
+    array->ndim = ndim;
+    array->update = array->extent + ndim;
+    if (ndim > 0)
+        memcpy(array->extent, extent, (size_t)ndim * sizeof *extent);
+    rc = nsh__type_describe(type, &array->type);
+    if (rc != NSH_SUCCESS) {
+        array->type.derived = false;
+        return rc;
+    }
+    rc = nsh__type_own(&array->type);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!nsh__shape_size(ndim, extent, array->type.itemsize, &array->size, &array->nbytes))
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: more than INT64_MAX bytes");
+    return name_array(array, options != NULL ? options->name : NULL);
+}
+
+static uint64_t array_mark(const nsh_comm *comm, int ndim, const int64_t extent[],
+                           const nsh_array_options *options, const nsh_array *array)
+{
+    uint64_t mark = nsh__mix(nsh__heap_history(comm), (uint64_t)ndim);
+    const char *name = options != NULL ? options->name : NULL;
+
+    for (int d = 0; d < ndim && d < NSH_MAX_NDIM && extent != NULL; d++)
+        mark = nsh__mix(mark, (uint64_t)extent[d]);
+    mark = nsh__mix_bytes(mark, name, name != NULL ? strlen(name) + 1 : 0);
+    return nsh__mix(mark, array != NULL ? array->type.mark : 0);
+}
+
+/* Accepts every stage; the extent has been given back. */
+static void array_destroy(nsh_array *array)
+{
+    if (array == NULL)
+        return;
+    if (array->entry.name != NULL) {
+        nsh__comm_unname(array->comm, &array->entry);
+        free((char *)(uintptr_t)array->entry.name);
+    }
+    nsh__type_disown(&array->type);
+    free(array);
+}
+
+/* ---- create ---- */
+
+/* The leader's work between the last arrival and the release: every rank has left whatever was in
+ * this block before. */
+static int prepare_node(nsh_comm *comm, const nsh_array *array)
+{
+    int rc = nsh__transfer_touch(comm);
+
+    if (rc != NSH_SUCCESS || array->nbytes == 0)
+        return rc;
+    if (array->nbytes >= NSH__HEAP_LARGE)
+        return nsh__heap_afford(comm, array->nbytes);
+    return array->replica.block != NULL ? nsh__heap_clear(comm, &array->replica, 0, 1)
+                                        : NSH_SUCCESS;
+}
+
+/* What is too much for the one passage: a new window, and pages touched by all ranks together. */
+static int finish_replica(nsh_comm *comm, nsh_array *array)
+{
+    bool grown = array->replica.block == NULL;
+    int rc = NSH_SUCCESS;
+
+    if (grown) {
+        rc = nsh__heap_grow(comm, array->nbytes);
+        if (rc != NSH_SUCCESS)
+            return rc;
+        rc = nsh__heap_take(comm, array->nbytes, &array->replica);
+        if (rc == NSH_ERR_BUSY)
+            rc = nsh__fail(NSH_ERR_INTERNAL, "nsh_array_create: a new window has no room");
+    }
+    if (rc == NSH_SUCCESS)
+        rc = nsh__heap_clear(comm, &array->replica, comm->node_rank, comm->node_size);
+    return nsh__agree(comm, NSH__CALL_CREATE, rc, array->id);
+}
+
+static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
+                  const int64_t extent[], const nsh_array_options *options, nsh_array **out)
+{
+    nsh_array *array = NULL;
+    nsh__vote vote = {.call = call};
+    uint64_t created = comm->created;
+    int rc;
+
+    vote.code = array_describe(comm, type, ndim, extent, options, out, &array);
+    vote.mark = array_mark(comm, ndim, extent, options, array);
+    if (vote.code == NSH_SUCCESS && array->nbytes > 0) {
+        rc = nsh__heap_take(comm, array->nbytes, &array->replica);
+        if (rc != NSH_ERR_BUSY) /* that is for later */
+            vote.code = rc;
+    }
+    if (nsh__vote_enter(comm, &vote) && vote.code == NSH_SUCCESS)
+        vote.code = prepare_node(comm, array);
+    rc = nsh__vote_leave(comm, &vote);
+    if (rc == NSH_SUCCESS && array->nbytes > 0 &&
+        (array->replica.large || array->replica.block == NULL))
+        rc = finish_replica(comm, array);
+    if (rc != NSH_SUCCESS) {
+        if (array != NULL)
+            nsh__heap_undo(comm, &array->replica, comm->node_rank, comm->node_size);
+        array_destroy(array);
+        comm->created = created;
+        return rc;
+    }
+    comm->live++;
+    *out = array;
+    return NSH_SUCCESS;
+}
+
+int nsh_array_create(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
+                     const nsh_array_options *options, nsh_array **out)
+{
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: comm is NULL");
+    return create(comm, NSH__CALL_CREATE, type, ndim, extent, options, out);
+}
+
+int nsh_array_like(const nsh_array *array, const nsh_array_options *options, nsh_array **out)
+{
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_like: array is NULL");
+    return create(array->comm, NSH__CALL_LIKE, array->type.handle, array->ndim, array->extent,
+                  options, out);
+}
+
+int nsh_array_free(nsh_array **array)
+{
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_free: array is NULL");
+    if (*array == NULL)
+        return NSH_SUCCESS;
+    nsh__heap_give((*array)->comm, &(*array)->replica);
+    (*array)->comm->live--;
+    array_destroy(*array);
+    *array = NULL;
+    return NSH_SUCCESS;
+}
+
+/* ---- for update.c and combine.c ---- */
+
+int nsh__array_usable(const nsh_array *array, nsh__call call)
+{
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: array is NULL", nsh__call_name(call));
+    if (array->updating >= 0)
+        return nsh__fail(NSH_ERR_STATE, "%s: an update by root %d has begun and not ended (rank %d)",
+                         nsh__call_name(call), array->updating, array->comm->rank);
+    return NSH_SUCCESS;
+}
+
+int nsh__array_inside(const nsh_array *array, nsh__call call, const int64_t offset[],
+                      const int64_t count[])
+{
+    int d = nsh__hyperslab_outside(array->ndim, array->extent, offset, count);
+    int64_t first, n;
+
+    if (d < 0)
+        return NSH_SUCCESS;
+    first = offset != NULL ? offset[d] : 0;
+    n = count != NULL ? count[d] : array->extent[d];
+    if (first < 0 || n < 0 || first > INT64_MAX - n)
+        return nsh__fail(NSH_ERR_ARG,
+                         "%s: offset %" PRId64 " and count %" PRId64
+                         " are no hyperslab of extent %" PRId64 " in dimension %d (rank %d)",
+                         nsh__call_name(call), first, n, array->extent[d], d, array->comm->rank);
+    return nsh__fail(NSH_ERR_ARG,
+                     "%s: hyperslab [%" PRId64 ",%" PRId64 ") exceeds extent %" PRId64
+                     " in dimension %d (rank %d)",
+                     nsh__call_name(call), first, first + n, array->extent[d], d,
+                     array->comm->rank);
+}
+
+int64_t nsh__array_bytes(const nsh_array *array, const int64_t count[])
+{
+    int64_t bytes = array->type.itemsize;
+
+    for (int d = 0; d < array->ndim; d++)
+        bytes *= count != NULL ? count[d] : array->extent[d];
+    return bytes;
+}
+
+bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes)
+{
+    uintptr_t begin = (uintptr_t)p, end = begin + (uintptr_t)bytes;
+    uintptr_t rw = (uintptr_t)array->replica.rw, ro = (uintptr_t)array->replica.ro;
+    uintptr_t n = (uintptr_t)array->nbytes;
+
+    return bytes > 0 && ((begin < rw + n && rw < end) || (begin < ro + n && ro < end));
+}
+
+nsh__target nsh__array_target(const nsh_array *array)
+{
+    return (nsh__target){array->ndim, array->extent, array->type.itemsize, array->replica.rw};
+}
+
+/* ---- read ---- */
+
+const void *nsh_array_data(const nsh_array *array)
+{
+    return array != NULL ? array->replica.ro : NULL;
+}
+
+const void *nsh_array_at(const nsh_array *array, const int64_t index[])
+{
+    int64_t position = 0;
+
+    if (array == NULL || array->nbytes == 0)
+        return NULL;
+    for (int d = 0; d < array->ndim; d++) {
+        int64_t i = index != NULL ? index[d] : 0;
+
+        if (i < 0 || i >= array->extent[d])
+            return NULL;
+        position = position * array->extent[d] + i;
+    }
+    return array->replica.ro + position * array->type.itemsize;
+}
+
+int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t count[], void *out)
+{
+    nsh__slab slab;
+    int rc;
+
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_get: array is NULL");
+    rc = nsh__array_inside(array, NSH__CALL_GET, offset, count);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    nsh__slab_of(&slab, array->ndim, array->extent, offset, count, array->type.itemsize);
+    if (slab.nbytes == 0)
+        return NSH_SUCCESS;
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_get: out is NULL (rank %d)", array->comm->rank);
+    nsh__slab_pack(out, array->replica.ro, &slab, 0, slab.nbytes);
+    return NSH_SUCCESS;
+}
+
+int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out)
+{
+    void *found;
+
+    if (comm == NULL || name == NULL || out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_find: %s is NULL",
+                         comm == NULL ? "comm" : name == NULL ? "name" : "out");
+    found = nsh__comm_named(comm, name);
+    if (found == NULL)
+        return nsh__fail(NSH_ERR_NOT_FOUND, "nsh_array_find: no array is named \"%.200s\"", name);
+    *out = found;
+    return NSH_SUCCESS;
+}
+
+/* ---- print ---- */
+
+enum { PRINT_ROWS = 3, PRINT_COLUMNS = 8 }; /* at each end; in a row */
+
+/* One element, by what its type is known as; others as hexadecimal bytes. */
+static void print_element(const nsh_array *array, const char *p, FILE *f)
+{
+    MPI_Datatype t = array->type.handle;
+
+    if (t == MPI_DOUBLE || t == MPI_FLOAT) {
+        double d;
+        float s;
+
+        memcpy(&d, p, t == MPI_DOUBLE ? sizeof d : 0);
+        memcpy(&s, p, t == MPI_FLOAT ? sizeof s : 0);
+        fprintf(f, " %.8g", t == MPI_DOUBLE ? d : (double)s);
+    } else if (array->type.class_ == NSH__CLASS_INTEGER && array->type.itemsize <= 8) {
+        bool is_unsigned = strstr(array->type.name, "UINT") || strstr(array->type.name, "UNSIGNED");
+        unsigned shift = (unsigned)(64 - 8 * array->type.itemsize);
+        uint64_t u = 0;
+
+        for (int64_t i = array->type.itemsize; i-- > 0;) /* little-endian, as all our machines */
+            u = u << 8 | (unsigned char)p[i];
+        if (is_unsigned)
+            fprintf(f, " %" PRIu64, u);
+        else
+            fprintf(f, " %" PRId64, (int64_t)(u << shift) >> shift);
+    } else {
+        fputc(' ', f);
+        for (int64_t i = 0; i < array->type.itemsize && i < 16; i++)
+            fprintf(f, "%02x", (unsigned)(unsigned char)p[i]);
+    }
+}
+
+int nsh_array_print(const nsh_array *array, FILE *f)
+{
+    int64_t columns, rows;
+
+    if (array == NULL || f == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_print: %s is NULL", array == NULL ? "array" : "f");
+    fprintf(f, "%s: %s [", array->entry.name != NULL ? array->entry.name : "(no name)",
+            array->type.name[0] != '\0' ? array->type.name : "derived type");
+    for (int d = 0; d < array->ndim; d++)
+        fprintf(f, d == 0 ? "%" PRId64 : " x %" PRId64, array->extent[d]);
+    fprintf(f, "], %" PRId64 " bytes on each of %d node%s, version %" PRId64 "\n", array->nbytes,
+            array->comm->node_count, array->comm->node_count == 1 ? "" : "s", array->version);
+    columns = array->ndim > 0 ? array->extent[array->ndim - 1] : 1;
+    rows = array->nbytes > 0 ? array->size / columns : 0;
+    for (int64_t r = 0; r < rows; r++) {
+        if (r == PRINT_ROWS && rows > 2 * PRINT_ROWS) {
+            fputs(" ...\n", f);
+            r = rows - PRINT_ROWS;
+        }
+        for (int64_t c = 0; c < columns && c < PRINT_COLUMNS; c++)
+            print_element(array, array->replica.ro + (r * columns + c) * array->type.itemsize, f);
+        fputs(columns > PRINT_COLUMNS ? " ...\n" : "\n", f);
+    }
+    if (fflush(f) != 0 || ferror(f))
+        return nsh__fail(NSH_ERR_IO, "nsh_array_print: cannot write");
+    return NSH_SUCCESS;
+}
+
+/* ---- getters ---- */
+
+nsh_comm *nsh_array_comm(const nsh_array *array)
+{
+    return array != NULL ? array->comm : NULL;
+}
+
+MPI_Datatype nsh_array_type(const nsh_array *array)
+{
+    return array != NULL ? array->type.handle : MPI_DATATYPE_NULL;
+}
+
+int nsh_array_ndim(const nsh_array *array)
+{
+    return array != NULL ? array->ndim : -1;
+}
+
+const int64_t *nsh_array_extent(const nsh_array *array)
+{
+    return array != NULL ? array->extent : NULL;
+}
+
+int64_t nsh_array_extent_of(const nsh_array *array, int d)
+{
+    return array != NULL && d >= 0 && d < array->ndim ? array->extent[d] : -1;
+}
+
+int64_t nsh_array_size(const nsh_array *array)
+{
+    return array != NULL ? array->size : -1;
+}
+
+int64_t nsh_array_itemsize(const nsh_array *array)
+{
+    return array != NULL ? array->type.itemsize : -1;
+}
+
+int64_t nsh_array_nbytes(const nsh_array *array)
+{
+    return array != NULL ? array->nbytes : -1;
+}
+
+const char *nsh_array_name(const nsh_array *array)
+{
+    return array != NULL ? array->entry.name : NULL;
+}
+
+int64_t nsh_array_version(const nsh_array *array)
+{
+    return array != NULL ? array->version : -1;
+}

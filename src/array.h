@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* array.h -- what array.c, update.c and combine.c know of an array. */
+#ifndef NSH_SRC_ARRAY_H
+#define NSH_SRC_ARRAY_H
+
+#include <nodeshare/array.h>
+
+#include "comm.h"
+#include "heap.h"
+#include "replicate.h"
+#include "type.h"
+
+struct nsh_array {
+    nsh_comm *comm;
+    nsh__type type;
+    nsh__extent replica;
+    int64_t size, nbytes;
+    uint64_t id;      /* number on its communicator, equal on all ranks */
+    int64_t version;
+    int updating;     /* root of the update that has begun; -1: none */
+    int64_t *update;  /* on that root: offset and count, ndim each */
+    nsh__named entry; /* its name; NULL: none */
+    int ndim;
+    int64_t extent[]; /* ndim, then room for update */
+};
+
+/* [collective] Enter a call that changes or compares array. Local errors that every rank sees alike:
+ * NSH_ERR_ARG for NULL, NSH_ERR_STATE between update_begin and _end. */
+int nsh__array_usable(const nsh_array *array, nsh__call call);
+
+/* Is the hyperslab inside the array? NSH_ERR_ARG otherwise. */
+int nsh__array_inside(const nsh_array *array, nsh__call call, const int64_t offset[],
+                      const int64_t count[]);
+
+/* Bytes of a hyperslab that is inside. */
+int64_t nsh__array_bytes(const nsh_array *array, const int64_t count[]);
+
+/* Do [p, p + bytes) and the array's own replica overlap, in either view? */
+bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes);
+
+nsh__target nsh__array_target(const nsh_array *array);
+
+#endif

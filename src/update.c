@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* update.c -- changes of an array for which one rank has the data: set and its family.
+ *
+ * Invariant: a replica changes only after every rank of its node has entered the call and only if
+ * root's arguments are good. Whoever acts for a node (root; elsewhere the leader) releases it. */
+#include "array.h"
+
+#include "agree.h"
+#include "hash.h"
+#include "hyperslab.h"
+
+#include <string.h>
+
+/* One call, as every rank knows it. */
+typedef struct change {
+    nsh_array *array;
+    nsh__call call;
+    int root;
+    int n; /* the rest matters on root only */
+    const nsh_piece *pieces;
+    int code; /* what root finds wrong with its arguments, worded as the last failure */
+} change;
+
+/* ---- root's arguments ---- */
+
+static int check_piece(const change *c, const nsh_piece *piece)
+{
+    const nsh_array *array = c->array;
+    const int64_t *count = piece->count != NULL ? piece->count : array->extent;
+    nsh__slab from;
+    int64_t low, high;
+    int rc = nsh__array_inside(array, c->call, piece->offset, piece->count);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!nsh__slab_strided(&from, array->ndim, count, piece->stride, array->type.itemsize))
+        return nsh__fail(NSH_ERR_ARG, "%s: strides of data overflow (root %d)",
+                         nsh__call_name(c->call), c->root);
+    if (from.nbytes == 0)
+        return NSH_SUCCESS;
+    if (piece->data == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: data is NULL on root %d", nsh__call_name(c->call),
+                         c->root);
+    nsh__slab_bounds(&from, &low, &high);
+    if (nsh__array_aliases(array, (const char *)piece->data + low, high - low))
+        return nsh__fail(NSH_ERR_ARG, "%s: data lies in the array's own replica (root %d)",
+                         nsh__call_name(c->call), c->root);
+    return NSH_SUCCESS;
+}
+
+static int check_pieces(const change *c)
+{
+    int rc = NSH_SUCCESS;
+
+    if (c->n < 0 || (c->n > 0 && c->pieces == NULL))
+        return nsh__fail(NSH_ERR_ARG, "%s: %d pieces, pieces %s (root %d)", nsh__call_name(c->call),
+                         c->n, c->pieces == NULL ? "NULL" : "given", c->root);
+    for (int i = 0; i < c->n && rc == NSH_SUCCESS; i++)
+        rc = check_piece(c, &c->pieces[i]);
+    return rc;
+}
+
+/* NSH_ROOT_ANY: the one rank that has data. */
+static int find_root(change *c, bool has_data)
+{
+    nsh_comm *comm = c->array->comm;
+    nsh__vote vote = {.call = c->call,
+                      .mark = nsh__mix(c->array->id, (uint64_t)NSH_ROOT_ANY),
+                      .range = true,
+                      .low = has_data ? comm->rank : INT64_MAX,
+                      .high = has_data ? comm->rank : -1};
+    int rc;
+
+    nsh__vote_enter(comm, &vote);
+    rc = nsh__vote_leave(comm, &vote);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (vote.high < 0)
+        return nsh__fail(NSH_ERR_ARG, "%s: NSH_ROOT_ANY and no rank has data",
+                         nsh__call_name(c->call));
+    if (vote.low != vote.high)
+        return nsh__fail(NSH_ERR_ARG, "%s: NSH_ROOT_ANY and ranks %d and %d have data",
+                         nsh__call_name(c->call), (int)vote.low, (int)vote.high);
+    c->root = (int)vote.low;
+    return NSH_SUCCESS;
+}
+
+/* ---- before anything moves ---- */
+
+/* A root that does not exist fails on every rank that names it; the vote finds those who do not. */
+static int begin_change(change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    uint64_t mark = nsh__mix(c->array->id, (uint64_t)c->root);
+    int rc = NSH_SUCCESS;
+
+    if (c->root < 0 || c->root >= comm->size) {
+        rc = nsh__fail(NSH_ERR_ARG, "%s: root %d is no rank of 0..%d (rank %d)",
+                       nsh__call_name(c->call), c->root, comm->size - 1, comm->rank);
+        return nsh__agree(comm, c->call, rc, mark);
+    }
+    if (comm->check && comm->node_count > 1)
+        rc = nsh__agree(comm, c->call, NSH_SUCCESS, mark);
+    return rc == NSH_SUCCESS ? nsh__comm_enter(comm, c->call, mark) : rc;
+}
+
+static bool root_is_here(const change *c)
+{
+    return c->array->comm->node_of[c->root] == c->array->comm->node_index;
+}
+
+/* While root of this node acts, a message of this call from elsewhere means that another node has a
+ * root of its own. It would come to the leader. */
+static void watch(const change *c, bool on)
+{
+    nsh_comm *comm = c->array->comm;
+
+    if (comm->node_count == 1 || !nsh__comm_leads(comm))
+        return;
+    comm->wait.watch_tag = on ? nsh__comm_tag(comm) : -1;
+    comm->rooted = comm->sequence;
+}
+
+static int discord(const change *c)
+{
+    return nsh__fail(NSH_ERR_MISMATCH, "%s: ranks of a node disagree on root or array (rank %d: root "
+                     "%d)", nsh__call_name(c->call), c->array->comm->rank, c->root);
+}
+
+/* ---- set: every rank arrives, the actor acts, the others leave ---- */
+
+/* Root, on its own node. */
+static int act_as_root(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    nsh__target target = nsh__array_target(c->array);
+    int rc = nsh__gate_await(&comm->gate);
+
+    if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
+        if (comm->gate.alone || !nsh__comm_leads(comm))
+            return nsh__gate_leave(&comm->gate);
+        rc = discord(c);
+    }
+    if (rc == NSH_SUCCESS && comm->node_count > 1)
+        rc = nsh__replicate_send(comm, &target, c->n, c->pieces, false, c->code);
+    else if (rc == NSH_SUCCESS && c->code == NSH_SUCCESS)
+        nsh__replicate_local(&target, c->n, c->pieces);
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    nsh__gate_release(&comm->gate, c->code, comm->rank,
+                      c->code != NSH_SUCCESS ? nsh_error_detail() : "");
+    return c->code;
+}
+
+/* A rank of root's node other than root. */
+static int await_root(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    int rc;
+
+    if (!comm->gate.alone && nsh__comm_leads(comm)) {
+        rc = nsh__gate_await(&comm->gate);
+        if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate))
+            rc = discord(c);
+        if (rc != NSH_SUCCESS)
+            return nsh__comm_break(comm, rc);
+    }
+    return nsh__gate_leave(&comm->gate);
+}
+
+/* The leader of another node. */
+static int act_as_leader(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    nsh__target target = nsh__array_target(c->array);
+    nsh__arrival arrival;
+    int rc = nsh__replicate_receive(comm, &target, c->root, true, &arrival);
+
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    nsh__gate_release(&comm->gate, arrival.code, c->root, arrival.text);
+    if (arrival.code != NSH_SUCCESS)
+        nsh__fail_from(arrival.code, c->root, arrival.text);
+    return arrival.code;
+}
+
+/* MISMATCH from the gate's watch leaves other nodes to be told. */
+static int settle(const change *c, int rc)
+{
+    nsh_comm *comm = c->array->comm;
+
+    if (comm->wait.watch_tag >= 0 && rc == NSH_ERR_MISMATCH)
+        nsh__comm_break(comm, rc);
+    watch(c, false);
+    return rc;
+}
+
+static int carry_out(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    int rc;
+
+    nsh__gate_arrive(&comm->gate, comm->mark, false);
+    if (root_is_here(c)) {
+        watch(c, true);
+        rc = settle(c, comm->rank == c->root ? act_as_root(c) : await_root(c));
+    } else if (nsh__comm_leads(comm)) {
+        rc = act_as_leader(c);
+    } else {
+        rc = nsh__gate_leave(&comm->gate);
+    }
+    return rc;
+}
+
+static int set_pieces(nsh_array *array, nsh__call call, int n, const nsh_piece pieces[],
+                      bool has_data, int root)
+{
+    change c = {array, call, root, n, pieces, NSH_SUCCESS};
+    int rc = nsh__array_usable(array, call);
+
+    if (rc == NSH_SUCCESS && root == NSH_ROOT_ANY)
+        rc = find_root(&c, has_data);
+    if (rc == NSH_SUCCESS)
+        rc = begin_change(&c);
+    if (rc == NSH_SUCCESS && c.root == array->comm->rank)
+        c.code = check_pieces(&c);
+    if (rc == NSH_SUCCESS)
+        rc = carry_out(&c);
+    if (rc == NSH_SUCCESS)
+        array->version++;
+    return rc;
+}
+
+int nsh_array_set(nsh_array *array, const void *data, const int64_t offset[], const int64_t count[],
+                  int root)
+{
+    const nsh_piece piece = {data, offset, count, NULL};
+
+    return set_pieces(array, NSH__CALL_SET, 1, &piece, data != NULL, root);
+}
+
+int nsh_array_set_strided(nsh_array *array, const void *data, const int64_t stride[],
+                          const int64_t offset[], const int64_t count[], int root)
+{
+    const nsh_piece piece = {data, offset, count, stride};
+
+    return set_pieces(array, NSH__CALL_SET_STRIDED, 1, &piece, data != NULL, root);
+}
+
+int nsh_array_set_many(nsh_array *array, int n, const nsh_piece pieces[], int root)
+{
+    return set_pieces(array, NSH__CALL_SET_MANY, n, pieces, pieces != NULL, root);
+}
+
+/* ---- update_begin, update_end ---- */
+
+/* Root's arguments of update_begin are a piece that will be in place. */
+static void note_update(nsh_array *array, const int64_t offset[], const int64_t count[])
+{
+    for (int d = 0; d < array->ndim; d++) {
+        array->update[d] = offset != NULL ? offset[d] : 0;
+        array->update[array->ndim + d] = count != NULL ? count[d] : array->extent[d];
+    }
+}
+
+static char *element(const nsh_array *array, const int64_t index[])
+{
+    int64_t position = 0;
+
+    for (int d = 0; d < array->ndim; d++)
+        position = position * array->extent[d] + index[d];
+    return array->replica.rw != NULL ? array->replica.rw + position * array->type.itemsize : NULL;
+}
+
+int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64_t count[],
+                           int root, void **view)
+{
+    change c = {array, NSH__CALL_UPDATE_BEGIN, root, 0, NULL, NSH_SUCCESS};
+    int rc = nsh__array_usable(array, c.call);
+
+    if (rc == NSH_SUCCESS)
+        rc = begin_change(&c);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (root == array->comm->rank)
+        c.code = view != NULL ? nsh__array_inside(array, c.call, offset, count)
+                              : nsh__fail(NSH_ERR_ARG, "%s: view is NULL (root %d)",
+                                          nsh__call_name(c.call), root);
+    rc = carry_out(&c);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    array->updating = root;
+    if (root == array->comm->rank) {
+        note_update(array, offset, count);
+        *view = element(array, array->update);
+    } else if (view != NULL) {
+        *view = NULL;
+    }
+    return NSH_SUCCESS;
+}
+
+/* Nobody waits for arrivals here: all ranks have entered update_begin, and until this call returns
+ * the hyperslab is indeterminate on every node. */
+static int end_update(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    nsh__target target = nsh__array_target(c->array);
+    nsh__arrival arrival;
+    int rc = NSH_SUCCESS;
+    bool acts = comm->rank == c->root || (!root_is_here(c) && nsh__comm_leads(comm));
+
+    if (!acts)
+        return nsh__gate_await_signal(&comm->gate);
+    if (comm->rank != c->root)
+        rc = nsh__replicate_receive(comm, &target, c->root, false, &arrival);
+    else if (comm->node_count > 1)
+        rc = nsh__replicate_send(comm, &target, c->n, c->pieces, true, NSH_SUCCESS);
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    nsh__gate_signal(&comm->gate);
+    return NSH_SUCCESS;
+}
+
+int nsh_array_update_end(nsh_array *array)
+{
+    change c = {.array = array, .call = NSH__CALL_UPDATE_END, .n = 1};
+    nsh_piece piece;
+    int rc;
+
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_update_end: array is NULL");
+    if (array->updating < 0)
+        return nsh__fail(NSH_ERR_STATE, "nsh_array_update_end: no update has begun (rank %d)",
+                         array->comm->rank);
+    c.root = array->updating;
+    piece = (nsh_piece){NULL, array->update, array->update + array->ndim, NULL};
+    c.pieces = &piece;
+    rc = begin_change(&c);
+    if (rc == NSH_SUCCESS) {
+        if (root_is_here(&c))
+            watch(&c, true);
+        rc = settle(&c, end_update(&c));
+    }
+    array->updating = -1;
+    if (rc == NSH_SUCCESS)
+        array->version++;
+    return rc;
+}
