@@ -23,6 +23,7 @@
 #   TESTS="test_a test_b"  run only these tests
 #   NSH_TEST_QUICK=1       run each MPI test only once per kind of layout
 #   WC_FILE=               the file that make demo counts
+#   V=1                    show the commands
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -68,6 +69,9 @@ cflags  += -DNSH_FAULTS=1
 endif
 includes := -Iinclude -Isrc -Impi_tests
 
+# "  CC src/x.c" instead of the command, unless V=1.
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
+
 compile = $(CC) $(cflags) $(includes) $(mpi_cflags) $(CPPFLAGS) $(CFLAGS)
 link    = $(CC) $(ldflags) $(CFLAGS) $(LDFLAGS)
 
@@ -112,32 +116,32 @@ $(BUILD)/mpi.env: $(BUILD)/flags FORCE
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(compile) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(compile) -MMD -MP -c -o $@ $<
 
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude
 
 $(lib_a): $(lib_objs)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)$(AR) rcs $@ $^
 
 $(lib_so): $(lib_objs)
-	$(link) -shared -Wl,-soname,$(soname) $(solink) -o $@ $^ $(mpi_libs)
+	$(call say,LINK)$(link) -shared -Wl,-soname,$(soname) $(solink) -o $@ $^ $(mpi_libs)
 
 $(BUILD)/libnodeshare.so: $(lib_so)
-	ln -sf $(soname) $@
+	@ln -sf $(soname) $@
 
 $(BUILD)/nsh: $(nsh_objs) $(lib_a)
-	$(link) -o $@ $^ $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
 
 $(unit_bin): $(BUILD)/test/%: $(BUILD)/test/%.o $(lib_a)
-	$(link) -o $@ $^ -lcmocka $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ -lcmocka $(mpi_libs) -lm
 
 $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/check.o $(lib_a)
-	$(link) -o $@ $^ $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
 
 $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
-	$(link) -o $@ $^ $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
 
 # nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private.
 fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|g' \
@@ -145,7 +149,7 @@ fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$$
     -e 's|@MPI_CFLAGS@|$(mpi_cflags)|g' -e 's|@MPI_LIBS@|$(mpi_libs)|g'
 
 $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flags
-	$(fill_in) $< >$@
+	@$(fill_in) $< >$@
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/tool/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
            $(BUILD)/mpi_tests/examples/*.d)
