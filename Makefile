@@ -69,8 +69,8 @@ cflags  += -DNSH_FAULTS=1
 endif
 includes := -Iinclude -Isrc -Impi_tests
 
-# "  CC src/x.c" instead of the command, unless V=1.
-say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
+# "  CC src/x.o" instead of the command, unless V=1; nothing with -s.
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $@;)
 
 compile = $(CC) $(cflags) $(includes) $(mpi_cflags) $(CPPFLAGS) $(CFLAGS)
 link    = $(CC) $(ldflags) $(CFLAGS) $(LDFLAGS)
