@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# nodeshare. Plain GNU make; sources are found by wildcard.
+#
+#   make            libnodeshare.a, libnodeshare.so.0, nsh, nodeshare.pc      into $(BUILD)
+#   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
+#   make check      make test, and every other build and check that CI runs
+#   make demo       the quickstart and the word count, on one node and on two
+#   make bench      the tables of nsh bench
+#   make install    PREFIX=/usr/local DESTDIR=
+#   make uninstall  the same PREFIX and DESTDIR
+#   make doc        an index of the public functions; every one must say who calls it
+#   make format     clang-format over every source
+#   make clean
+#
+# Options, on the command line or in the environment:
+#   BUILD=build            where everything that is made goes
+#   CC= CFLAGS= LDFLAGS=   compiler and further flags (they come last)
+#   MPICC= MPIEXEC=        which MPI; mpicc.mpich and mpiexec.mpich are preferred where they exist.
+#                          MPICC is only asked for its flags, CC compiles
+#   SAN=address,undefined  sanitizers; also SAN=thread
+#   WERROR=1               warnings are errors
+#   NSH_FAULTS=1           fault sites are compiled in (NSH_FAULT=site:nth:rank)
+#   TESTS="test_a test_b"  run only these tests
+#   NSH_TEST_QUICK=1       run each MPI test only once per kind of layout
+#   WC_FILE=               the file that make demo counts
+#   V=1                    show the commands
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+LIBDIR  ?= $(PREFIX)/lib
+WERROR  ?=
+SAN     ?=
+NSH_FAULTS ?=
+TESTS   ?=
+WC_FILE ?=
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format) clang-format)
+
+# ---- MPI: ask the wrapper for its flags, so that any CC can compile -------------------------
+
+MPICC   ?= $(notdir $(firstword $(shell command -v mpicc.mpich; command -v mpicc) mpicc))
+MPIEXEC ?= $(subst mpicc,mpiexec,$(MPICC))
+mpi_show   := $(shell $(MPICC) -show 2>/dev/null)
+mpi_words  := $(wordlist 2,$(words $(mpi_show)),$(mpi_show))
+mpi_cflags := $(filter -I% -D% -U%,$(mpi_words))
+mpi_libs   := $(filter-out -I% -D% -U% -O% -g% -f% -m% -std% -pipe -pthread,$(mpi_words))
+
+# ---- flags ----------------------------------------------------------------------------------
+
+version   := $(shell sed -n 's/.*NSH_VERSION_STRING "\(.*\)".*/\1/p' include/nodeshare.h)
+soversion := $(firstword $(subst ., ,$(version)))
+soname    := libnodeshare.so.$(soversion)
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+            -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wredundant-decls -Wimplicit-fallthrough
+cflags   := -std=c11 -O2 -g -fPIC -fvisibility=hidden -pthread $(warnings)
+ldflags  := -pthread
+solink   := -Wl,-z,defs
+ifneq ($(WERROR),)
+cflags  += -Werror
+endif
+ifneq ($(SAN),)
+cflags  += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+ldflags += -fsanitize=$(SAN)
+solink  :=
+endif
+ifneq ($(filter-out 0,$(NSH_FAULTS)),)
+cflags  += -DNSH_FAULTS=1
+endif
+includes := -Iinclude -Isrc -Impi_tests
+
+# "  CC src/x.o" instead of the command, unless V=1; nothing with -s.
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $@;)
+
+compile = $(CC) $(cflags) $(includes) $(mpi_cflags) $(CPPFLAGS) $(CFLAGS)
+link    = $(CC) $(ldflags) $(CFLAGS) $(LDFLAGS)
+
+# ---- what is there --------------------------------------------------------------------------
+
+headers  := $(wildcard include/*.h include/nodeshare/*.h)
+lib_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/*.c))
+nsh_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/tool/*.c))
+unit_bin := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
+mpi_bin  := $(patsubst %.c,$(BUILD)/%,$(wildcard mpi_tests/test_*.c))
+examples := $(patsubst %.c,$(BUILD)/%,$(wildcard mpi_tests/examples/*.c))
+lib_a    := $(BUILD)/libnodeshare.a
+lib_so   := $(BUILD)/$(soname)
+nsh      := $(if $(nsh_objs),$(BUILD)/nsh)
+run_bin  := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(unit_bin) $(mpi_bin)),$(unit_bin) $(mpi_bin))
+
+.PHONY: all tests examples deps test run-tests check demo run-demo bench install uninstall doc format \
+        clean FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(lib_a) $(lib_so) $(BUILD)/libnodeshare.so $(nsh) $(BUILD)/nodeshare.pc
+
+# ---- build ----------------------------------------------------------------------------------
+
+# Both stamps change only when their content does; objects depend on the first, runs on the second.
+flags_text := $(compile) // $(ldflags) $(LDFLAGS) $(mpi_libs)
+env_text   := MPIEXEC='$(MPIEXEC)' MPICC='$(MPICC)' SAN='$(SAN)' NSH_FAULTS='$(NSH_FAULTS)'
+
+$(BUILD)/flags: FORCE
+	@if [ -z "$(mpi_show)" ]; then \
+	    echo "No MPI: '$(MPICC)' does not work. Run scripts/deps, or give MPICC=." >&2; exit 1; fi
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || printf '%s\n' '$(flags_text)' >$@
+
+# What scripts/run-mpi-test needs to know of this build; the MPI is told by the header it uses.
+$(BUILD)/mpi.env: $(BUILD)/flags FORCE
+	@{ printf '%s\n' $(foreach word,$(env_text),"$(word)"); \
+	   if echo '#include <mpi.h>' | $(CC) $(mpi_cflags) -dM -E - | grep -q OPEN_MPI; \
+	   then echo MPI=openmpi; else echo MPI=mpich; fi; } >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(compile) -MMD -MP -c -o $@ $<
+
+# Examples are built as a user would build them.
+$(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude
+
+$(lib_a): $(lib_objs)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+
+$(lib_so): $(lib_objs)
+	$(call say,LINK)$(link) -shared -Wl,-soname,$(soname) $(solink) -o $@ $^ $(mpi_libs)
+
+$(BUILD)/libnodeshare.so: $(lib_so)
+	@ln -sf $(soname) $@
+
+$(BUILD)/nsh: $(nsh_objs) $(lib_a)
+	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
+
+$(unit_bin): $(BUILD)/test/%: $(BUILD)/test/%.o $(lib_a)
+	$(call say,LINK)$(link) -o $@ $^ -lcmocka $(mpi_libs) -lm
+
+$(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/check.o $(lib_a)
+	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
+
+$(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
+	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
+
+# nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private.
+fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|g' \
+    -e 's|@VERSION@|$(version)|g' -e 's|@SONAME@|$(soname)|g' \
+    -e 's|@MPI_CFLAGS@|$(mpi_cflags)|g' -e 's|@MPI_LIBS@|$(mpi_libs)|g'
+
+$(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flags
+	@$(fill_in) $< >$@
+
+-include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/tool/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
+           $(BUILD)/mpi_tests/examples/*.d)
+
+# ---- run ------------------------------------------------------------------------------------
+
+tests: $(run_bin) $(BUILD)/mpi.env
+
+examples: $(examples) $(BUILD)/mpi.env
+
+deps:
+	@scripts/deps
+
+# The second make sees what scripts/deps has installed.
+test: deps
+	@+$(MAKE) --no-print-directory run-tests
+
+run-tests: all tests examples
+	prove --timer --directives --comments --failures --exec scripts/run-test $(run_bin)
+
+check:
+	@MAKE='$(MAKE)' scripts/check
+
+demo: deps
+	@+$(MAKE) --no-print-directory run-demo
+
+run-demo: examples
+	@scripts/demo $(BUILD) $(WC_FILE)
+
+bench: all $(BUILD)/mpi.env
+	@scripts/bench $(BUILD)
+
+# ---- install --------------------------------------------------------------------------------
+
+cmake_dir = $(LIBDIR)/cmake/nodeshare
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(LIBDIR)/pkgconfig \
+	    $(DESTDIR)$(cmake_dir) $(if $(nsh),$(DESTDIR)$(PREFIX)/bin)
+	install -m 644 include/nodeshare.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 include/nodeshare/*.h $(DESTDIR)$(PREFIX)/include/nodeshare
+	install -m 644 $(lib_a) $(DESTDIR)$(LIBDIR)
+	install -m 755 $(lib_so) $(DESTDIR)$(LIBDIR)
+	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libnodeshare.so
+	$(if $(nsh),install -m 755 $(nsh) $(DESTDIR)$(PREFIX)/bin)
+	$(fill_in) scripts/nodeshare.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/nodeshare.pc
+	$(fill_in) scripts/nodeshare-config.cmake.in >$(DESTDIR)$(cmake_dir)/nodeshare-config.cmake
+	$(fill_in) scripts/nodeshare-config-version.cmake.in \
+	    >$(DESTDIR)$(cmake_dir)/nodeshare-config-version.cmake
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/include/nodeshare.h $(DESTDIR)$(PREFIX)/bin/nsh \
+	    $(DESTDIR)$(LIBDIR)/libnodeshare.a $(DESTDIR)$(LIBDIR)/libnodeshare.so \
+	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/pkgconfig/nodeshare.pc
+	rm -rf $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(cmake_dir)
+
+# ---- the rest -------------------------------------------------------------------------------
+
+doc:
+	@mkdir -p $(BUILD)/doc
+	@scripts/doc $(headers) >$(BUILD)/doc/functions.md
+	@echo "$(BUILD)/doc/functions.md"
+
+format:
+	$(CLANG_FORMAT) -i $(wildcard include/*.h include/*/*.h src/*.[ch] src/tool/*.[ch] test/*.[ch] \
+	    mpi_tests/*.[ch] mpi_tests/*/*.[ch])
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* check.c -- checks that count instead of returning, and TAP from rank 0.
+ *
+ * Checks may be made by several threads at once, so the counters are atomic; cases belong to the
+ * thread that called check_init.
+ */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+int check_rank = -1;
+int check_size = 0;
+const char *check_layout = "one-node";
+
+static atomic_llong case_checks;
+static atomic_llong case_failures;
+static char case_name[256];
+static int case_open;
+static int cases;
+static int reported;
+static long long all_checks;
+static long long all_failures;
+static uint64_t random_state = 1;
+
+/* One write a line, so that lines of different ranks do not mix. */
+static void print_line(const char *prefix, const char *format, va_list args)
+{
+    char line[4096];
+    int n = snprintf(line, sizeof line, "%s", prefix);
+    size_t used = (size_t)n;
+
+    n = vsnprintf(line + used, sizeof line - used - 1, format, args);
+    if (n > 0)
+        used += (size_t)n < sizeof line - used - 1 ? (size_t)n : sizeof line - used - 2;
+    for (size_t i = 0; i < used; i++)
+        if (line[i] == '\n')
+            line[i] = ' ';
+    line[used] = '\n';
+    fwrite(line, 1, used + 1, stdout);
+    fflush(stdout);
+}
+
+__attribute__((format(printf, 1, 2))) static void print_root(const char *format, ...)
+{
+    va_list args;
+
+    if (check_rank != 0)
+        return;
+    va_start(args, format);
+    print_line("", format, args);
+    va_end(args);
+}
+
+void check_note(const char *format, ...)
+{
+    char prefix[32];
+    va_list args;
+
+    snprintf(prefix, sizeof prefix, "# rank %d: ", check_rank);
+    va_start(args, format);
+    print_line(prefix, format, args);
+    va_end(args);
+}
+
+/* Counts a check; prints it when it failed and not too many others have. Gives held. */
+__attribute__((format(printf, 4, 5))) static int count(int held, const char *file, int line,
+                                                       const char *format, ...)
+{
+    char prefix[512];
+    va_list args;
+    long long nth;
+
+    atomic_fetch_add(&case_checks, 1);
+    if (held)
+        return 1;
+    nth = atomic_fetch_add(&case_failures, 1) + 1;
+    if (nth > CHECK_SHOWN) {
+        if (nth == CHECK_SHOWN + 1)
+            check_note("further failures of this case are counted, not printed");
+        return 0;
+    }
+    snprintf(prefix, sizeof prefix, "# rank %d: %s:%d: ", check_rank, file, line);
+    va_start(args, format);
+    print_line(prefix, format, args);
+    va_end(args);
+    return 0;
+}
+
+void check_init(int *argc, char ***argv)
+{
+    check_init_thread(argc, argv, MPI_THREAD_MULTIPLE);
+}
+
+void check_init_thread(int *argc, char ***argv, int level)
+{
+    const char *ranks = getenv("NSH_TEST_RANKS");
+    const char *layout = getenv("NSH_TEST_LAYOUT");
+    const char *seed = getenv("NSH_TEST_SEED");
+    int provided;
+
+    PMPI_Init_thread(argc, argv, level, &provided);
+    PMPI_Comm_rank(MPI_COMM_WORLD, &check_rank);
+    PMPI_Comm_size(MPI_COMM_WORLD, &check_size);
+    if (layout != NULL)
+        check_layout = layout;
+    if (seed != NULL)
+        random_state = strtoull(seed, NULL, 0);
+    if (ranks != NULL && atoi(ranks) != check_size) {
+        printf("Bail out! %s ranks were asked for, MPI_COMM_WORLD has %d: wrong mpiexec?\n", ranks,
+               check_size);
+        fflush(stdout);
+        PMPI_Abort(MPI_COMM_WORLD, 1);
+    }
+    if (provided < level)
+        print_root("# MPI gives thread level %d instead of %d", provided, level);
+    print_root("# seed %" PRIu64, random_state);
+}
+
+static void end_case(void)
+{
+    long long mine[2], sum[2] = {0, 0};
+
+    if (!case_open)
+        return;
+    case_open = 0;
+    mine[0] = atomic_exchange(&case_checks, 0);
+    mine[1] = atomic_exchange(&case_failures, 0);
+    PMPI_Allreduce(mine, sum, 2, MPI_LONG_LONG, MPI_SUM, MPI_COMM_WORLD);
+    cases++;
+    all_checks += sum[0];
+    all_failures += sum[1];
+    print_root("%s %d - %s", sum[1] == 0 ? "ok" : "not ok", cases, case_name);
+    if (sum[1] != 0)
+        print_root("# %lld of %lld checks failed on %d ranks together", sum[1], sum[0], check_size);
+    if (getenv("NSH_TEST_EXPECT") != NULL && strcmp(getenv("NSH_TEST_EXPECT"), "death") == 0)
+        PMPI_Barrier(MPI_COMM_WORLD); /* nobody dies before the line above is out */
+}
+
+void check_case(const char *format, ...)
+{
+    va_list args;
+
+    end_case();
+    va_start(args, format);
+    vsnprintf(case_name, sizeof case_name, format, args);
+    va_end(args);
+    case_open = 1;
+}
+
+void check_skip(const char *format, ...)
+{
+    va_list args;
+
+    if (check_rank == 0) {
+        va_start(args, format);
+        print_line("1..0 # SKIP ", format, args);
+        va_end(args);
+    }
+    PMPI_Finalize();
+    exit(77);
+}
+
+void check_report_cases(void)
+{
+    if (reported)
+        return;
+    reported = 1;
+    if (!case_open && (atomic_load(&case_checks) != 0))
+        check_case("checks outside any case");
+    end_case();
+    print_root("# %lld checks", all_checks);
+    print_root("1..%d", cases);
+}
+
+int check_finish(void)
+{
+    int finalized = 0;
+
+    PMPI_Finalized(&finalized);
+    if (!finalized) {
+        check_report_cases();
+        PMPI_Finalize();
+    } else if (!reported) {
+        check_note("check_report_cases was not called before MPI_Finalize");
+        return 1;
+    }
+    all_failures += atomic_load(&case_failures);
+    return all_failures == 0 && cases > 0 ? 0 : 1;
+}
+
+/* splitmix64 */
+uint64_t check_random(void)
+{
+    uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+int64_t check_random_below(int64_t n)
+{
+    return n <= 0 ? 0 : (int64_t)(check_random() % (uint64_t)n);
+}
+
+int check_true(int held, const char *text, const char *file, int line)
+{
+    return count(held, file, line, "%s does not hold", text);
+}
+
+int check_eq(int64_t a, int64_t b, const char *ta, const char *tb, const char *file, int line)
+{
+    return count(a == b, file, line, "%s is %" PRId64 ", %s is %" PRId64, ta, a, tb, b);
+}
+
+int check_double(double a, double b, const char *ta, const char *tb, const char *file, int line)
+{
+    return count(memcmp(&a, &b, sizeof a) == 0, file, line, "%s is %.17g, %s is %.17g", ta, a, tb,
+                 b);
+}
+
+int check_str(const char *a, const char *b, const char *ta, const char *tb, const char *file,
+              int line)
+{
+    int held = a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+
+    return count(held, file, line, "%s is \"%s\", %s is \"%s\"", ta, a != NULL ? a : "(NULL)", tb,
+                 b != NULL ? b : "(NULL)");
+}
+
+int check_has(const char *text, const char *part, const char *ttext, const char *file, int line)
+{
+    int held = text != NULL && strstr(text, part) != NULL;
+
+    return count(held, file, line, "%s is \"%s\" without \"%s\"", ttext,
+                 text != NULL ? text : "(NULL)", part);
+}
+
+int check_mem(const void *a, const void *b, int64_t n, const char *ta, const char *tb,
+              const char *file, int line)
+{
+    const unsigned char *x = a, *y = b;
+    int64_t i = 0;
+
+    if (n <= 0)
+        return count(1, file, line, " ");
+    if (a == NULL || b == NULL)
+        return count(0, file, line, "%s is %p, %s is %p", ta, a, tb, b);
+    if (memcmp(a, b, (size_t)n) == 0)
+        return count(1, file, line, " ");
+    while (x[i] == y[i])
+        i++;
+    return count(0, file, line,
+                 "%s and %s differ first in byte %" PRId64 " of %" PRId64 ": 0x%02x, 0x%02x", ta,
+                 tb, i, n, x[i], y[i]);
+}
+
+int check_code(int got, int want, const char *call, const char *file, int line)
+{
+    const char *detail = got != NSH_SUCCESS ? nsh_error_detail() : "";
+
+    count(got == want, file, line, "%s: %d (%s; %s), not %d (%s)", call, got, nsh_strerror(got),
+          detail, want, nsh_strerror(want));
+    if (got == want && got != NSH_SUCCESS && detail[0] == '\0')
+        count(0, file, line, "%s: %s comes without a detail", call, nsh_strerror(got));
+    return got;
+}
+
+int check_same(MPI_Comm comm, int got, const char *call, const char *file, int line)
+{
+    int mine[2] = {got, -got}, most[2];
+
+    PMPI_Allreduce(mine, most, 2, MPI_INT, MPI_MAX, comm);
+    count(most[0] == -most[1], file, line, "%s: this rank got %d (%s; %s), codes go from %d to %d",
+          call, got, nsh_strerror(got), got != NSH_SUCCESS ? nsh_error_detail() : "", -most[1],
+          most[0]);
+    return got;
+}
