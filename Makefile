@@ -67,7 +67,7 @@ endif
 ifneq ($(filter-out 0,$(NSH_FAULTS)),)
 cflags  += -DNSH_FAULTS=1
 endif
-includes := -Iinclude -Isrc -Impi_tests
+includes := -Iinclude -iquote src -Impi_tests
 
 # "  CC src/x.o" instead of the command, unless V=1; nothing with -s.
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $@;)

@@ -11,7 +11,7 @@
 #include "hash.h"
 #include "heap.h"
 #include "helper.h"
-#include "limits.h"
+#include "machine.h"
 #include "topology.h"
 #include "replicate.h"
 #include "type.h"

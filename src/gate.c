@@ -46,22 +46,25 @@ static int await_opened(nsh__gate *gate)
 bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
 {
     nsh__gate_area *area = gate->area;
+    unsigned which;
     bool last;
 
     gate->mark = mark != 0 ? mark : 1;
     gate->arrived += gate->size;
     gate->opened++;
+    gate->passage++;
+    which = gate->passage & 1;
     if (gate->size == 1) { /* nobody else will look */
-        atomic_store_explicit(&area->marks, gate->mark, memory_order_relaxed);
-        atomic_store_explicit(&area->failures, failed, memory_order_relaxed);
+        atomic_store_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
+        atomic_store_explicit(&area->marks[which].failures, failed, memory_order_relaxed);
         atomic_store_explicit(&area->arrived, gate->arrived, memory_order_relaxed);
         return true;
     }
     /* The mark first; acq_rel on the count publishes it, and makes the last rank see all marks and
      * everything that the others stored before they arrived. */
     if (failed)
-        atomic_fetch_add_explicit(&area->failures, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&area->marks, gate->mark, memory_order_relaxed);
+        atomic_fetch_add_explicit(&area->marks[which].failures, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
     last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_acq_rel) + 1 == gate->arrived;
     if (last && gate->alone && !nsh__gate_unanimous(gate))
         nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, discord);
@@ -77,28 +80,28 @@ int nsh__gate_await(nsh__gate *gate)
 
 bool nsh__gate_unanimous(const nsh__gate *gate)
 {
-    /* Where the last one has rejected the passage already, marks are 0 again, or the sum of fewer
-     * than all marks of the next: this rank's own is missing. */
-    return atomic_load_explicit(&gate->area->marks, memory_order_relaxed) ==
+    return atomic_load_explicit(&gate->area->marks[gate->passage & 1].sum, memory_order_relaxed) ==
            gate->size * gate->mark;
 }
 
 bool nsh__gate_failed(const nsh__gate *gate)
 {
-    return atomic_load_explicit(&gate->area->failures, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&gate->area->marks[gate->passage & 1].failures,
+                                memory_order_relaxed) != 0;
 }
 
 void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text)
 {
     nsh__gate_area *area = gate->area;
+    unsigned former = (gate->passage + 1) & 1;
 
     area->verdict = verdict;
     if (verdict != NSH_SUCCESS) {
         area->from = from;
         snprintf(area->text, sizeof area->text, "%s", text);
     }
-    atomic_store_explicit(&area->failures, 0, memory_order_relaxed);
-    atomic_store_explicit(&area->marks, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->marks[former].failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->marks[former].sum, 0, memory_order_relaxed);
     open_gate(gate);
 }
 

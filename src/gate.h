@@ -18,8 +18,11 @@ typedef struct nsh__gate_area {
     /* written by every arrival; read by who awaits them */
     _Alignas(64) atomic_uint arrived;
     atomic_uint arrived_sleepers;
-    atomic_uint failures;   /* arrivals that bring a failure; zeroed by the release */
-    _Atomic uint64_t marks; /* sum of the marks of this passage; zeroed by the release */
+    struct {
+        atomic_uint failures; /* arrivals that bring a failure */
+        _Atomic uint64_t sum; /* of their marks */
+    } marks[2]; /* of even and odd passages; a release zeroes those of the passage before it, which
+                   everybody has left, so that the current ones can be read until the next release */
     /* written by who releases; read by all others. The plain fields are written before the release
      * of a passage and read after it; the next passage cannot be released before all have read */
     _Alignas(64) atomic_uint opened;
@@ -38,6 +41,7 @@ typedef struct nsh__gate {
     unsigned size;    /* ranks that arrive */
     bool leads;       /* this is node rank 0 */
     bool alone;       /* the node is the whole communicator: nobody else has to be told */
+    unsigned passage; /* number of the current one */
     unsigned arrived; /* arrivals after which the current passage is complete */
     unsigned opened;  /* releases after which this rank may leave */
     uint64_t mark;    /* this rank's mark of the current passage; never 0 */

@@ -9,7 +9,7 @@
 #include "agree.h"
 #include "blocks.h"
 #include "fault.h"
-#include "limits.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,12 +63,12 @@ int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
 {
     int64_t limit = wish > 0 ? wish : INT64_MAX;
 
-    limit = min64(limit, nsh__limit_memory());
+    limit = min64(limit, nsh__machine_memory());
     if (comm->node_size > 1) {
 #ifdef OPEN_MPI /* it refuses what is not free at this moment */
-        limit = min64(limit, nsh__limit_shm(true) / 10 * 9);
+        limit = min64(limit, nsh__machine_shm(true) / 10 * 9);
 #else
-        limit = min64(limit, nsh__limit_shm(false));
+        limit = min64(limit, nsh__machine_shm(false));
 #endif
     }
     return limit;
@@ -77,11 +77,11 @@ int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
 /* The largest window that this process may map twice and, where it is a file, extend that far. */
 static int64_t window_limit(const nsh_comm *comm)
 {
-    int64_t space = nsh__limit_address_space();
+    int64_t space = nsh__machine_address_space();
     int64_t limit = space == INT64_MAX ? INT64_MAX : space / 20 * 9;
 
-    if (comm->node_size > 1 && nsh__limit_file_size() != INT64_MAX)
-        limit = min64(limit, nsh__limit_file_size() / 10 * 9);
+    if (comm->node_size > 1 && nsh__machine_file_size() != INT64_MAX)
+        limit = min64(limit, nsh__machine_file_size() / 10 * 9);
     return limit;
 }
 
@@ -422,7 +422,7 @@ int nsh__heap_afford(const nsh_comm *comm, int64_t bytes)
     (void)comm;
     if (bytes < 16 * NSH__HEAP_LARGE) /* not worth reading /proc for */
         return NSH_SUCCESS;
-    left = nsh__limit_memory_left();
+    left = nsh__machine_memory_left();
     if (bytes > left)
         return nsh__fail(NSH_ERR_NOMEM, "an array of %lld bytes, but the node has %lld left",
                          (long long)bytes, (long long)left);

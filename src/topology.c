@@ -6,7 +6,7 @@
 #include "topology.h"
 
 #include "fault.h"
-#include "limits.h"
+#include "machine.h"
 
 #include <stdlib.h>
 
@@ -129,7 +129,7 @@ static void tabulate(nsh_comm *comm, place *places, uint64_t host)
 static int gather_places(nsh_comm *comm)
 {
     place *places = calloc((size_t)comm->size, sizeof *places);
-    place mine = {comm->rank, nsh__limit_host()};
+    place mine = {comm->rank, nsh__machine_host()};
     int64_t leader = comm->rank;
     int rc = tables_alloc(comm, comm->size);
 
@@ -156,11 +156,11 @@ static void count_cores(nsh_comm *comm, MPI_Comm domain)
 {
     unsigned char mine[NSH__AFFINITY_BYTES], all[NSH__AFFINITY_BYTES];
 
-    nsh__limit_affinity(mine);
+    nsh__machine_affinity(mine);
     if (MPI_Allreduce(mine, all, NSH__AFFINITY_BYTES, MPI_BYTE, MPI_BOR, domain) != MPI_SUCCESS)
         comm->cores = 1;
     else
-        comm->cores = nsh__limit_cores(all);
+        comm->cores = nsh__machine_cores(all);
 }
 
 int nsh__topology_find(nsh_comm *comm, MPI_Comm node_comm, int ranks_per_node)
@@ -206,8 +206,8 @@ int nsh__topology_alone(nsh_comm *comm)
     comm->size = comm->node_size = comm->node_count = 1;
     comm->host_count = comm->host_ranks = 1;
     comm->size_of[0] = 1;
-    nsh__limit_affinity(mask);
-    comm->cores = nsh__limit_cores(mask);
+    nsh__machine_affinity(mask);
+    comm->cores = nsh__machine_cores(mask);
     return NSH_SUCCESS;
 }
 

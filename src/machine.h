@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* limits.h -- what this machine and its administrator allow: cores, memory, address space.
+/* machine.h -- what this machine and its administrator allow: cores, memory, address space.
  * INT64_MAX means no limit. Knows nothing of MPI. */
-#ifndef NSH_SRC_LIMITS_H
-#define NSH_SRC_LIMITS_H
+#ifndef NSH_SRC_MACHINE_H
+#define NSH_SRC_MACHINE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,23 +11,23 @@
 enum { NSH__AFFINITY_BYTES = 1024 };
 
 /* Memory of the machine or of the control group, whichever is less; and what of it is left now. */
-int64_t nsh__limit_memory(void);
-int64_t nsh__limit_memory_left(void);
+int64_t nsh__machine_memory(void);
+int64_t nsh__machine_memory_left(void);
 
 /* /dev/shm: its size, or its free bytes. */
-int64_t nsh__limit_shm(bool free);
+int64_t nsh__machine_shm(bool free);
 
 /* RLIMIT_AS less what is mapped already; RLIMIT_FSIZE. */
-int64_t nsh__limit_address_space(void);
-int64_t nsh__limit_file_size(void);
+int64_t nsh__machine_address_space(void);
+int64_t nsh__machine_file_size(void);
 
 /* The processors on which this process may run, a bit each. */
-void nsh__limit_affinity(unsigned char mask[NSH__AFFINITY_BYTES]);
+void nsh__machine_affinity(unsigned char mask[NSH__AFFINITY_BYTES]);
 
 /* Usable cores: those in mask (the union over the ranks of a host), bounded by the CPU quota. */
-int nsh__limit_cores(const unsigned char mask[NSH__AFFINITY_BYTES]);
+int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES]);
 
 /* A number that tells hosts apart: hostname and boot id. */
-uint64_t nsh__limit_host(void);
+uint64_t nsh__machine_host(void);
 
 #endif

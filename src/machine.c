@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* limits.c -- what this machine and its administrator allow.
+/* machine.c -- what this machine and its administrator allow.
  *
  * Invariant: a limit that cannot be found out is no limit. */
 #define _GNU_SOURCE
-#include "limits.h"
+#include "machine.h"
 
 #include "hash.h"
 
@@ -76,7 +76,7 @@ static bool group_number(const group_walk *walk, const char *file, int64_t *out)
     return read_number(path, out);
 }
 
-int64_t nsh__limit_memory(void)
+int64_t nsh__machine_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
     int64_t limit = pages > 0 ? (int64_t)pages * sysconf(_SC_PAGESIZE) : INT64_MAX, value;
@@ -87,7 +87,7 @@ int64_t nsh__limit_memory(void)
     return limit;
 }
 
-int64_t nsh__limit_memory_left(void)
+int64_t nsh__machine_memory_left(void)
 {
     int64_t left = INT64_MAX, most, used;
     char line[128];
@@ -105,7 +105,7 @@ int64_t nsh__limit_memory_left(void)
     return left;
 }
 
-int64_t nsh__limit_shm(bool free)
+int64_t nsh__machine_shm(bool free)
 {
     struct statvfs fs;
 
@@ -114,7 +114,7 @@ int64_t nsh__limit_shm(bool free)
     return (int64_t)(free ? fs.f_bavail : fs.f_blocks) * (int64_t)fs.f_frsize;
 }
 
-int64_t nsh__limit_address_space(void)
+int64_t nsh__machine_address_space(void)
 {
     struct rlimit limit;
     int64_t mapped;
@@ -127,7 +127,7 @@ int64_t nsh__limit_address_space(void)
     return (int64_t)limit.rlim_cur > mapped ? (int64_t)limit.rlim_cur - mapped : 0;
 }
 
-int64_t nsh__limit_file_size(void)
+int64_t nsh__machine_file_size(void)
 {
     struct rlimit limit;
 
@@ -136,7 +136,7 @@ int64_t nsh__limit_file_size(void)
     return min64(INT64_MAX, (int64_t)limit.rlim_cur);
 }
 
-void nsh__limit_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
+void nsh__machine_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
 {
     memset(mask, 0, NSH__AFFINITY_BYTES);
 #if defined(__linux__)
@@ -147,7 +147,7 @@ void nsh__limit_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
         mask[i / 8] |= (unsigned char)(1u << i % 8);
 }
 
-int nsh__limit_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
+int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
 {
     int cores = 0;
 
@@ -166,7 +166,7 @@ int nsh__limit_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
     return cores > 0 ? cores : 1;
 }
 
-uint64_t nsh__limit_host(void)
+uint64_t nsh__machine_host(void)
 {
     char name[256] = "", boot[64] = "";
 
