@@ -55,6 +55,8 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* A sum of these is the history: a sum, because the order of takes and gives must not matter and a
+ * give must subtract what the take added. A free extent is hashed for a region as a whole. */
 static uint64_t extent_hash(const nsh__block *e)
 {
     uint64_t place = mix(mix((uint64_t)e->region + 1) + (uint64_t)e->offset);
@@ -87,7 +89,7 @@ static int64_t page_room(const nsh__block *e)
     return first >= (uint64_t)end_of(e) ? 0 : end_of(e) - (int64_t)first;
 }
 
-/* ---- records: never NULL after a successful reserve ---- */
+/* ---- records: reserve may fail, so it comes before any change; after it record_new cannot ---- */
 
 static bool records_reserve(nsh__blocks *blocks, int64_t n)
 {
@@ -95,6 +97,7 @@ static bool records_reserve(nsh__blocks *blocks, int64_t n)
 
     if (blocks->unused_count >= n)
         return true;
+    /* One chunk is enough for every n that is asked for. */
     more = malloc(sizeof(*more));
     if (more == NULL)
         return false;
@@ -154,6 +157,7 @@ static void set_child(int tree, nsh__block *e, int side, nsh__block *child)
         e->most[side] = most_within(child);
 }
 
+/* The extents before at, and the others. */
 static void tree_split(int tree, nsh__block *root, const nsh__block *at, nsh__block **lower,
                        nsh__block **higher)
 {
@@ -172,6 +176,7 @@ static void tree_split(int tree, nsh__block *root, const nsh__block *at, nsh__bl
     }
 }
 
+/* Every extent of lower is before every one of higher. */
 static nsh__block *tree_join(int tree, nsh__block *lower, nsh__block *higher)
 {
     if (lower == NULL || higher == NULL)
@@ -211,6 +216,8 @@ static nsh__block *tree_remove(int tree, nsh__block *root, nsh__block *e)
     return root;
 }
 
+/* Whether an extent is in BY_SIZE follows from its bounds: they must not change between insert and
+ * remove. */
 static void free_insert(nsh__blocks *blocks, nsh__block *e)
 {
     e->rank = (uint32_t)mix(mix((uint64_t)e->region + 1) + (uint64_t)e->offset);
@@ -244,6 +251,7 @@ static nsh__block *first_fit(nsh__block *root, int64_t bytes, int64_t align)
     return NULL;
 }
 
+/* Of equally tight extents the one at the lowest place. */
 static nsh__block *best_fit(nsh__block *root, int64_t bytes)
 {
     nsh__block *best = NULL;
@@ -314,6 +322,7 @@ void nsh__blocks_drop_region(nsh__blocks *blocks)
 {
     nsh__block *e = blocks->root[BY_PLACE];
 
+    /* Wholly free, the last region is the one extent with the highest place. */
     while (e->child[BY_PLACE][HIGHER] != NULL)
         e = e->child[BY_PLACE][HIGHER];
     free_remove(blocks, e);
@@ -329,11 +338,9 @@ nsh__blocks_result nsh__blocks_take(nsh__blocks *blocks, int64_t bytes, int64_t 
     int64_t offset;
 
     *out = NULL;
-    if (bytes > INT64_MAX - NSH__BLOCKS_UNIT)
+    if (bytes > INT64_MAX - (NSH__BLOCKS_UNIT - 1))
         return NSH__BLOCKS_FULL;
     bytes = (bytes + NSH__BLOCKS_UNIT - 1) / NSH__BLOCKS_UNIT * NSH__BLOCKS_UNIT;
-    if (align < NSH__BLOCKS_UNIT)
-        align = NSH__BLOCKS_UNIT;
 
     if (bytes >= NSH__BLOCKS_LARGE && align <= NSH__BLOCKS_PAGE)
         e = best_fit(blocks->root[BY_SIZE], bytes);
@@ -374,6 +381,7 @@ void nsh__blocks_give(nsh__blocks *blocks, nsh__block *block)
     blocks->live_bytes -= e->bytes;
     blocks->history -= extent_hash(e);
     e->live = false;
+    /* Out of the trees before any bound changes: the trees are searched by bounds. */
     if (e->next != NULL && !e->next->live) {
         free_remove(blocks, e->next);
         extent_absorb_next(blocks, e);

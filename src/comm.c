@@ -211,11 +211,15 @@ int nsh__comm_break(nsh_comm *comm, int code)
     return code;
 }
 
+/* Another node waits in some call for a message of this one. If this one was in a different call
+ * then, the message will never come; nor will it leave a vote that the other node has passed. */
 static void compare_claim(nsh_comm *comm, const nsh__notice *claim)
 {
     bool passed = comm->voting && claim->sequence > comm->sequence;
+    bool known = claim->sequence <= comm->sequence &&
+                 comm->sequence - claim->sequence < NSH__ACK_EVERY;
 
-    if (passed || (claim->sequence == comm->sequence && claim->mark != comm->mark))
+    if (passed || (known && claim->mark != comm->marks[claim->sequence % NSH__ACK_EVERY]))
         nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
                                         "nodes are in different collective calls or disagree on "
                                         "root or arguments (rank %d, call %llu)",
@@ -275,10 +279,11 @@ int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
                          nsh__call_name(call), nsh_strerror(code), comm->rank);
     comm->mark = nsh__mix(mark, (uint64_t)call);
     comm->sequence++;
+    comm->marks[comm->sequence % NSH__ACK_EVERY] = comm->mark;
     if (comm->node_count == 1)
         return NSH_SUCCESS;
     if (comm->claim.sequence == comm->sequence)
-        compare_claim(comm, &comm->claim);
+        compare_claim(comm, &comm->claim); /* the poll below sees what comes of it */
     if (nsh__comm_leads(comm) && stray_message(comm))
         return nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
                                                "%s: nodes named different roots in an earlier call "
@@ -385,6 +390,13 @@ static int duplicate(MPI_Comm comm, MPI_Comm *out)
                : nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Comm_set_errhandler");
 }
 
+static void log_name(const void *node, VISIT visit, int depth)
+{
+    (void)depth;
+    if (visit == postorder || visit == leaf)
+        nsh__log("  \"%s\"", (*(nsh__named *const *)node)->name);
+}
+
 /* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works: the place for a
  * thread to be joined and for what was forgotten to be named. */
 static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
@@ -397,9 +409,11 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     if (comm->freeing)
         return MPI_SUCCESS;
     nsh__helper_stop(comm);
-    if (comm->rank == 0)
-        nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects on it",
+    if (comm->rank == 0) {
+        nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects, named:",
                  comm->size, (long long)comm->live);
+        twalk(comm->names, log_name);
+    }
     return MPI_SUCCESS;
 }
 

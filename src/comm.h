@@ -18,6 +18,9 @@ enum {
     NSH__TAG_NOTICE                     /* nsh__notice: probed by every rank that waits */
 };
 
+/* Every so many transfers one is acknowledged, so no node is further ahead of another. */
+enum { NSH__ACK_EVERY = 64 };
+
 /* The collective calls, for marks and messages. */
 typedef enum nsh__call {
     NSH__CALL_NONE = 0,
@@ -100,6 +103,7 @@ struct nsh_comm {
     struct nsh__transfer *transfer; /* what moves bytes between nodes; NULL on one node */
     uint64_t sequence;              /* number of the current collective call */
     uint64_t mark;                  /* its mark, by which nodes find out that they disagree */
+    uint64_t marks[NSH__ACK_EVERY]; /* those of the last calls, by sequence */
     uint64_t rooted;                /* the last call whose root was on this node */
     int awaited;                    /* the node that this rank waits for; -1: none */
     bool voting;                    /* in a vote, which no other node can have left before */

@@ -43,7 +43,6 @@ typedef struct nsh__heap {
     nsh__blocks *blocks;
     int64_t limit;   /* most bytes in blocks */
     int64_t page;
-    bool sparse;     /* address space is for free: one big window */
     int64_t head;    /* bytes at the beginning of window 0 that are not for blocks */
     int windows;
     window window[MAX_WINDOWS];
@@ -247,8 +246,7 @@ static int add_first_window(nsh_comm *comm, int64_t head)
     int64_t most = nsh__boot_least(comm, window_limit(comm)), bytes = heap->limit;
     int rc;
 
-    heap->sparse = most >= INT64_MAX / 20 * 9;
-    if (!heap->sparse)
+    if (most != INT64_MAX)
         bytes = min64(bytes, SMALL_WINDOW);
     bytes = min64(bytes, INT64_MAX / 4) + head;
     bytes = min64(bytes, most) / heap->page * heap->page;
@@ -354,6 +352,7 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
     int64_t wish = round_up(block_bytes(heap, bytes), heap->page);
     nsh__vote vote = {
         .call = NSH__CALL_HEAP, .range = true, .low = window_limit(comm), .mark = (uint64_t)wish};
+    bool added;
     int rc;
 
     if (heap->windows == MAX_WINDOWS)
@@ -371,7 +370,10 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
     rc = add_window(comm, wish);
     if (rc == NSH_SUCCESS && !nsh__blocks_add_region(heap->blocks, wish))
         rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    added = rc == NSH_SUCCESS;
     rc = nsh__agree(comm, NSH__CALL_HEAP, rc, (uint64_t)wish);
+    if (rc != NSH_SUCCESS && added)
+        nsh__blocks_drop_region(heap->blocks);
     if (rc != NSH_SUCCESS)
         drop_window(heap);
     return rc;

@@ -60,6 +60,7 @@ bool nsh__shape_size(int ndim, const int64_t extent[], int64_t itemsize, int64_t
     int64_t elements = 1, bytes;
     bool empty = false;
 
+    /* All signs first: a zero extent does not excuse a negative one after it. */
     for (int d = 0; d < ndim; d++) {
         if (extent[d] < 0)
             return false;
@@ -136,6 +137,7 @@ static void slab_wrap(nsh__slab *slab, int64_t count, int64_t stride)
     }
 }
 
+/* No more loops: the outermost comes first now. */
 static void slab_wrapped(nsh__slab *slab)
 {
     size_t n = (size_t)slab->ndim;
@@ -183,8 +185,9 @@ bool nsh__slab_strided(nsh__slab *slab, int ndim, const int64_t count[], const i
     for (int d = ndim - 1; d >= 0; d--) {
         int64_t reach;
 
-        if (count[d] == 1)
+        if (count[d] == 1) /* never multiplied: its stride may be anything */
             continue;
+        /* Reach to both sides of the first element is what bounds every later offset. */
         if (mul_overflows(stride[d], itemsize, &pitch) ||
             mul_overflows(pitch, count[d] - 1, &reach) ||
             add_overflows(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) {
@@ -271,6 +274,8 @@ static void cursor_advance(cursor *c, int64_t piece, int64_t n)
     }
 }
 
+/* The pointers never alias: source and destination do not overlap. Pieces of one destination may,
+ * so they are copied one after another. */
 static ALWAYS_INLINE void copy_each(char *restrict dst, int64_t dst_stride,
                                     const char *restrict src, int64_t src_stride, size_t piece,
                                     int64_t n)

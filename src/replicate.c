@@ -16,7 +16,6 @@
 #include <string.h>
 
 enum {
-    ACK_EVERY = 64,
     META_BYTES = 32 << 10, /* most bytes of hyperslabs in one message */
     MAX_CHILDREN = 32,     /* binomial tree of 2^32 nodes */
     SEGMENT_CHILDREN = 2,  /* binary tree */
@@ -313,7 +312,7 @@ static int acknowledge(nsh_comm *comm, const tree *t)
     char nothing[MAX_CHILDREN + 1];
     int rc = NSH_SUCCESS;
 
-    if (++comm->transfer->transfers % ACK_EVERY != 0)
+    if (++comm->transfer->transfers % NSH__ACK_EVERY != 0)
         return NSH_SUCCESS;
     nsh__clear_requests(MAX_CHILDREN + 1, requests);
     for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
@@ -432,11 +431,11 @@ int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const 
     h->shape = (int32_t)choose_shape(comm, stream_bytes(target, n, pieces));
     find_tree(comm, comm->rank, (shape)h->shape, &t);
     do {
-        if (code == NSH_SUCCESS)
-            done += describe_pieces(target, h, n - done, pieces + done);
+        const nsh_piece *next = n > 0 ? pieces + done : NULL;
+
+        done += describe_pieces(target, h, n - done, next);
         h->more = done < n;
-        rc = send_batch(comm, &t, target, h,
-                        in_place || n == 0 ? NULL : pieces + done - h->pieces);
+        rc = send_batch(comm, &t, target, h, in_place ? NULL : next);
     } while (rc == NSH_SUCCESS && h->more);
     return rc == NSH_SUCCESS ? acknowledge(comm, &t) : rc;
 }
