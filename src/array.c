@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* array.c -- node-replicated arrays: creation, reading, looking, free.
  *
- * Invariant: all ranks hold the same description of an array, and its extent of the heap is the same
- * block on every node. */
+ * Invariant: all ranks hold the same description of an array, and its extent of the heap is the
+ * same block on every node. */
 #define _GNU_SOURCE
 #include "array.h"
 
@@ -226,7 +226,8 @@ int nsh__array_usable(const nsh_array *array, nsh__call call)
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: array is NULL", nsh__call_name(call));
     if (array->updating >= 0)
-        return nsh__fail(NSH_ERR_STATE, "%s: an update by root %d has begun and not ended (rank %d)",
+        return nsh__fail(NSH_ERR_STATE,
+                         "%s: an update by root %d has begun and not ended (rank %d)",
                          nsh__call_name(call), array->updating, array->comm->rank);
     return NSH_SUCCESS;
 }
@@ -324,7 +325,9 @@ int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out)
 
     if (comm == NULL || name == NULL || out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_find: %s is NULL",
-                         comm == NULL ? "comm" : name == NULL ? "name" : "out");
+                         comm == NULL   ? "comm"
+                         : name == NULL ? "name"
+                                        : "out");
     found = nsh__comm_named(comm, name);
     if (found == NULL)
         return nsh__fail(NSH_ERR_NOT_FOUND, "nsh_array_find: no array is named \"%.200s\"", name);

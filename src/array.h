@@ -15,7 +15,7 @@ struct nsh_array {
     nsh__type type;
     nsh__extent replica;
     int64_t size, nbytes;
-    uint64_t id;      /* number on its communicator, equal on all ranks */
+    uint64_t id; /* number on its communicator, equal on all ranks */
     int64_t version;
     int updating;     /* root of the update that has begun; -1: none */
     int64_t *update;  /* on that root: offset and count, ndim each */
@@ -24,8 +24,8 @@ struct nsh_array {
     int64_t extent[]; /* ndim, then room for update */
 };
 
-/* [collective] Enter a call that changes or compares array. Local errors that every rank sees alike:
- * NSH_ERR_ARG for NULL, NSH_ERR_STATE between update_begin and _end. */
+/* [collective] Enter a call that changes or compares array. Local errors that every rank sees
+ * alike: NSH_ERR_ARG for NULL, NSH_ERR_STATE between update_begin and _end. */
 int nsh__array_usable(const nsh_array *array, nsh__call call);
 
 /* Is the hyperslab inside the array? NSH_ERR_ARG otherwise. */

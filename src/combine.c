@@ -59,8 +59,8 @@ int nsh_array_fill(nsh_array *array, const void *element)
         return rc;
     item = array->type.itemsize;
     if (element == NULL)
-        code = nsh__fail(NSH_ERR_ARG, "nsh_array_fill: element is NULL (rank %d)",
-                         array->comm->rank);
+        code =
+            nsh__fail(NSH_ERR_ARG, "nsh_array_fill: element is NULL (rank %d)", array->comm->rank);
     else
         mark = nsh__mix_bytes(1, element, (size_t)item);
     rc = begin(array, NSH__CALL_FILL, code, mark);
@@ -132,8 +132,10 @@ int nsh_array_checksum(nsh_array *array, uint64_t *out)
     if (rc != NSH_SUCCESS)
         return rc;
     if (vote.low != vote.high)
-        return nsh__fail(NSH_ERR_MISMATCH, "nsh_array_checksum: the replicas of nodes differ "
-                         "(rank %d: %016llx)", comm->rank, (unsigned long long)sum);
+        return nsh__fail(NSH_ERR_MISMATCH,
+                         "nsh_array_checksum: the replicas of nodes differ "
+                         "(rank %d: %016llx)",
+                         comm->rank, (unsigned long long)sum);
     *out = sum;
     return NSH_SUCCESS;
 }
@@ -188,8 +190,10 @@ static int check_overlap(const nsh_array *array, int64_t *table)
 
         if (nsh__hyperslabs_overlap(array->ndim, mine, mine + array->ndim, theirs,
                                     theirs + array->ndim))
-            return nsh__fail(NSH_ERR_ARG, "nsh_array_allgather: hyperslabs of ranks %d and %d "
-                             "overlap", comm->rank, r);
+            return nsh__fail(NSH_ERR_ARG,
+                             "nsh_array_allgather: hyperslabs of ranks %d and %d "
+                             "overlap",
+                             comm->rank, r);
     }
     return NSH_SUCCESS;
 }
@@ -245,7 +249,8 @@ int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset
 
         rc = nsh__agree_node(comm, NSH__CALL_ALLGATHER);
         if (rc == NSH_SUCCESS && nsh__comm_leads(comm))
-            rc = nsh__ring_slabs(comm, &target, table, table + (int64_t)comm->size * 2 * array->ndim);
+            rc = nsh__ring_slabs(comm, &target, table,
+                                 table + (int64_t)comm->size * 2 * array->ndim);
     }
     rc = finish(array, NSH__CALL_ALLGATHER, rc);
 done:
@@ -255,8 +260,8 @@ done:
 
 /* ---- allreduce ---- */
 
-/* Reduction of one chunk: each rank lays its part of data into its own room, then rank i of the node
- * reduces the i-th share of the chunk over all rooms, from the last rank to the first, because
+/* Reduction of one chunk: each rank lays its part of data into its own room, then rank i of the
+ * node reduces the i-th share of the chunk over all rooms, from the last rank to the first, because
  * MPI_Reduce_local puts its first argument on the left. */
 static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh__extent *rooms,
                         int64_t room, int64_t at, int64_t n)

@@ -11,93 +11,15 @@
 #include "hash.h"
 #include "heap.h"
 #include "helper.h"
-#include "machine.h"
+#include "options.h"
 #include "topology.h"
 #include "replicate.h"
 #include "type.h"
 
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SPIN_NS = 20 * 1000 }; /* about two context switches */
-
-/* ---- options ---- */
-
-typedef struct settings {
-    MPI_Comm node_comm;
-    int ranks_per_node;
-    nsh_wait wait;
-    nsh_progress progress;
-    int64_t heap_bytes;
-} settings;
-
-static int env_choice(const char *name, const char *const words[3], int *choice)
-{
-    const char *value = getenv(name);
-
-    if (value == NULL || *value == '\0')
-        return NSH_SUCCESS;
-    for (int i = 0; i < 3; i++)
-        if (strcmp(value, words[i]) == 0) {
-            *choice = i;
-            return NSH_SUCCESS;
-        }
-    return nsh__fail(NSH_ERR_ARG, "nsh_comm_create: %s=%s is none of %s, %s, %s", name, value,
-                     words[0], words[1], words[2]);
-}
-
-static int env_ranks_per_node(int *out)
-{
-    const char *value = getenv("NSH_RANKS_PER_NODE");
-    char *end;
-    long n;
-
-    if (value == NULL || *value == '\0')
-        return NSH_SUCCESS;
-    n = strtol(value, &end, 10);
-    if (*end != '\0' || n < 1 || n > 1 << 30)
-        return nsh__fail(NSH_ERR_ARG, "nsh_comm_create: NSH_RANKS_PER_NODE=%s is no number of ranks",
-                         value);
-    *out = (int)n;
-    return NSH_SUCCESS;
-}
-
-/* Options given in code win over the environment. */
-static int read_settings(const nsh_comm_options *options, settings *s)
-{
-    static const char *const waits[] = {"auto", "spin", "block"};
-    static const char *const drivers[] = {"auto", "none", "thread"};
-    static const nsh_comm_options defaults = NSH_COMM_OPTIONS_INIT;
-    const nsh_comm_options *o = options != NULL ? options : &defaults;
-    int wait = 0, progress = 0, rc;
-
-    *s = (settings){o->node_comm, o->ranks_per_node, o->wait, o->progress, o->heap_bytes};
-    if (o->ranks_per_node < 0 || o->heap_bytes < 0 || (unsigned)o->wait > NSH_WAIT_BLOCK ||
-        (unsigned)o->progress > NSH_PROGRESS_THREAD)
-        return nsh__fail(NSH_ERR_ARG,
-                         "nsh_comm_create: option out of range (ranks_per_node %d, wait %d, "
-                         "progress %d, heap_bytes %lld)",
-                         o->ranks_per_node, (int)o->wait, (int)o->progress,
-                         (long long)o->heap_bytes);
-    rc = env_choice("NSH_WAIT", waits, &wait);
-    if (rc == NSH_SUCCESS)
-        rc = env_choice("NSH_PROGRESS", drivers, &progress);
-    if (rc == NSH_SUCCESS && s->ranks_per_node == 0 && s->node_comm == MPI_COMM_NULL)
-        rc = env_ranks_per_node(&s->ranks_per_node);
-    if (s->wait == NSH_WAIT_AUTO)
-        s->wait = (nsh_wait)wait;
-    if (s->progress == NSH_PROGRESS_AUTO)
-        s->progress = (nsh_progress)progress;
-    return rc;
-}
-
-static bool env_is(const char *name, const char *value)
-{
-    const char *is = getenv(name);
-
-    return is != NULL && strcmp(is, value) == 0;
-}
 
 /* ---- before the gates exist ---- */
 
@@ -132,12 +54,12 @@ int64_t nsh__boot_least(nsh_comm *comm, int64_t value)
 }
 
 /* Settings that must be equal are. */
-static int agree_settings(nsh_comm *comm, const settings *s, int rc)
+static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
 {
-    int64_t mark = (int64_t)nsh__mix(nsh__mix(nsh__mix(1, (uint64_t)s->ranks_per_node),
-                                              (uint64_t)s->progress),
-                                     s->node_comm != MPI_COMM_NULL) >>
-                   1;
+    int64_t mark =
+        (int64_t)nsh__mix(nsh__mix(nsh__mix(1, (uint64_t)s->ranks_per_node), (uint64_t)s->progress),
+                          s->node_comm != MPI_COMM_NULL) >>
+        1;
 
     rc = nsh__boot_agree(comm, rc);
     if (rc == NSH_SUCCESS && nsh__boot_least(comm, mark) != -nsh__boot_least(comm, -mark))
@@ -147,191 +69,6 @@ static int agree_settings(nsh_comm *comm, const settings *s, int rc)
                        comm->rank, s->ranks_per_node, (int)s->progress,
                        s->node_comm != MPI_COMM_NULL);
     return nsh__boot_agree(comm, rc);
-}
-
-/* ---- breaking ---- */
-
-const char *nsh__call_name(nsh__call call)
-{
-    static const char *const names[NSH__CALLS] = {
-        [NSH__CALL_NONE] = "nodeshare",
-        [NSH__CALL_BARRIER] = "nsh_comm_barrier",
-        [NSH__CALL_NODE_BARRIER] = "nsh_comm_node_barrier",
-        [NSH__CALL_COMM_FREE] = "nsh_comm_free",
-        [NSH__CALL_HEAP] = "nodeshare heap",
-        [NSH__CALL_CREATE] = "nsh_array_create",
-        [NSH__CALL_LIKE] = "nsh_array_like",
-        [NSH__CALL_SET] = "nsh_array_set",
-        [NSH__CALL_SET_STRIDED] = "nsh_array_set_strided",
-        [NSH__CALL_SET_MANY] = "nsh_array_set_many",
-        [NSH__CALL_UPDATE_BEGIN] = "nsh_array_update_begin",
-        [NSH__CALL_UPDATE_END] = "nsh_array_update_end",
-        [NSH__CALL_ALLGATHER] = "nsh_array_allgather",
-        [NSH__CALL_ALLREDUCE] = "nsh_array_allreduce",
-        [NSH__CALL_FILL] = "nsh_array_fill",
-        [NSH__CALL_CHECKSUM] = "nsh_array_checksum",
-        [NSH__CALL_GET] = "nsh_array_get",
-    };
-
-    return names[call];
-}
-
-/* A small message that nobody waits to have sent. */
-static void send_notice(nsh_comm *comm, const nsh__notice *notice, int to)
-{
-    MPI_Request request;
-
-    if (MPI_Isend(notice, (int)sizeof *notice, MPI_BYTE, to, NSH__TAG_NOTICE, comm->mpi,
-                  &request) == MPI_SUCCESS)
-        MPI_Request_free(&request);
-}
-
-/* The first of the node to know tells the node. True for that rank. */
-static bool mark_broken(nsh_comm *comm, int code)
-{
-    nsh__gate_area *gate = &comm->area->gate;
-    int whole = NSH_SUCCESS;
-
-    if (!atomic_compare_exchange_strong(&gate->broken, &whole, code))
-        return false;
-    nsh__wake(&gate->arrived, &gate->arrived_sleepers);
-    nsh__wake(&gate->opened, &gate->opened_sleepers);
-    return true;
-}
-
-int nsh__comm_break(nsh_comm *comm, int code)
-{
-    if (!mark_broken(comm, code))
-        return code;
-    nsh__log("rank %d: communicator broken: %s", comm->rank, nsh_error_detail());
-    comm->notices[0] = (nsh__notice){.break_code = code};
-    for (int r = 0; r < comm->size; r++)
-        if (comm->node_of[r] != comm->node_index)
-            send_notice(comm, &comm->notices[0], r);
-    return code;
-}
-
-/* Another node waits in some call for a message of this one. If this one was in a different call
- * then, the message will never come; nor will it leave a vote that the other node has passed. */
-static void compare_claim(nsh_comm *comm, const nsh__notice *claim)
-{
-    bool passed = comm->voting && claim->sequence > comm->sequence;
-    bool known = claim->sequence <= comm->sequence &&
-                 comm->sequence - claim->sequence < NSH__ACK_EVERY;
-
-    if (passed || (known && claim->mark != comm->marks[claim->sequence % NSH__ACK_EVERY]))
-        nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
-                                        "nodes are in different collective calls or disagree on "
-                                        "root or arguments (rank %d, call %llu)",
-                                        comm->rank, (unsigned long long)comm->sequence));
-    else if (claim->sequence > comm->sequence)
-        comm->claim = *claim;
-}
-
-/* wait.c has seen a message with NSH__TAG_NOTICE. */
-static void receive_notice(void *owner, const MPI_Status *status)
-{
-    nsh_comm *comm = owner;
-    nsh__notice notice = {0, 0, 0};
-
-    if (MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
-                 comm->mpi, MPI_STATUS_IGNORE) != MPI_SUCCESS)
-        return;
-    if (notice.break_code != 0) {
-        nsh__fail(notice.break_code, "communicator broken by rank %d", status->MPI_SOURCE);
-        mark_broken(comm, notice.break_code);
-    } else {
-        compare_claim(comm, &notice);
-    }
-}
-
-/* wait.c has waited for long: ask the node that should have sent something whether it is in the
- * same call. Once a wait, so that slow programs are not flooded. */
-static void suspect_node(void *owner)
-{
-    nsh_comm *comm = owner;
-
-    if (comm->awaited < 0 || comm->awaited == comm->node_index)
-        return;
-    comm->notices[1] = (nsh__notice){0, comm->sequence, comm->mark};
-    send_notice(comm, &comm->notices[1], comm->leader_of[comm->awaited]);
-}
-
-/* A message of a call whose root was on this node: another node had a root of its own. */
-static bool stray_message(nsh_comm *comm)
-{
-    int there = 0;
-
-    if (comm->rooted == 0)
-        return false;
-    MPI_Iprobe(MPI_ANY_SOURCE, (int)(comm->rooted % NSH__SEQUENCE_TAGS), comm->mpi, &there,
-               MPI_STATUS_IGNORE);
-    comm->rooted = 0;
-    return there;
-}
-
-int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
-{
-    int code = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
-
-    if (code != NSH_SUCCESS)
-        return nsh__fail(NSH_ERR_STATE, "%s: communicator is broken since an earlier %s (rank %d)",
-                         nsh__call_name(call), nsh_strerror(code), comm->rank);
-    comm->mark = nsh__mix(mark, (uint64_t)call);
-    comm->sequence++;
-    comm->marks[comm->sequence % NSH__ACK_EVERY] = comm->mark;
-    if (comm->node_count == 1)
-        return NSH_SUCCESS;
-    if (comm->claim.sequence == comm->sequence)
-        compare_claim(comm, &comm->claim); /* the poll below sees what comes of it */
-    if (nsh__comm_leads(comm) && stray_message(comm))
-        return nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
-                                               "%s: nodes named different roots in an earlier call "
-                                               "(rank %d)",
-                                               nsh__call_name(call), comm->rank));
-    return nsh__wait_poll(&comm->wait);
-}
-
-void nsh__comm_drop(MPI_Request *request, bool receive)
-{
-    if (*request == MPI_REQUEST_NULL)
-        return;
-    if (receive)
-        MPI_Cancel(request);
-    MPI_Request_free(request);
-}
-
-/* ---- names ---- */
-
-static int compare_names(const void *a, const void *b)
-{
-    const nsh__named *x = a, *y = b;
-
-    return strcmp(x->name, y->name);
-}
-
-int nsh__comm_name(nsh_comm *comm, nsh__named *entry)
-{
-    void *node = tsearch(entry, &comm->names, compare_names);
-
-    if (node == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "no memory for name \"%s\"", entry->name);
-    if (*(nsh__named **)node != entry)
-        return nsh__fail(NSH_ERR_EXISTS, "an object named \"%s\" exists", entry->name);
-    return NSH_SUCCESS;
-}
-
-void nsh__comm_unname(nsh_comm *comm, const nsh__named *entry)
-{
-    tdelete(entry, &comm->names, compare_names);
-}
-
-void *nsh__comm_named(nsh_comm *comm, const char *name)
-{
-    const nsh__named key = {name, NULL};
-    void *node = tfind(&key, &comm->names, compare_names);
-
-    return node != NULL ? (*(nsh__named **)node)->object : NULL;
 }
 
 /* ---- create ---- */
@@ -390,15 +127,8 @@ static int duplicate(MPI_Comm comm, MPI_Comm *out)
                : nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Comm_set_errhandler");
 }
 
-static void log_name(const void *node, VISIT visit, int depth)
-{
-    (void)depth;
-    if (visit == postorder || visit == leaf)
-        nsh__log("  \"%s\"", (*(nsh__named *const *)node)->name);
-}
-
-/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works: the place for a
- * thread to be joined and for what was forgotten to be named. */
+/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works: the place for
+ * a thread to be joined and for what was forgotten to be named. */
 static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
 {
     nsh_comm *comm = value;
@@ -412,7 +142,7 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     if (comm->rank == 0) {
         nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects, named:",
                  comm->size, (long long)comm->live);
-        twalk(comm->names, log_name);
+        nsh__comm_log_names(comm);
     }
     return MPI_SUCCESS;
 }
@@ -458,7 +188,8 @@ static void comm_destroy(nsh_comm *comm)
 
 static nsh_comm *comm_alloc(void)
 {
-    nsh_comm *comm = nsh__fault(comm_alloc) ? NULL : aligned_alloc(64, (sizeof *comm + 63) / 64 * 64);
+    nsh_comm *comm =
+        nsh__fault(comm_alloc) ? NULL : aligned_alloc(64, (sizeof *comm + 63) / 64 * 64);
 
     if (comm == NULL)
         return NULL;
@@ -466,8 +197,8 @@ static nsh_comm *comm_alloc(void)
     comm->mpi = comm->node_mpi = MPI_COMM_NULL;
     comm->keyval = MPI_KEYVAL_INVALID;
     comm->awaited = -1;
-    comm->check = env_is("NSH_CHECK", "1");
-    comm->guard = !env_is("NSH_GUARD", "0");
+    comm->check = nsh__env_is("NSH_CHECK", "1");
+    comm->guard = !nsh__env_is("NSH_GUARD", "0");
     return comm;
 }
 
@@ -480,8 +211,8 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
                              .watch_tag = -1,
                              .yield = crowded,
                              .broken = &comm->area->gate.broken,
-                             .notice = receive_notice,
-                             .suspect = suspect_node,
+                             .notice = nsh__receive_notice,
+                             .suspect = nsh__suspect_node,
                              .owner = comm};
     if (how == NSH_WAIT_SPIN)
         comm->wait.spin_ns = INT64_MAX;
@@ -490,7 +221,7 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
 }
 
 /* The shared half: heap, gate, transfer room. Agreed. */
-static int comm_furnish(nsh_comm *comm, const settings *s)
+static int comm_furnish(nsh_comm *comm, const nsh__options *s)
 {
     int64_t limit = nsh__boot_least(comm, nsh__heap_limit(comm, s->heap_bytes));
     int64_t area = (int64_t)sizeof(nsh__node_area);
@@ -523,8 +254,10 @@ static int start_helper(nsh_comm *comm)
         return NSH_SUCCESS;
     MPI_Query_thread(&level);
     if (level != MPI_THREAD_MULTIPLE)
-        return nsh__fail(NSH_ERR_UNSUPPORTED, "nsh_comm_create: a helper thread needs "
-                                              "MPI_THREAD_MULTIPLE (rank %d)", comm->rank);
+        return nsh__fail(NSH_ERR_UNSUPPORTED,
+                         "nsh_comm_create: a helper thread needs "
+                         "MPI_THREAD_MULTIPLE (rank %d)",
+                         comm->rank);
     return nsh__comm_leads(comm) ? nsh__helper_start(comm) : NSH_SUCCESS;
 }
 
@@ -532,7 +265,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
 {
     nsh_comm *made = NULL;
     MPI_Comm mine = MPI_COMM_NULL;
-    settings s;
+    nsh__options s;
     int rc, dup_rc, ok = 0, all_ok = 0;
 
     rc = check_caller(comm);
@@ -555,7 +288,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     made->mpi = mine;
     MPI_Comm_rank(mine, &made->rank);
     MPI_Comm_size(mine, &made->size);
-    rc = read_settings(options, &s);
+    rc = nsh__options_read(options, &s);
     if (out == NULL)
         rc = nsh__fail(NSH_ERR_ARG, "nsh_comm_create: out is NULL (rank %d)", made->rank);
     rc = agree_settings(made, &s, dup_rc != NSH_SUCCESS ? dup_rc : rc);
@@ -572,8 +305,9 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     if (rc != NSH_SUCCESS)
         goto fail;
     if (made->rank == 0 && made->host_count < made->node_count)
-        nsh__log("%d nodes on %d hosts: nodes were split, or this MPI reports shared memory wrongly",
-                 made->node_count, made->host_count);
+        nsh__log(
+            "%d nodes on %d hosts: nodes were split, or this MPI reports shared memory wrongly",
+            made->node_count, made->host_count);
     *out = made;
     return NSH_SUCCESS;
 fail:
@@ -584,7 +318,7 @@ fail:
 int nsh_comm_create_serial(nsh_comm **out)
 {
     nsh_comm *made;
-    settings s;
+    nsh__options s;
     int rc;
 
     if (out == NULL)
@@ -592,7 +326,7 @@ int nsh_comm_create_serial(nsh_comm **out)
     made = comm_alloc();
     if (made == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_comm_create_serial: no memory");
-    rc = read_settings(NULL, &s);
+    rc = nsh__options_read(NULL, &s);
     if (rc == NSH_SUCCESS)
         rc = nsh__topology_alone(made);
     if (rc == NSH_SUCCESS)
@@ -628,8 +362,10 @@ int nsh_comm_node_barrier(nsh_comm *comm)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_node_barrier: comm is NULL");
     rc = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
     if (rc != NSH_SUCCESS)
-        return nsh__fail(NSH_ERR_STATE, "nsh_comm_node_barrier: communicator is broken since an "
-                                        "earlier %s (rank %d)", nsh_strerror(rc), comm->rank);
+        return nsh__fail(NSH_ERR_STATE,
+                         "nsh_comm_node_barrier: communicator is broken since an "
+                         "earlier %s (rank %d)",
+                         nsh_strerror(rc), comm->rank);
     rc = nsh__gate_pass(&comm->gate, nsh__mix(2, NSH__CALL_NODE_BARRIER));
     if (rc != NSH_SUCCESS && !comm->gate.alone)
         return nsh__comm_break(comm, rc);
@@ -650,8 +386,8 @@ int nsh_comm_print(const nsh_comm *comm, FILE *f)
 {
     if (comm == NULL || f == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_print: %s is NULL", comm == NULL ? "comm" : "f");
-    fprintf(f, "%d rank%s on %d node%s (", comm->size, comm->size == 1 ? "" : "s",
-            comm->node_count, comm->node_count == 1 ? "" : "s");
+    fprintf(f, "%d rank%s on %d node%s (", comm->size, comm->size == 1 ? "" : "s", comm->node_count,
+            comm->node_count == 1 ? "" : "s");
     for (int i = 0; i < comm->node_count; i++)
         fprintf(f, i == 0 ? "%d" : " %d", comm->size_of[i]);
     fputs(comm->node_count == 1 ? "), leader" : "), leaders", f);

@@ -73,10 +73,10 @@ typedef struct nsh__notice {
 /* What one node tells another in a vote. */
 typedef struct nsh__ballot {
     uint64_t sequence;
-    uint64_t most, least;  /* of the marks, the least as its complement: both by maximum */
-    uint64_t worst;        /* code << 32 | ~rank: the largest code, of its lowest rank */
-    uint64_t low, high;    /* the range, the low end as its complement */
-    char text[NSH__TEXT];  /* the detail of worst; sent only when there is one */
+    uint64_t most, least; /* of the marks, the least as its complement: both by maximum */
+    uint64_t worst;       /* code << 32 | ~rank: the largest code, of its lowest rank */
+    uint64_t low, high;   /* the range, the low end as its complement */
+    char text[NSH__TEXT]; /* the detail of worst; sent only when there is one */
 } nsh__ballot;
 
 struct nsh__heap;
@@ -91,9 +91,9 @@ struct nsh_comm {
     int node_rank, node_size;
     int node_index, node_count;
     int host_count, host_ranks, cores; /* ranks on this host, cores that they may use */
-    int *node_of;   /* rank -> node */
-    int *leader_of; /* node -> rank of its leader */
-    int *size_of;   /* node -> its number of ranks */
+    int *node_of;                      /* rank -> node */
+    int *leader_of;                    /* node -> rank of its leader */
+    int *size_of;                      /* node -> its number of ranks */
 
     /* how they meet */
     nsh__wait wait;
@@ -127,8 +127,8 @@ struct nsh_comm {
     bool freeing;
 };
 
-/* [collective] Before the gates exist: the largest code of all ranks, with its detail; and the least
- * value of all ranks. Plain MPI collectives on the private communicator. */
+/* [collective] Before the gates exist: the largest code of all ranks, with its detail; and the
+ * least value of all ranks. Plain MPI collectives on the private communicator. */
 int nsh__boot_agree(nsh_comm *comm, int code);
 int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
 
@@ -139,6 +139,10 @@ int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
 /* Something went wrong that leaves ranks with different histories: from now on every call but free
  * fails, on every rank, and whoever waits stops waiting. Returns code. */
 int nsh__comm_break(nsh_comm *comm, int code);
+
+/* For wait.c: a message with NSH__TAG_NOTICE is there; a wait has become long. */
+void nsh__receive_notice(void *owner, const MPI_Status *status);
+void nsh__suspect_node(void *owner);
 
 /* Give up requests of a call that is over for this rank. */
 void nsh__comm_drop(MPI_Request *request, bool receive);
@@ -151,6 +155,7 @@ typedef struct nsh__named {
 int nsh__comm_name(nsh_comm *comm, nsh__named *entry);
 void nsh__comm_unname(nsh_comm *comm, const nsh__named *entry);
 void *nsh__comm_named(nsh_comm *comm, const char *name);
+void nsh__comm_log_names(const nsh_comm *comm);
 
 static inline bool nsh__comm_leads(const nsh_comm *comm)
 {

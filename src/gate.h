@@ -22,7 +22,8 @@ typedef struct nsh__gate_area {
         atomic_uint failures; /* arrivals that bring a failure */
         _Atomic uint64_t sum; /* of their marks */
     } marks[2]; /* of even and odd passages; a release zeroes those of the passage before it, which
-                   everybody has left, so that the current ones can be read until the next release */
+                   everybody has left, so that the current ones can be read until the next release
+                 */
     /* written by who releases; read by all others. The plain fields are written before the release
      * of a passage and read after it; the next passage cannot be released before all have read */
     _Alignas(64) atomic_uint opened;

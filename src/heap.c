@@ -41,9 +41,9 @@ typedef struct window {
 
 typedef struct nsh__heap {
     nsh__blocks *blocks;
-    int64_t limit;   /* most bytes in blocks */
+    int64_t limit; /* most bytes in blocks */
     int64_t page;
-    int64_t head;    /* bytes at the beginning of window 0 that are not for blocks */
+    int64_t head; /* bytes at the beginning of window 0 that are not for blocks */
     int windows;
     window window[MAX_WINDOWS];
 } nsh__heap;
@@ -325,7 +325,8 @@ int nsh__heap_take(nsh_comm *comm, int64_t bytes, nsh__extent *out)
     const window *w;
 
     if (bytes > heap->limit - live)
-        return nsh__fail(NSH_ERR_NOMEM, "%lld bytes do not fit into a heap of %lld with %lld in use",
+        return nsh__fail(NSH_ERR_NOMEM,
+                         "%lld bytes do not fit into a heap of %lld with %lld in use",
                          (long long)bytes, (long long)heap->limit, (long long)live);
     if (nsh__fault(heap_alloc))
         return nsh__fail(NSH_ERR_NOMEM, "heap block: failure on purpose");

@@ -100,7 +100,8 @@ int64_t nsh__machine_memory_left(void)
     if (f != NULL)
         fclose(f);
     for (group_walk walk = {.started = false}; next_group(&walk);)
-        if (group_number(&walk, "memory.max", &most) && group_number(&walk, "memory.current", &used))
+        if (group_number(&walk, "memory.max", &most) &&
+            group_number(&walk, "memory.current", &used))
             left = min64(left, most > used ? most - used : 0);
     return left;
 }
@@ -158,9 +159,8 @@ int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
         long long quota, period;
 
         snprintf(path, sizeof path, "%s/cpu.max", walk.path);
-        if (read_line(path, line, sizeof line) &&
-            sscanf(line, "%lld %lld", &quota, &period) == 2 && period > 0 &&
-            (quota + period - 1) / period < cores)
+        if (read_line(path, line, sizeof line) && sscanf(line, "%lld %lld", &quota, &period) == 2 &&
+            period > 0 && (quota + period - 1) / period < cores)
             cores = (int)((quota + period - 1) / period);
     }
     return cores > 0 ? cores : 1;

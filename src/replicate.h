@@ -8,9 +8,9 @@
  * the chain, else down a binary tree; segments go straight from the caller's buffer and into the
  * replicas where both are contiguous, and through staging memory where they are not.
  *
- * Every NSH__ACK_EVERY-th transfer is acknowledged up the tree, so that no sender runs ahead without
- * bound. (Segmented chain and tree broadcast: Pjesivac-Grbovic et al., "Performance analysis of MPI
- * collective operations", Cluster Computing 10, 2007.) */
+ * Every NSH__ACK_EVERY-th transfer is acknowledged up the tree, so that no sender runs ahead
+ * without bound. (Segmented chain and tree broadcast: Pjesivac-Grbovic et al., "Performance
+ * analysis of MPI collective operations", Cluster Computing 10, 2007.) */
 #ifndef NSH_SRC_REPLICATE_H
 #define NSH_SRC_REPLICATE_H
 

@@ -182,8 +182,8 @@ static char *part_of(const block *b, int node, int64_t *bytes)
     return b->data + at;
 }
 
-/* Receive the other nodes' versions of this node's part, and reduce from the last node to the first:
- * MPI_Reduce_local puts its first argument on the left. */
+/* Receive the other nodes' versions of this node's part, and reduce from the last node to the
+ * first: MPI_Reduce_local puts its first argument on the left. */
 static int reduce_part(nsh_comm *comm, const block *b, MPI_Datatype type, MPI_Op op)
 {
     char *sum = nsh__transfer_staging(comm, 0), *in = nsh__transfer_staging(comm, 1);

@@ -21,8 +21,8 @@ typedef struct nsh__stream {
     const int64_t *meta;     /* offset and count of each piece, ndim numbers each */
     const nsh_piece *pieces; /* where the data is; NULL: in the replica already */
     int n, current;
-    int64_t begin;           /* stream position of the current piece */
-    nsh__slab to, from;      /* of the current piece: in the replica, in its data */
+    int64_t begin;      /* stream position of the current piece */
+    nsh__slab to, from; /* of the current piece: in the replica, in its data */
 } nsh__stream;
 
 void nsh__stream_init(nsh__stream *s, const nsh__target *target, int n, const int64_t *meta,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* topology.c -- which ranks share memory, which share a host, and how many cores they have.
  *
- * Invariant: the rank -> node table comes from MPI, never from arithmetic on ranks, so any placement
- * is right. */
+ * Invariant: the rank -> node table comes from MPI, never from arithmetic on ranks, so any
+ * placement is right. */
 #include "topology.h"
 
 #include "fault.h"
@@ -48,11 +48,15 @@ static int node_comm_check(const nsh_comm *comm, MPI_Comm domain, MPI_Comm node_
         MPI_Group_translate_ranks(mine, 1, &i, all, &rank);
         MPI_Group_translate_ranks(mine, 1, &i, sharing, &there);
         if (rank == MPI_UNDEFINED)
-            rc = nsh__fail(NSH_ERR_ARG, "nsh_comm_create: rank %d of node_comm is not in comm "
-                           "(rank %d)", i, comm->rank);
+            rc = nsh__fail(NSH_ERR_ARG,
+                           "nsh_comm_create: rank %d of node_comm is not in comm "
+                           "(rank %d)",
+                           i, comm->rank);
         else if (there == MPI_UNDEFINED)
-            rc = nsh__fail(NSH_ERR_ARG, "nsh_comm_create: ranks %d and %d of node_comm do not share "
-                           "memory", comm->rank, rank);
+            rc = nsh__fail(NSH_ERR_ARG,
+                           "nsh_comm_create: ranks %d and %d of node_comm do not share "
+                           "memory",
+                           comm->rank, rank);
         else if (rank < *color)
             *color = rank;
     }
@@ -75,8 +79,10 @@ static int split_as_given(nsh_comm *comm, MPI_Comm domain, MPI_Comm node_comm)
     MPI_Comm_size(comm->node_mpi, &size);
     MPI_Comm_size(node_comm, &given);
     if (size != given)
-        rc = nsh__fail(NSH_ERR_ARG, "nsh_comm_create: node_comm has %d ranks, of which %d passed it "
-                       "(rank %d)", given, size, comm->rank);
+        rc = nsh__fail(NSH_ERR_ARG,
+                       "nsh_comm_create: node_comm has %d ranks, of which %d passed it "
+                       "(rank %d)",
+                       given, size, comm->rank);
     return nsh__boot_agree(comm, rc);
 }
 

@@ -5,8 +5,8 @@
 
 #include "comm.h"
 
-/* [collective] Fill in who is where, from comm->mpi: node_mpi, node and host numbers, tables, cores.
- * The code is agreed. */
+/* [collective] Fill in who is where, from comm->mpi: node_mpi, node and host numbers, tables,
+ * cores. The code is agreed. */
 int nsh__topology_find(nsh_comm *comm, MPI_Comm node_comm, int ranks_per_node);
 
 /* The topology of a process alone. */

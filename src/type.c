@@ -30,9 +30,18 @@ typedef struct predefined {
 /* Looks handle up; in Open MPI handles are addresses, so the table cannot be static. */
 static bool find_predefined(MPI_Datatype handle, predefined *out, int *index)
 {
-#define C_TYPE(handle, type, class_) {handle, #handle, sizeof(type), NSH__CLASS_##class_}
-#define PAIR(handle, type) {handle, #handle, PAIR_SIZE(type), NSH__CLASS_PAIR}
-#define FORTRAN(handle, class_) {handle, #handle, 0, NSH__CLASS_##class_}
+#define C_TYPE(handle, type, class_)                                                               \
+    {                                                                                              \
+        handle, #handle, sizeof(type), NSH__CLASS_##class_                                         \
+    }
+#define PAIR(handle, type)                                                                         \
+    {                                                                                              \
+        handle, #handle, PAIR_SIZE(type), NSH__CLASS_PAIR                                          \
+    }
+#define FORTRAN(handle, class_)                                                                    \
+    {                                                                                              \
+        handle, #handle, 0, NSH__CLASS_##class_                                                    \
+    }
     const predefined table[] = {
         C_TYPE(MPI_BYTE, char, BYTE),
         C_TYPE(MPI_CHAR, char, NONE),
@@ -279,11 +288,11 @@ bool nsh__type_reducible(const nsh__type *type, MPI_Op op)
         MPI_Op op;
         int classes;
     } table[] = {
-        {MPI_OP_NULL, 0},          {MPI_REPLACE, 0},   {MPI_NO_OP, 0},
-        {MPI_MAX, I | F | M},      {MPI_MIN, I | F | M}, {MPI_SUM, I | F | C | M},
-        {MPI_PROD, I | F | C | M}, {MPI_LAND, I | L},  {MPI_LOR, I | L},
+        {MPI_OP_NULL, 0},          {MPI_REPLACE, 0},      {MPI_NO_OP, 0},
+        {MPI_MAX, I | F | M},      {MPI_MIN, I | F | M},  {MPI_SUM, I | F | C | M},
+        {MPI_PROD, I | F | C | M}, {MPI_LAND, I | L},     {MPI_LOR, I | L},
         {MPI_LXOR, I | L},         {MPI_BAND, I | B | M}, {MPI_BOR, I | B | M},
-        {MPI_BXOR, I | B | M},     {MPI_MAXLOC, P},    {MPI_MINLOC, P},
+        {MPI_BXOR, I | B | M},     {MPI_MAXLOC, P},       {MPI_MINLOC, P},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)

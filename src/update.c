@@ -123,8 +123,10 @@ static void watch(const change *c, bool on)
 
 static int discord(const change *c)
 {
-    return nsh__fail(NSH_ERR_MISMATCH, "%s: ranks of a node disagree on root or array (rank %d: root "
-                     "%d)", nsh__call_name(c->call), c->array->comm->rank, c->root);
+    return nsh__fail(NSH_ERR_MISMATCH,
+                     "%s: ranks of a node disagree on root or array (rank %d: root "
+                     "%d)",
+                     nsh__call_name(c->call), c->array->comm->rank, c->root);
 }
 
 /* ---- set: every rank arrives, the actor acts, the others leave ---- */

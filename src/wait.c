@@ -20,10 +20,10 @@
 #endif
 
 enum {
-    NAP_NS = 1000 * 1000,       /* a sleeper's round for its first LONG_AFTER_NS */
-    LONG_NAP_NS = 10 * NAP_NS,  /* and afterwards */
+    NAP_NS = 1000 * 1000,      /* a sleeper's round for its first LONG_AFTER_NS */
+    LONG_NAP_NS = 10 * NAP_NS, /* and afterwards */
     LONG_AFTER_NS = 100 * NAP_NS,
-    SPINS_PER_LOOK = 64         /* loads between two looks at the clock */
+    SPINS_PER_LOOK = 64 /* loads between two looks at the clock */
 };
 
 static int64_t now_ns(void)

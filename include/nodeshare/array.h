@@ -187,7 +187,8 @@ NSH_API int nsh_array_print(const nsh_array *array, FILE *f);
 /* [local] What the array was created with. For NULL: -1, MPI_DATATYPE_NULL or NULL.
  * type is the array's own duplicate if it is derived. extent() points at ndim numbers that live
  * as long as the array; extent_of(d) is one of them, -1 where there is no dimension d.
- * size counts elements; itemsize is the bytes from one element to the next; name is NULL if none. */
+ * size counts elements; itemsize is the bytes from one element to the next; name is NULL if none.
+ */
 NSH_API nsh_comm *nsh_array_comm(const nsh_array *array);
 NSH_API MPI_Datatype nsh_array_type(const nsh_array *array);
 NSH_API int nsh_array_ndim(const nsh_array *array);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* discord.c -- how ranks find out that they are not in the same collective call, and what then.
+ *
+ * Inside a node the gate's marks tell. Across nodes a message carries the sequence number and the
+ * mark of its call; a rank that waits for long asks the node it waits for; and where no message was
+ * due, one that comes is proof. Then the communicator is broken: one flag per node, and a notice to
+ * every rank elsewhere.
+ *
+ * Invariant: a broken communicator stays so, and nobody waits on it any more. */
+#include "comm.h"
+
+#include "hash.h"
+
+const char *nsh__call_name(nsh__call call)
+{
+    static const char *const names[NSH__CALLS] = {
+        [NSH__CALL_NONE] = "nodeshare",
+        [NSH__CALL_BARRIER] = "nsh_comm_barrier",
+        [NSH__CALL_NODE_BARRIER] = "nsh_comm_node_barrier",
+        [NSH__CALL_COMM_FREE] = "nsh_comm_free",
+        [NSH__CALL_HEAP] = "nodeshare heap",
+        [NSH__CALL_CREATE] = "nsh_array_create",
+        [NSH__CALL_LIKE] = "nsh_array_like",
+        [NSH__CALL_SET] = "nsh_array_set",
+        [NSH__CALL_SET_STRIDED] = "nsh_array_set_strided",
+        [NSH__CALL_SET_MANY] = "nsh_array_set_many",
+        [NSH__CALL_UPDATE_BEGIN] = "nsh_array_update_begin",
+        [NSH__CALL_UPDATE_END] = "nsh_array_update_end",
+        [NSH__CALL_ALLGATHER] = "nsh_array_allgather",
+        [NSH__CALL_ALLREDUCE] = "nsh_array_allreduce",
+        [NSH__CALL_FILL] = "nsh_array_fill",
+        [NSH__CALL_CHECKSUM] = "nsh_array_checksum",
+        [NSH__CALL_GET] = "nsh_array_get",
+    };
+
+    return names[call];
+}
+
+/* A small message that nobody waits to have sent. */
+static void send_notice(nsh_comm *comm, const nsh__notice *notice, int to)
+{
+    MPI_Request request;
+
+    if (MPI_Isend(notice, (int)sizeof *notice, MPI_BYTE, to, NSH__TAG_NOTICE, comm->mpi,
+                  &request) == MPI_SUCCESS)
+        MPI_Request_free(&request);
+}
+
+/* The first of the node to know tells the node. True for that rank. */
+static bool mark_broken(nsh_comm *comm, int code)
+{
+    nsh__gate_area *gate = &comm->area->gate;
+    int whole = NSH_SUCCESS;
+
+    if (!atomic_compare_exchange_strong(&gate->broken, &whole, code))
+        return false;
+    nsh__wake(&gate->arrived, &gate->arrived_sleepers);
+    nsh__wake(&gate->opened, &gate->opened_sleepers);
+    return true;
+}
+
+int nsh__comm_break(nsh_comm *comm, int code)
+{
+    if (!mark_broken(comm, code))
+        return code;
+    nsh__log("rank %d: communicator broken: %s", comm->rank, nsh_error_detail());
+    comm->notices[0] = (nsh__notice){.break_code = code};
+    for (int r = 0; r < comm->size; r++)
+        if (comm->node_of[r] != comm->node_index)
+            send_notice(comm, &comm->notices[0], r);
+    return code;
+}
+
+/* Another node waits in some call for a message of this one. If this one was in a different call
+ * then, the message will never come; nor will it leave a vote that the other node has passed. */
+static void compare_claim(nsh_comm *comm, const nsh__notice *claim)
+{
+    bool passed = comm->voting && claim->sequence > comm->sequence;
+    bool known =
+        claim->sequence <= comm->sequence && comm->sequence - claim->sequence < NSH__ACK_EVERY;
+
+    if (passed || (known && claim->mark != comm->marks[claim->sequence % NSH__ACK_EVERY]))
+        nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
+                                        "nodes are in different collective calls or disagree on "
+                                        "root or arguments (rank %d, call %llu)",
+                                        comm->rank, (unsigned long long)comm->sequence));
+    else if (claim->sequence > comm->sequence)
+        comm->claim = *claim;
+}
+
+/* wait.c has seen a message with NSH__TAG_NOTICE. */
+void nsh__receive_notice(void *owner, const MPI_Status *status)
+{
+    nsh_comm *comm = owner;
+    nsh__notice notice = {0, 0, 0};
+
+    if (MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
+                 comm->mpi, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        return;
+    if (notice.break_code != 0) {
+        nsh__fail(notice.break_code, "communicator broken by rank %d", status->MPI_SOURCE);
+        mark_broken(comm, notice.break_code);
+    } else {
+        compare_claim(comm, &notice);
+    }
+}
+
+/* wait.c has waited for long: ask the node that should have sent something whether it is in the
+ * same call. Once a wait, so that slow programs are not flooded. */
+void nsh__suspect_node(void *owner)
+{
+    nsh_comm *comm = owner;
+
+    if (comm->awaited < 0 || comm->awaited == comm->node_index)
+        return;
+    comm->notices[1] = (nsh__notice){0, comm->sequence, comm->mark};
+    send_notice(comm, &comm->notices[1], comm->leader_of[comm->awaited]);
+}
+
+/* A message of a call whose root was on this node: another node had a root of its own. */
+static bool stray_message(nsh_comm *comm)
+{
+    int there = 0;
+
+    if (comm->rooted == 0)
+        return false;
+    MPI_Iprobe(MPI_ANY_SOURCE, (int)(comm->rooted % NSH__SEQUENCE_TAGS), comm->mpi, &there,
+               MPI_STATUS_IGNORE);
+    comm->rooted = 0;
+    return there;
+}
+
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
+{
+    int code = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
+
+    if (code != NSH_SUCCESS)
+        return nsh__fail(NSH_ERR_STATE, "%s: communicator is broken since an earlier %s (rank %d)",
+                         nsh__call_name(call), nsh_strerror(code), comm->rank);
+    comm->mark = nsh__mix(mark, (uint64_t)call);
+    comm->sequence++;
+    comm->marks[comm->sequence % NSH__ACK_EVERY] = comm->mark;
+    if (comm->node_count == 1)
+        return NSH_SUCCESS;
+    if (comm->claim.sequence == comm->sequence)
+        compare_claim(comm, &comm->claim); /* the poll below sees what comes of it */
+    if (nsh__comm_leads(comm) && stray_message(comm))
+        return nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
+                                               "%s: nodes named different roots in an earlier call "
+                                               "(rank %d)",
+                                               nsh__call_name(call), comm->rank));
+    return nsh__wait_poll(&comm->wait);
+}
+
+void nsh__comm_drop(MPI_Request *request, bool receive)
+{
+    if (*request == MPI_REQUEST_NULL)
+        return;
+    if (receive)
+        MPI_Cancel(request);
+    MPI_Request_free(request);
+}
