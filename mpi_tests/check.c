@@ -4,14 +4,17 @@
  * Checks may be made by several threads at once, so the counters are atomic; cases belong to the
  * thread that called check_init.
  */
+#define _GNU_SOURCE
 #include "check.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <nodeshare.h>
 
@@ -179,6 +182,26 @@ void check_report_cases(void)
     print_root("1..%d", cases);
 }
 
+static void leave(int signal)
+{
+    (void)signal;
+    _exit(all_failures == 0 && cases > 0 ? 0 : 1);
+}
+
+/* MPICH up to 4.1 over UCX and TCP: a rank that is still disconnecting needs progress of peers that
+ * already sit in the process manager's barrier, and MPI_Finalize hangs (pmodels/mpich, pull request
+ * 6596; a lone MPI_Bcast is enough). The results are out by then, so the rank leaves. */
+static void finalize(void)
+{
+    if (strncmp(check_layout, "hosts-", 6) == 0) {
+        fflush(NULL);
+        signal(SIGALRM, leave);
+        alarm(1);
+    }
+    PMPI_Finalize();
+    alarm(0);
+}
+
 int check_finish(void)
 {
     int finalized = 0;
@@ -186,7 +209,8 @@ int check_finish(void)
     PMPI_Finalized(&finalized);
     if (!finalized) {
         check_report_cases();
-        PMPI_Finalize();
+        all_failures += atomic_exchange(&case_failures, 0);
+        finalize();
     } else if (!reported) {
         check_note("check_report_cases was not called before MPI_Finalize");
         return 1;

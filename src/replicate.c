@@ -240,13 +240,30 @@ static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target,
     return rc;
 }
 
-/* Post the receive of segment j, straight into the replica if it is contiguous there. */
-static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__stream *in, int64_t j,
-                        char **data, MPI_Request *request)
+/* May pieces be written in any order? Of overlapping ones the last must win; many are not compared
+ * but taken for overlapping. */
+static bool any_order(const nsh__target *target, const header *h)
+{
+    enum { FEW = 16 };
+    const int64_t *meta = (const int64_t *)(h + 1);
+    int n = target->ndim;
+
+    for (int a = 0; a < h->pieces && h->pieces <= FEW; a++)
+        for (int b = a + 1; b < h->pieces; b++)
+            if (nsh__hyperslabs_overlap(n, meta + 2 * a * n, meta + (2 * a + 1) * n,
+                                        meta + 2 * b * n, meta + (2 * b + 1) * n))
+                return false;
+    return h->pieces <= FEW;
+}
+
+/* Post the receive of segment j, straight into the replica if it is contiguous there. Segments in
+ * flight arrive in any order, staged ones are unpacked in theirs. */
+static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__stream *in,
+                        bool straight, int64_t j, char **data, MPI_Request *request)
 {
     int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
 
-    *data = nsh__stream_target(in, pos, bytes);
+    *data = straight ? nsh__stream_target(in, pos, bytes) : NULL;
     if (*data == NULL)
         *data = nsh__transfer_staging(comm, (int)(j % NSH__WINDOW));
     return nsh__irecv(comm, *data, bytes, t->parent, NSH__TAG_DATA, request);
@@ -259,6 +276,7 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
     char *data[NSH__WINDOW];
     nsh__stream in, own;
     int64_t n = segments(h);
+    bool straight = any_order(target, h);
     int rc = NSH_SUCCESS;
 
     nsh__clear_requests(NSH__WINDOW, receives);
@@ -266,7 +284,7 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
     init_stream(&in, target, h, NULL);
     init_stream(&own, target, h, NULL);
     for (int64_t j = 0; j < NSH__WINDOW && j < n && rc == NSH_SUCCESS; j++)
-        rc = post_segment(comm, t, h, &in, j, &data[j], &receives[j]);
+        rc = post_segment(comm, t, h, &in, straight, j, &data[j], &receives[j]);
     for (int64_t j = 0; j < n && rc == NSH_SUCCESS; j++) {
         int slot = (int)(j % NSH__WINDOW);
 
@@ -282,7 +300,8 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
         /* The slot's staging memory and requests are needed again. */
         rc = nsh__wait_requests(&comm->wait, SEGMENT_CHILDREN, sends[slot]);
         if (rc == NSH_SUCCESS)
-            rc = post_segment(comm, t, h, &in, j + NSH__WINDOW, &data[slot], &receives[slot]);
+            rc = post_segment(comm, t, h, &in, straight, j + NSH__WINDOW, &data[slot],
+                              &receives[slot]);
     }
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
