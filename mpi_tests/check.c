@@ -33,7 +33,8 @@ static long long all_failures;
 static uint64_t random_state = 1;
 
 /* One write a line, so that lines of different ranks do not mix. */
-static void print_line(const char *prefix, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void print_line(const char *prefix, const char *format,
+                                                             va_list args)
 {
     char line[4096];
     int n = snprintf(line, sizeof line, "%s", prefix);
