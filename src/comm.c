@@ -167,11 +167,19 @@ static void unhook_finalize(nsh_comm *comm)
     MPI_Comm_free_keyval(&comm->keyval);
 }
 
+static bool comm_broken(const nsh_comm *comm)
+{
+    return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
+}
+
 /* Accepts every stage. Collective where MPI objects exist; all ranks are at the same stage. */
 static void comm_destroy(nsh_comm *comm)
 {
+    bool broken;
+
     if (comm == NULL)
         return;
+    broken = comm->area != NULL && comm_broken(comm);
     nsh__helper_stop(comm);
     unhook_finalize(comm);
     nsh__transfer_destroy(comm);
@@ -179,7 +187,9 @@ static void comm_destroy(nsh_comm *comm)
     if (nsh__mpi_alive()) {
         if (comm->node_mpi != MPI_COMM_NULL)
             MPI_Comm_free(&comm->node_mpi);
-        if (comm->mpi != MPI_COMM_NULL)
+        /* A broken one has messages under way that nobody will receive. MPI gives the context of a
+         * freed communicator to the next one, where they would match: so it is not freed. */
+        if (comm->mpi != MPI_COMM_NULL && !broken)
             MPI_Comm_free(&comm->mpi);
     }
     nsh__topology_destroy(comm);
@@ -452,11 +462,6 @@ MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
 }
 
 /* ---- free ---- */
-
-static bool comm_broken(const nsh_comm *comm)
-{
-    return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
-}
 
 int nsh_comm_free(nsh_comm **comm)
 {

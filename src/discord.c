@@ -126,7 +126,9 @@ static bool stray_message(nsh_comm *comm)
         return false;
     MPI_Iprobe(MPI_ANY_SOURCE, (int)(comm->rooted % NSH__SEQUENCE_TAGS), comm->mpi, &there,
                MPI_STATUS_IGNORE);
-    comm->rooted = 0;
+    /* It may yet come: a vote later it has, if there is one. Tags repeat, so not for ever. */
+    if (there || comm->sequence - comm->rooted > NSH__ACK_EVERY)
+        comm->rooted = 0;
     return there;
 }
 

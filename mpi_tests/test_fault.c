@@ -1,0 +1,146 @@
+/* test_fault.c -- ranks: 2 3  layouts: one-node cliques-2
+ * seconds: 90
+ * build: faults
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every fault site on every rank: one code everywhere, old contents, no leak, and then it works. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+#include "comm.h"
+#include "fault.h"
+
+enum { FEW = 7, MANY = 300000 /* of 8 bytes: more than a large block */, MOST_NTH = 2 };
+
+static int64_t *data, *expected;
+static int failed; /* the first code of this run that was not success */
+
+/* Every rank has the same answer, whatever it is; remembered if it is the first failure. Where the
+ * communicator broke, ranks may learn of it a call apart. */
+static bool went_well(int rc)
+{
+    int range[2] = {rc, -rc};
+
+    PMPI_Allreduce(MPI_IN_PLACE, range, 2, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    if (range[0] == NSH_SUCCESS)
+        return true;
+    if (failed == 0)
+        failed = range[0];
+    if (failed != NSH_ERR_MPI)
+        CHECK_EQ(range[0], -range[1]);
+    return false;
+}
+
+/* One change of an array; on failure it holds what it held. */
+static bool change(nsh_array *a, int64_t n, int64_t value, int kind)
+{
+    const int64_t stride = 1;
+    int64_t one = value;
+    void *view = NULL;
+    int rc;
+
+    for (int64_t i = 0; i < n; i++)
+        data[i] = value;
+    if (kind == 0)
+        rc = nsh_array_set(a, data, NULL, NULL, nsh_comm_size(nsh_array_comm(a)) - 1);
+    else if (kind == 1)
+        rc = nsh_array_set_strided(a, data, &stride, NULL, NULL, 0);
+    else if (kind == 2)
+        rc = nsh_array_fill(a, &one);
+    else if (kind == 3)
+        rc = nsh_array_allreduce(a, data, MPI_MAX);
+    else if (kind == 4)
+        rc = nsh_array_allgather(a, data, NULL, NULL);
+    else {
+        rc = nsh_array_update_begin(a, NULL, NULL, 0, &view);
+        if (!went_well(rc))
+            return false;
+        if (view != NULL)
+            memcpy(view, data, (size_t)n * sizeof *data);
+        rc = nsh_array_update_end(a);
+    }
+    if (went_well(rc)) {
+        memcpy(expected, data, (size_t)n * sizeof *data);
+        CHECK_MEM(nsh_array_data(a), expected, n * 8);
+        return true;
+    }
+    if (failed != NSH_ERR_MPI)
+        CHECK_MEM(nsh_array_data(a), expected, n * 8);
+    return false;
+}
+
+static bool work(nsh_comm *comm, int64_t n, MPI_Datatype type, nsh_array **a)
+{
+    const int64_t extent[1] = {n};
+    uint64_t sum;
+
+    memset(expected, 0, (size_t)n * sizeof *expected);
+    if (!went_well(nsh_array_create(comm, type, 1, extent, NULL, a)))
+        return false;
+    for (int kind = 0; kind < 6; kind++)
+        if ((kind != 3 || type == MPI_INT64_T) && !change(*a, n, 10 + kind, kind))
+            return false;
+    return went_well(nsh_array_checksum(*a, &sum));
+}
+
+/* The whole life; stops at the first failure and frees. */
+static void scenario(void)
+{
+    nsh_comm *comm = NULL;
+    nsh_array *a[3] = {NULL, NULL, NULL};
+    MPI_Datatype pair;
+
+    failed = 0;
+    MPI_Type_contiguous(8, MPI_BYTE, &pair);
+    MPI_Type_commit(&pair);
+    if (went_well(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm))) {
+        if (work(comm, FEW, MPI_INT64_T, &a[0]) && work(comm, MANY, MPI_INT64_T, &a[1]))
+            work(comm, FEW, pair, &a[2]);
+        for (int i = 0; i < 3; i++)
+            CHECK_ALL(nsh_array_free(&a[i]), NSH_SUCCESS);
+        CHECK_EQ(comm->live, 0);
+        CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    }
+    CHECK(comm == NULL);
+    MPI_Type_free(&pair);
+}
+
+int main(int argc, char **argv)
+{
+    char wish[128];
+
+    check_init(&argc, &argv);
+    data = malloc(MANY * sizeof *data);
+    expected = malloc(MANY * sizeof *expected);
+    if (data == NULL || expected == NULL)
+        return 1;
+    for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
+        int hits = 0;
+
+        check_case("%s fails", nsh__fault_sites[s]);
+        for (int rank = 0; rank < check_size; rank++)
+            for (int nth = 1; nth <= MOST_NTH; nth++) {
+                snprintf(wish, sizeof wish, "%s:%d:%d", nsh__fault_sites[s], nth, rank);
+                setenv("NSH_FAULT", wish, 1);
+                scenario();
+                if (failed == 0)
+                    break; /* not passed so often on that rank */
+                hits++;
+            }
+        unsetenv("NSH_FAULT");
+        scenario();
+        CHECK_EQ(failed, 0);
+        if (check_rank == 0)
+            check_note("%s: %d failures", nsh__fault_sites[s], hits);
+    }
+    free(data);
+    free(expected);
+    return check_finish();
+}

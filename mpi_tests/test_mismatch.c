@@ -1,0 +1,209 @@
+/* test_mismatch.c -- ranks: 2 4  layouts: one-node cliques-2 odd-even per-rank
+ * seconds: 60
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ranks that name different roots, arrays or calls: a status on every rank, never a hang, and never
+ * bytes in a replica that are not meant for it. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+enum { SMALL = 1, LARGE = 512 << 10 /* of 8 bytes: 4 MiB */, MOST_CALLS = 200 };
+
+static nsh_comm *comm;
+static nsh_array *array, *other;
+static int64_t *data;
+static int64_t count;
+
+/* ---- what a rank does in each case ---- */
+
+static int first_of_node(int node)
+{
+    for (int r = 0; r < check_size; r++)
+        if (nsh_comm_node_of(comm, r) == node)
+            return r;
+    return 0;
+}
+
+/* Which of two camps: nodes where there are several, ranks where there is one. */
+static int camp(void)
+{
+    return nsh_comm_node_count(comm) > 1 ? nsh_comm_node_index(comm) % 2 : check_rank % 2;
+}
+
+static int camp_root(int which)
+{
+    return nsh_comm_node_count(comm) > 1 ? first_of_node(which) : which;
+}
+
+static int set_at(nsh_array *a, int root)
+{
+    return nsh_array_set(a, data, NULL, NULL, root);
+}
+
+static int self_as_root(void)
+{
+    return set_at(array, check_rank);
+}
+
+static int nodes_swapped(void)
+{
+    return set_at(array, camp_root(1 - camp()));
+}
+
+static int both_send(void)
+{
+    return set_at(array, camp_root(camp()));
+}
+
+static int barrier_or_set(void)
+{
+    return camp() == 0 ? nsh_comm_barrier(comm) : set_at(array, camp_root(1));
+}
+
+static int set_or_barrier(void)
+{
+    return camp() == 1 ? nsh_comm_barrier(comm) : set_at(array, camp_root(0));
+}
+
+static int begin_or_set(void)
+{
+    void *view = NULL;
+
+    return camp() == 0 ? nsh_array_update_begin(array, NULL, NULL, 0, &view) : set_at(array, 0);
+}
+
+static int different_arrays(void)
+{
+    return set_at(camp() == 0 ? array : other, 0);
+}
+
+static int set_or_fill(void)
+{
+    int64_t one = -1;
+
+    return camp() == 0 ? set_at(array, 0) : nsh_array_fill(array, &one);
+}
+
+static const struct {
+    const char *name;
+    int (*call)(void);
+} cases[] = {
+    {"each rank names itself root", self_as_root}, {"two camps wait for each other", nodes_swapped},
+    {"two camps have a root each", both_send},     {"barrier against set", barrier_or_set},
+    {"set against barrier", set_or_barrier},       {"update_begin against set", begin_or_set},
+    {"different arrays", different_arrays},        {"set against fill", set_or_fill},
+};
+
+/* ---- what must come of it ---- */
+
+static void open_all(void)
+{
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &count, NULL, &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &count, NULL, &other), NSH_SUCCESS);
+    for (int64_t i = 0; i < count; i++)
+        data[i] = 7;
+    CHECK_ALL(set_at(array, 0), NSH_SUCCESS);
+    CHECK_ALL(set_at(other, check_size - 1), NSH_SUCCESS);
+    for (int64_t i = 0; i < count; i++)
+        data[i] = 100 + check_rank;
+}
+
+static void close_all(void)
+{
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&other), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    CHECK(comm == NULL);
+}
+
+static void unchanged(const nsh_array *a)
+{
+    const int64_t *seen = nsh_array_data(a);
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < count; i++)
+        wrong += seen[i] != 7;
+    CHECK_EQ(wrong, 0);
+}
+
+/* Found before anything moved: the communicator works on. */
+static void found_at_once(int (*call)(void))
+{
+    for (int round = 0; round < 3; round++) {
+        CHECK_ALL(call(), NSH_ERR_MISMATCH);
+        unchanged(array);
+        unchanged(other);
+    }
+    for (int root = 0; root < check_size; root++) {
+        int64_t want = 100 + root;
+
+        CHECK_ALL(set_at(array, root), NSH_SUCCESS);
+        CHECK_EQ(((const int64_t *)nsh_array_data(array))[count - 1], want);
+    }
+    CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
+}
+
+/* Found when messages meet: within this call or the next few, then it stays. */
+static void found_in_time(int (*call)(void))
+{
+    int rc = call(), calls = 1, mismatch;
+
+    while (rc == NSH_SUCCESS && calls++ < MOST_CALLS)
+        rc = calls % 4 ? nsh_comm_barrier(comm) : set_at(array, calls % check_size);
+    CHECK(calls <= MOST_CALLS);
+    CHECK(rc == NSH_ERR_MISMATCH || rc == NSH_ERR_STATE);
+    mismatch = rc == NSH_ERR_MISMATCH;
+    MPI_Allreduce(MPI_IN_PLACE, &mismatch, 1, MPI_INT, MPI_LOR, MPI_COMM_WORLD);
+    CHECK(mismatch);        /* on some rank */
+    nsh_comm_barrier(comm); /* some may learn of it only here */
+    for (int i = 0; i < 3; i++) {
+        uint64_t sum;
+
+        CHECK_ALL(nsh_comm_barrier(comm), NSH_ERR_STATE);
+        CHECK_ALL(nsh_comm_node_barrier(comm), NSH_ERR_STATE);
+        CHECK_ALL(nsh_array_checksum(other, &sum), NSH_ERR_STATE);
+        CHECK_ALL(set_at(other, 0), NSH_ERR_STATE);
+    }
+    unchanged(other);
+}
+
+static void run(const char *check)
+{
+    setenv("NSH_CHECK", check, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool many;
+
+        check_case("%s, %lld bytes, NSH_CHECK=%s", cases[i].name, (long long)count * 8, check);
+        open_all();
+        many = nsh_comm_node_count(comm) > 1;
+        if (!many || strcmp(check, "1") == 0)
+            found_at_once(cases[i].call);
+        else
+            found_in_time(cases[i].call);
+        close_all();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    check_init(&argc, &argv);
+    data = malloc(LARGE * sizeof *data);
+    if (data == NULL)
+        return 1;
+    count = SMALL;
+    run("1");
+    run("0");
+    count = LARGE;
+    run("0");
+    if (strcmp(check_layout, "one-node") != 0)
+        run("1");
+    free(data);
+    return check_finish();
+}
