@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* main.c -- the nsh command. */
+#include "tool.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+static const char usage[] =
+    "usage: [mpiexec -n RANKS] nsh COMMAND\n"
+    "  topo                      ranks, nodes, hosts, cores, and what the library makes of them\n"
+    "  bench [set|sync|heap] [--csv] [--reps N] [--max-bytes N]\n"
+    "                            against what one would write instead, in the same run\n"
+    "  --help, --version\n";
+
+void tool_must(int code, const char *what)
+{
+    if (code == NSH_SUCCESS)
+        return;
+    fprintf(stderr, "nsh: %s: %s: %s\n", what, nsh_strerror(code), nsh_error_detail());
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"topo", tool_topo}, {"bench", tool_bench}};
+    int level, code = 2;
+
+    if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+        printf("nsh %s\n", NSH_VERSION_STRING);
+        return 0;
+    }
+    if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level);
+            code = commands[i].run(argc - 2, argv + 2);
+            MPI_Finalize();
+            return code;
+        }
+    fputs(usage, stderr);
+    return code;
+}

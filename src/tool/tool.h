@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tool.h -- the nsh command: one function per word after it. Each returns the exit code. */
+#ifndef NSH_TOOL_H
+#define NSH_TOOL_H
+
+#include <stdbool.h>
+
+/* nsh topo */
+int tool_topo(int argc, char **argv);
+
+/* nsh bench [set|sync|heap] [--csv] [--reps N] [--max-bytes N] */
+int tool_bench(int argc, char **argv);
+
+/* A library call that must work: the program says why and ends all ranks. */
+void tool_must(int code, const char *what);
+
+#endif
