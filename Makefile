@@ -81,12 +81,19 @@ headers  := $(wildcard include/*.h include/nodeshare/*.h)
 lib_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/*.c))
 nsh_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/tool/*.c))
 unit_bin := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
-mpi_bin  := $(patsubst %.c,$(BUILD)/%,$(wildcard mpi_tests/test_*.c))
+mpi_srcs := $(wildcard mpi_tests/test_*.c)
+# Tests of failures on purpose need a library that can.
+ifeq ($(filter-out 0,$(NSH_FAULTS)),)
+mpi_srcs := $(filter-out %/test_fault.c,$(mpi_srcs))
+endif
+mpi_bin  := $(patsubst %.c,$(BUILD)/%,$(mpi_srcs))
+mpi_sh   := $(wildcard mpi_tests/test_*.sh)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard mpi_tests/examples/*.c))
 lib_a    := $(BUILD)/libnodeshare.a
 lib_so   := $(BUILD)/$(soname)
 nsh      := $(if $(nsh_objs),$(BUILD)/nsh)
-run_bin  := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(unit_bin) $(mpi_bin)),$(unit_bin) $(mpi_bin))
+all_run  := $(unit_bin) $(mpi_bin) $(mpi_sh)
+run_bin  := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(all_run)),$(all_run))
 
 .PHONY: all tests examples deps test run-tests check demo run-demo bench install uninstall doc format \
         clean FORCE
@@ -156,7 +163,7 @@ $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flag
 
 # ---- run ------------------------------------------------------------------------------------
 
-tests: $(run_bin) $(BUILD)/mpi.env
+tests: $(unit_bin) $(mpi_bin) $(BUILD)/mpi.env
 
 examples: $(examples) $(BUILD)/mpi.env
 
@@ -168,7 +175,7 @@ test: deps
 	@+$(MAKE) --no-print-directory run-tests
 
 run-tests: all tests examples
-	prove --timer --directives --comments --failures --exec scripts/run-test $(run_bin)
+	BUILD='$(BUILD)' prove --timer --directives --comments --failures --exec scripts/run-test $(run_bin)
 
 check:
 	@MAKE='$(MAKE)' scripts/check
