@@ -153,7 +153,7 @@ static int decide(nsh_comm *comm, nsh__vote *vote)
         heed(ballot, worst_of(vote->code, comm->rank), nsh_error_detail());
     if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
-    if (ballot->worst == 0 && ballot->most != ~ballot->least)
+    if (ballot->most != ~ballot->least)
         heed(ballot, worst_of(NSH_ERR_MISMATCH, 0), "nodes disagree on the arguments");
     rc = (int)(ballot->worst >> 32);
     from = (int)(UINT32_MAX - (uint32_t)ballot->worst);

@@ -374,7 +374,7 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
     if (rc != NSH_SUCCESS)
         return rc;
     comm = array->comm;
-    rc = begin(array, NSH__CALL_ALLREDUCE, check_reduce(array, data, op), 0);
+    rc = begin(array, NSH__CALL_ALLREDUCE, check_reduce(array, data, op), nsh__op_mark(op));
     if (rc != NSH_SUCCESS)
         return rc;
     if (comm->size > 1)

@@ -479,6 +479,8 @@ int nsh_comm_free(nsh_comm **comm)
     /* Ranks of a broken communicator cannot meet, nor can those of one that MPI has left behind. */
     if (!comm_broken(c) && (c->mpi == MPI_COMM_NULL || nsh__mpi_alive()))
         rc = nsh__agree(c, NSH__CALL_COMM_FREE, rc, 0);
+    if (rc == NSH_SUCCESS && !comm_broken(c) && nsh__mpi_alive())
+        rc = nsh__comm_drain(c);
     if (rc != NSH_SUCCESS && !(comm_broken(c) && c->live == 0))
         return rc;
     comm_destroy(c);

@@ -94,6 +94,7 @@ struct nsh_comm {
     int *node_of;                      /* rank -> node */
     int *leader_of;                    /* node -> rank of its leader */
     int *size_of;                      /* node -> its number of ranks */
+    int *asked;                        /* rank -> how many notices of suspicion it was sent */
 
     /* how they meet */
     nsh__wait wait;
@@ -107,6 +108,7 @@ struct nsh_comm {
     uint64_t rooted;                /* the last call whose root was on this node */
     int awaited;                    /* the node that this rank waits for; -1: none */
     bool voting;                    /* in a vote, which no other node can have left before */
+    int heard;                      /* how many notices of suspicion have come */
     nsh__notice claim;              /* one about a call that this node has not begun */
     nsh__ballot ballots[2];         /* sent and received; here because a broken call may leave
                                        them to MPI */
@@ -139,6 +141,10 @@ int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
 /* Something went wrong that leaves ranks with different histories: from now on every call but free
  * fails, on every rank, and whoever waits stops waiting. Returns code. */
 int nsh__comm_break(nsh_comm *comm, int code);
+
+/* [collective] Receive what is still under way on NSH__TAG_NOTICE: MPI gives the communicator's
+ * context to the next one made, and a message left behind would turn up there. */
+int nsh__comm_drain(nsh_comm *comm);
 
 /* For wait.c: a message with NSH__TAG_NOTICE is there; a wait has become long. */
 void nsh__receive_notice(void *owner, const MPI_Status *status);

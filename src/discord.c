@@ -101,6 +101,7 @@ void nsh__receive_notice(void *owner, const MPI_Status *status)
         nsh__fail(notice.break_code, "communicator broken by rank %d", status->MPI_SOURCE);
         mark_broken(comm, notice.break_code);
     } else {
+        comm->heard++;
         compare_claim(comm, &notice);
     }
 }
@@ -115,6 +116,24 @@ void nsh__suspect_node(void *owner)
         return;
     comm->notices[1] = (nsh__notice){0, comm->sequence, comm->mark};
     send_notice(comm, &comm->notices[1], comm->leader_of[comm->awaited]);
+    comm->asked[comm->leader_of[comm->awaited]]++;
+}
+
+int nsh__comm_drain(nsh_comm *comm)
+{
+    MPI_Request request;
+    int expected = 0, rc;
+
+    if (comm->node_count == 1)
+        return NSH_SUCCESS;
+    rc =
+        MPI_Ireduce_scatter_block(comm->asked, &expected, 1, MPI_INT, MPI_SUM, comm->mpi, &request);
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Ireduce_scatter_block", rc);
+    rc = nsh__wait_requests(&comm->wait, 1, &request);
+    while (rc == NSH_SUCCESS && comm->heard < expected)
+        rc = nsh__wait_poll(&comm->wait);
+    return rc;
 }
 
 /* A message of a call whose root was on this node: another node had a root of its own. */

@@ -37,7 +37,7 @@ typedef struct nsh__transfer {
     char *message; /* header, hyperslabs or detail, inline stream */
     char *staging;
     bool touched;
-    uint64_t transfers; /* counted alike on every rank that acts */
+    uint64_t transfers; /* counted alike on every rank, also those that do not act */
 } nsh__transfer;
 
 /* The neighbours of this node in the tree of one transfer, as ranks. */
@@ -84,6 +84,12 @@ int nsh__transfer_touch(nsh_comm *comm)
     rc = nsh__heap_touch(comm, t->message, nsh__transfer_bytes(comm));
     t->touched = rc == NSH_SUCCESS;
     return rc;
+}
+
+void nsh__transfer_count(nsh_comm *comm)
+{
+    if (comm->transfer != NULL)
+        comm->transfer->transfers++;
 }
 
 char *nsh__transfer_staging(const nsh_comm *comm, int slot)
@@ -331,7 +337,7 @@ static int acknowledge(nsh_comm *comm, const tree *t)
     char nothing[MAX_CHILDREN + 1];
     int rc = NSH_SUCCESS;
 
-    if (++comm->transfer->transfers % NSH__ACK_EVERY != 0)
+    if (comm->transfer->transfers % NSH__ACK_EVERY != 0)
         return NSH_SUCCESS;
     nsh__clear_requests(MAX_CHILDREN + 1, requests);
     for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)

@@ -34,6 +34,9 @@ void nsh__transfer_destroy(nsh_comm *comm);
 /* [local, leader] Touch the room, once; NSH_ERR_NOMEM. */
 int nsh__transfer_touch(nsh_comm *comm);
 
+/* [every rank of every node] A transfer begins: all must know which ones are acknowledged. */
+void nsh__transfer_count(nsh_comm *comm);
+
 /* NSH__WINDOW segments of this node's shared memory, for whoever acts for the node. */
 char *nsh__transfer_staging(const nsh_comm *comm, int slot);
 

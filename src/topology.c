@@ -20,11 +20,12 @@ static int tables_alloc(nsh_comm *comm, int ranks)
 {
     size_t n = (size_t)ranks;
 
-    comm->node_of = calloc(3 * n, sizeof *comm->node_of); /* no more nodes than ranks */
+    comm->node_of = calloc(4 * n, sizeof *comm->node_of); /* no more nodes than ranks */
     if (comm->node_of == NULL || nsh__fault(comm_alloc))
         return nsh__fail(NSH_ERR_NOMEM, "no memory for the topology of %d ranks", ranks);
     comm->leader_of = comm->node_of + n;
     comm->size_of = comm->leader_of + n;
+    comm->asked = comm->size_of + n;
     return NSH_SUCCESS;
 }
 
@@ -220,5 +221,5 @@ int nsh__topology_alone(nsh_comm *comm)
 void nsh__topology_destroy(nsh_comm *comm)
 {
     free(comm->node_of);
-    comm->node_of = comm->leader_of = comm->size_of = NULL;
+    comm->node_of = comm->leader_of = comm->size_of = comm->asked = NULL;
 }

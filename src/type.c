@@ -273,30 +273,57 @@ void nsh__type_disown(nsh__type *type)
     type->derived = false;
 }
 
-bool nsh__type_reducible(const nsh__type *type, MPI_Op op)
+/* The predefined operations and the classes of types that MPI allows them for. */
+static int op_classes(MPI_Op op, int *index)
 {
     enum {
-        I = NSH__CLASS_INTEGER,
-        F = NSH__CLASS_FLOAT,
-        L = NSH__CLASS_LOGICAL,
-        C = NSH__CLASS_COMPLEX,
-        B = NSH__CLASS_BYTE,
-        M = NSH__CLASS_MULTI,
-        P = NSH__CLASS_PAIR
+        INT = NSH__CLASS_INTEGER,
+        FLT = NSH__CLASS_FLOAT,
+        LOG = NSH__CLASS_LOGICAL,
+        CPX = NSH__CLASS_COMPLEX,
+        BYT = NSH__CLASS_BYTE,
+        MUL = NSH__CLASS_MULTI,
+        PAR = NSH__CLASS_PAIR
     };
     const struct {
         MPI_Op op;
         int classes;
     } table[] = {
-        {MPI_OP_NULL, 0},          {MPI_REPLACE, 0},      {MPI_NO_OP, 0},
-        {MPI_MAX, I | F | M},      {MPI_MIN, I | F | M},  {MPI_SUM, I | F | C | M},
-        {MPI_PROD, I | F | C | M}, {MPI_LAND, I | L},     {MPI_LOR, I | L},
-        {MPI_LXOR, I | L},         {MPI_BAND, I | B | M}, {MPI_BOR, I | B | M},
-        {MPI_BXOR, I | B | M},     {MPI_MAXLOC, P},       {MPI_MINLOC, P},
+        {MPI_OP_NULL, 0},
+        {MPI_REPLACE, 0},
+        {MPI_NO_OP, 0},
+        {MPI_MAX, INT | FLT | MUL},
+        {MPI_MIN, INT | FLT | MUL},
+        {MPI_SUM, INT | FLT | CPX | MUL},
+        {MPI_PROD, INT | FLT | CPX | MUL},
+        {MPI_LAND, INT | LOG},
+        {MPI_LOR, INT | LOG},
+        {MPI_LXOR, INT | LOG},
+        {MPI_BAND, INT | BYT | MUL},
+        {MPI_BOR, INT | BYT | MUL},
+        {MPI_BXOR, INT | BYT | MUL},
+        {MPI_MAXLOC, PAR},
+        {MPI_MINLOC, PAR},
     };
+    int n = (int)(sizeof table / sizeof table[0]);
 
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        if (op == table[i].op)
-            return ((int)type->class_ & table[i].classes) != 0;
-    return true;
+    for (*index = 0; *index < n; ++*index)
+        if (op == table[*index].op)
+            return table[*index].classes;
+    return -1; /* the user's own */
+}
+
+bool nsh__type_reducible(const nsh__type *type, MPI_Op op)
+{
+    int index, classes = op_classes(op, &index);
+
+    return classes < 0 || ((int)type->class_ & classes) != 0;
+}
+
+uint64_t nsh__op_mark(MPI_Op op)
+{
+    int index;
+
+    op_classes(op, &index);
+    return (uint64_t)index;
 }

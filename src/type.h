@@ -41,6 +41,10 @@ void nsh__type_disown(nsh__type *type);
 /* May op be used on elements of this type? User-defined operations always. */
 bool nsh__type_reducible(const nsh__type *type, MPI_Op op);
 
+/* Equal on all ranks for the same predefined operation; one number for all user-defined ones, whose
+ * handles may differ between processes. */
+uint64_t nsh__op_mark(MPI_Op op);
+
 /* MPI is initialised and not finalised. */
 bool nsh__mpi_alive(void);
 

@@ -101,7 +101,11 @@ static int begin_change(change *c)
     }
     if (comm->check && comm->node_count > 1)
         rc = nsh__agree(comm, c->call, NSH_SUCCESS, mark);
-    return rc == NSH_SUCCESS ? nsh__comm_enter(comm, c->call, mark) : rc;
+    if (rc == NSH_SUCCESS)
+        rc = nsh__comm_enter(comm, c->call, mark);
+    if (rc == NSH_SUCCESS)
+        nsh__transfer_count(comm);
+    return rc;
 }
 
 static bool root_is_here(const change *c)
