@@ -1,7 +1,7 @@
 /* test_messages.c -- ranks: 2 4 6  layouts: one-node per-rank rpn-2 */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a small set costs in messages, counted where MPI's profiling interface passes them: nodes - 1,
- * and an acknowledgement from each at every 64th. None on the caller's communicator. */
+/* What a small set costs in messages, counted where MPI's profiling interface passes them: nodes -
+ * 1, and an acknowledgement from each at every 64th. None on the caller's communicator. */
 #include <stdatomic.h>
 
 #include <nodeshare.h>

@@ -110,8 +110,9 @@ static void report(nsh_comm *comm, const char *path, const int64_t mine[3], int6
         return;
     printf("%lld %lld %lld %s\n", (long long)total[0], (long long)total[1], (long long)total[2],
            path);
-    fprintf(stderr, "%d ranks on %d nodes: %lld KiB for the file on node 0; a copy per rank: %lld "
-                    "KiB\n",
+    fprintf(stderr,
+            "%d ranks on %d nodes: %lld KiB for the file on node 0; a copy per rank: %lld "
+            "KiB\n",
             nsh_comm_size(comm), nsh_comm_node_count(comm), (long long)node,
             (long long)(total[2] * nsh_comm_node_size(comm) / 1024));
 }

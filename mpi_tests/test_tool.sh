@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# test_tool.sh -- the nsh command says what it should, in the form it should.
+set -u
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${BUILD:-$here/build}
+set -a
+# shellcheck disable=SC1091 # written by make
+. "$build/mpi.env"
+set +a
+nsh=$build/nsh
+n=0
+
+# verdict NAME COMMAND...: whether the command succeeds
+verdict()
+{
+    local name=$1
+    shift
+    n=$((n + 1))
+    if "$@"; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+    fi
+}
+
+fails_with()
+{
+    local code=$1
+    shift
+    "$@" >/dev/null 2>&1 </dev/null
+    [ $? -eq "$code" ]
+}
+
+topo()
+{
+    local out
+    out=$("$here/scripts/launch" rpn-2 4 "$nsh" topo 2>&1 </dev/null) || return 1
+    [[ $out == *"4 ranks on 2 nodes (2 2), leaders 0 2"* && $out == *WARNING* && $out == *heap* ]]
+}
+
+# Every row: case,ranks,nodes,ours,baseline,unit,ratio, and the ratio is baseline / ours.
+csv()
+{
+    "$here/scripts/launch" one-node 2 "$nsh" bench sync set --csv --reps 3 --max-bytes 1048576 2>&1 </dev/null |
+        awk -F, 'NR == 1 { if ($0 != "case,ranks,nodes,ours,baseline,unit,ratio") bad = 1; next }
+            NF != 7 || $2 != 2 || $3 != 1 || $4 <= 0 { bad = 1; print "# " $0 }
+            { r = $5 / $4; if ($7 < r * 0.99 - 0.01 || $7 > r * 1.01 + 0.01) { bad = 1; print "# " $0 } }
+            END { exit bad || NR < 10 }'
+}
+
+verdict "version" grep -q "^nsh [0-9.]*$" <("$nsh" --version)
+verdict "help" grep -q "^usage" <("$nsh" --help)
+verdict "an unknown command" fails_with 2 "$nsh" nonsense
+verdict "an unknown benchmark" fails_with 2 "$here/scripts/launch" one-node 1 "$nsh" bench nonsense
+verdict "topo" topo
+verdict "bench --csv" csv
+echo "1..$n"
