@@ -35,11 +35,14 @@ static int begin(nsh_array *array, nsh__call call, int code, uint64_t mark)
     return nsh__agree(array->comm, call, code, nsh__mix(array->id, mark));
 }
 
-/* The last one. What fails between the votes has left replicas half changed. */
+/* The last one. What fails between the votes has left replicas half changed, and other nodes in the
+ * middle of an exchange: they are told at once, not in a vote that they would never reach. */
 static int finish(nsh_array *array, nsh__call call, int code)
 {
-    int rc = nsh__agree(array->comm, call, code, array->id);
+    int rc = code;
 
+    if (rc == NSH_SUCCESS)
+        rc = nsh__agree(array->comm, call, rc, array->id);
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(array->comm, rc);
     array->version++;
@@ -394,10 +397,8 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
 
         if (by_node)
             rc = reduce_node(array, op, data, &rooms, room);
-        if (comm->node_count > 1) {
-            int node = nsh__agree_node(comm, NSH__CALL_ALLREDUCE);
-
-            rc = rc != NSH_SUCCESS ? rc : node;
+        if (rc == NSH_SUCCESS && comm->node_count > 1) {
+            rc = nsh__agree_node(comm, NSH__CALL_ALLREDUCE);
             if (rc == NSH_SUCCESS)
                 rc = nsh__comm_enter(comm, NSH__CALL_ALLREDUCE, array->id);
             if (rc == NSH_SUCCESS && !by_node)
