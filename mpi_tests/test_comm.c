@@ -1,4 +1,4 @@
-/* test_comm.c -- ranks: 1 4 5  layouts: one-node cliques-2 odd-even rpn-2 per-rank */
+/* test_comm.c -- ranks: 1 4  layouts: one-node cliques-2 odd-even rpn-2 per-rank */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who is where, on communicators of every kind. The oracle is MPI_Comm_split_type, cut the same way
  * as the library is told to. */

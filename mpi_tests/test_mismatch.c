@@ -111,6 +111,8 @@ static void open_all(void)
         data[i] = 7;
     CHECK_ALL(set_at(array, 0), NSH_SUCCESS);
     CHECK_ALL(set_at(other, check_size - 1), NSH_SUCCESS);
+    /* Breaking stops whoever waits, in an earlier call too: let all of them leave this one. */
+    MPI_Barrier(MPI_COMM_WORLD);
     for (int64_t i = 0; i < count; i++)
         data[i] = 100 + check_rank;
 }
