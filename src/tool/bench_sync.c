@@ -51,17 +51,22 @@ static void small_bcast(void *arg, int times)
         MPI_Bcast(&value, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
 }
 
-void bench_sync(const bench *b)
+void bench_sync(const bench *given)
 {
+    bench crowded = *given;
+    const bench *b = &crowded;
     int64_t n = 16;
-    int times = b->size > 2 ? 20 : 5000;
+    int times = given->size > 2 ? 10 : 5000;
     job j = {b->comm, NULL, 1};
 
+    crowded.patience = given->size > 2 ? 100 : 0;
     tool_must(nsh_array_create(b->comm, MPI_INT64_T, 1, &n, NULL, &j.array), "array");
     bench_compare(b, "barrier-vs-MPI_Barrier", "us", times, gate, mpi_barrier, &j);
     bench_compare(b, "node-barrier-vs-MPI_Barrier-on-node", "us", times, node_gate,
                   node_mpi_barrier, &j);
-    bench_compare(b, "set-8B-vs-barrier", "us", times, small_set, gate, &j);
     bench_compare(b, "set-8B-vs-MPI_Bcast", "us", times, small_set, small_bcast, &j);
+    crowded.patience = 0;
+    bench_compare(b, "set-8B-vs-barrier", "us", given->size > 2 ? 1000 : times, small_set, gate,
+                  &j);
     tool_must(nsh_array_free(&j.array), "free");
 }
