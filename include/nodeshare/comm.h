@@ -73,7 +73,7 @@ typedef struct nsh_comm_options {
         MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0                                      \
     }
 
-/* [collective over comm] Find the nodes of comm and set up what its objects share.
+/* [collective] Over comm: find the nodes of comm and set up what its objects share.
  *
  * comm     an intracommunicator; it is duplicated, and no message is ever sent on the caller's
  * options  NULL for defaults; node_comm is given by all ranks or by none, ranks_per_node and
@@ -126,7 +126,7 @@ NSH_API MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm);
  * memory are seen after it. Errors: ARG (comm is NULL), MISMATCH, STATE (comm is broken), MPI. */
 NSH_API int nsh_comm_barrier(nsh_comm *comm);
 
-/* [collective over this rank's node] The same among the ranks of one node, without MPI. */
+/* [collective] Over this rank's node: the same among the ranks of one node, without MPI. */
 NSH_API int nsh_comm_node_barrier(nsh_comm *comm);
 
 /* [local] Let MPI make progress: for programs that compute for long without calling MPI while
