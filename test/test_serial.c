@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* test_serial.c -- a communicator of this process alone, with arrays, without MPI_Init. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <nodeshare.h>
+
+static void test_arrays(void **state)
+{
+    const int64_t extent[2] = {3, 5}, offset[2] = {1, 1}, count[2] = {2, 3}, outside[2] = {2, 1};
+    const double block[6] = {1, 2, 3, 4, 5, 6}, nine = 9;
+    double seen[6] = {0}, all[15];
+    nsh_array_options options = {"table"};
+    nsh_comm *comm = NULL;
+    nsh_array *array = NULL, *found = NULL;
+    uint64_t sum = 0;
+    void *view = NULL;
+
+    (void)state;
+    assert_int_equal(nsh_version(), NSH_VERSION);
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    assert_int_equal(nsh_array_create(comm, MPI_DOUBLE, 2, extent, &options, &array), NSH_SUCCESS);
+    assert_int_equal(nsh_array_set(array, block, offset, count, 0), NSH_SUCCESS);
+    assert_int_equal(nsh_array_get(array, offset, count, seen), NSH_SUCCESS);
+    assert_memory_equal(seen, block, sizeof seen);
+    assert_int_equal(nsh_array_set(array, block, offset, count, NSH_ROOT_ANY), NSH_SUCCESS);
+    assert_int_equal(nsh_array_set(array, NULL, offset, count, NSH_ROOT_ANY), NSH_ERR_ARG);
+    assert_int_equal(nsh_array_set(array, block, outside, count, 0), NSH_ERR_ARG);
+    assert_int_equal(nsh_array_set(array, block, offset, count, 1), NSH_ERR_ARG);
+    assert_int_equal(nsh_array_update_begin(array, NULL, NULL, 0, &view), NSH_SUCCESS);
+    assert_int_equal(nsh_array_set(array, block, offset, count, 0), NSH_ERR_STATE);
+    memset(view, 0, sizeof all);
+    assert_int_equal(nsh_array_update_end(array), NSH_SUCCESS);
+    assert_int_equal(nsh_array_update_end(array), NSH_ERR_STATE);
+    assert_int_equal(nsh_array_fill(array, &nine), NSH_SUCCESS);
+    for (int i = 0; i < 15; i++)
+        all[i] = i;
+    assert_int_equal(nsh_array_allreduce(array, all, MPI_SUM), NSH_SUCCESS);
+    assert_memory_equal(nsh_array_data(array), all, sizeof all);
+    assert_int_equal(nsh_array_allgather(array, block, offset, count), NSH_SUCCESS);
+    assert_true(((const double *)nsh_array_data(array))[6] == 1);
+    assert_int_equal(nsh_array_checksum(array, &sum), NSH_SUCCESS);
+    assert_int_equal(nsh_array_find(comm, "table", &found), NSH_SUCCESS);
+    assert_ptr_equal(found, array);
+    assert_int_equal(nsh_comm_barrier(comm), NSH_SUCCESS);
+    assert_int_equal(nsh_comm_free(&comm), NSH_ERR_STATE);
+    assert_int_equal(nsh_array_free(&array), NSH_SUCCESS);
+    assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
+    assert_null(comm);
+}
+
+static void test_large(void **state)
+{
+    const int64_t n = 3 << 20;
+    nsh_comm *comm = NULL;
+    nsh_array *array = NULL;
+
+    (void)state;
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    assert_int_equal(nsh_array_create(comm, MPI_INT, 1, &n, NULL, &array), NSH_SUCCESS);
+    assert_int_equal(((const int *)nsh_array_data(array))[n - 1], 0);
+    assert_int_equal(nsh_array_free(&array), NSH_SUCCESS);
+    assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_large)};
+
+    return cmocka_run_group_tests_name("serial", tests, NULL, NULL);
+}
