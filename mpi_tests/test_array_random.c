@@ -43,8 +43,10 @@ static int64_t random_slab(const world *w, int64_t offset[], int64_t count[])
     int64_t n = 1;
 
     for (int d = 0; d < w->ndim; d++) {
-        offset[d] = check_random_below(w->extent[d] + 1);
-        count[d] = check_random_below(w->extent[d] - offset[d] + 1);
+        bool empty = w->extent[d] == 0 || check_random_below(10 * w->ndim) == 0;
+
+        offset[d] = check_random_below(w->extent[d] + (empty ? 1 : 0));
+        count[d] = empty ? 0 : 1 + check_random_below(w->extent[d] - offset[d]);
         if (check_random_below(3) == 0) {
             offset[d] = 0;
             count[d] = w->extent[d];
