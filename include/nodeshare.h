@@ -4,6 +4,8 @@
  * What is where, in the order in which a user meets it:
  *   nodeshare/comm.h    a communicator and its node topology; every other object is made on one
  *   nodeshare/array.h   arrays kept once per node, read with plain loads, changed by set
+ *   nodeshare/mutex.h   ranks take turns: a mutex, first come, first served
+ *   nodeshare/counter.h a counter, a semaphore, a section for one rank after another
  *   nodeshare/error.h   status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
@@ -35,6 +37,8 @@
 #include <nodeshare/error.h>
 #include <nodeshare/comm.h>
 #include <nodeshare/array.h>
+#include <nodeshare/mutex.h>
+#include <nodeshare/counter.h>
 
 #ifdef __cplusplus
 extern "C" {

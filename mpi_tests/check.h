@@ -13,7 +13,8 @@
  *
  * A failed check prints "# rank 1: file:line: ..." and is counted. It never returns from the
  * test: the other ranks would hang. The macros give whether the check held (those around a call:
- * its code), where a test cannot go on with a NULL. Only the first CHECK_SHOWN failures of a rank in one case are printed.
+ * its code), where a test cannot go on with a NULL. Only the first CHECK_SHOWN failures of a rank
+ * in one case are printed.
  *
  * check_init, check_case, check_skip, check_finish, CHECK_SAME and CHECK_SAME_ON are collective;
  * nothing else communicates. They use the PMPI names, so that a test may count MPI calls.

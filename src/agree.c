@@ -189,6 +189,13 @@ int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
     return nsh__vote_leave(comm, &vote);
 }
 
+int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code)
+{
+    int rc = nsh__agree(comm, call, code, 0);
+
+    return nsh__comm_whole(comm, nsh__call_name(call)) == NSH_SUCCESS ? rc : NSH_SUCCESS;
+}
+
 int nsh__agree_node(nsh_comm *comm, nsh__call call)
 {
     int rc = nsh__gate_pass(&comm->gate, nsh__mix(3, (uint64_t)call));

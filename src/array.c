@@ -6,10 +6,10 @@
 #define _GNU_SOURCE
 #include "array.h"
 
-#include "agree.h"
 #include "fault.h"
 #include "hash.h"
 #include "hyperslab.h"
+#include "share.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,15 +18,10 @@
 
 _Static_assert(NSH_MAX_NDIM == NSH__MAX_NDIM, "hyperslab.h and array.h agree");
 
-enum { MAX_NAME = 255 };
-
 /* ---- describe ---- */
 
-static int check_shape(const nsh_array_options *options, int ndim, const int64_t extent[],
-                       nsh_array **out)
+static int check_shape(int ndim, const int64_t extent[], nsh_array **out)
 {
-    const char *name = options != NULL ? options->name : NULL;
-
     if (out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_create: out is NULL");
     if (ndim < 0 || ndim > NSH_MAX_NDIM)
@@ -38,27 +33,7 @@ static int check_shape(const nsh_array_options *options, int ndim, const int64_t
         if (extent[d] < 0)
             return nsh__fail(NSH_ERR_ARG, "nsh_array_create: extent %" PRId64 " in dimension %d",
                              extent[d], d);
-    if (name != NULL && (*name == '\0' || strlen(name) > MAX_NAME))
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: name of %zu bytes is not in 1..%d",
-                         strlen(name), MAX_NAME);
     return NSH_SUCCESS;
-}
-
-static int name_array(nsh_array *array, const char *name)
-{
-    int rc;
-
-    if (name == NULL)
-        return NSH_SUCCESS;
-    array->entry = (nsh__named){strdup(name), array};
-    if (array->entry.name == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "nsh_array_create: no memory for a name");
-    rc = nsh__comm_name(array->comm, &array->entry);
-    if (rc != NSH_SUCCESS) { /* the entry is not in the tree */
-        free((char *)(uintptr_t)array->entry.name);
-        array->entry.name = NULL;
-    }
-    return rc;
 }
 
 /* Everything about the new array that needs nobody else. On failure *made has come as far as it
@@ -66,7 +41,7 @@ static int name_array(nsh_array *array, const char *name)
 static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
                           const nsh_array_options *options, nsh_array **out, nsh_array **made)
 {
-    int rc = check_shape(options, ndim, extent, out);
+    int rc = check_shape(ndim, extent, out);
     nsh_array *array;
 
     if (rc != NSH_SUCCESS)
@@ -94,7 +69,8 @@ static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int
         return rc;
     if (!nsh__shape_size(ndim, extent, array->type.itemsize, &array->size, &array->nbytes))
         return nsh__fail(NSH_ERR_ARG, "nsh_array_create: more than INT64_MAX bytes");
-    return name_array(array, options != NULL ? options->name : NULL);
+    return nsh__name_give(comm, NSH__CALL_CREATE, NSH__KIND_ARRAY,
+                          options != NULL ? options->name : NULL, array, &array->entry);
 }
 
 static uint64_t array_mark(const nsh_comm *comm, int ndim, const int64_t extent[],
@@ -114,77 +90,30 @@ static void array_destroy(nsh_array *array)
 {
     if (array == NULL)
         return;
-    if (array->entry.name != NULL) {
-        nsh__comm_unname(array->comm, &array->entry);
-        free((char *)(uintptr_t)array->entry.name);
-    }
+    nsh__name_take(array->comm, &array->entry);
     nsh__type_disown(&array->type);
     free(array);
 }
 
 /* ---- create ---- */
 
-/* The leader's work between the last arrival and the release: every rank has left whatever was in
- * this block before. */
-static int prepare_node(nsh_comm *comm, const nsh_array *array)
-{
-    int rc = nsh__transfer_touch(comm);
-
-    if (rc != NSH_SUCCESS || array->nbytes == 0)
-        return rc;
-    if (array->nbytes >= NSH__HEAP_LARGE)
-        return nsh__heap_afford(comm, array->nbytes);
-    return array->replica.block != NULL ? nsh__heap_clear(comm, &array->replica, 0, 1)
-                                        : NSH_SUCCESS;
-}
-
-/* What is too much for the one passage: a new window, and pages touched by all ranks together. */
-static int finish_replica(nsh_comm *comm, nsh_array *array)
-{
-    bool grown = array->replica.block == NULL;
-    int rc = NSH_SUCCESS;
-
-    if (grown) {
-        rc = nsh__heap_grow(comm, array->nbytes);
-        if (rc != NSH_SUCCESS)
-            return rc;
-        rc = nsh__heap_take(comm, array->nbytes, &array->replica);
-        if (rc == NSH_ERR_BUSY)
-            rc = nsh__fail(NSH_ERR_INTERNAL, "nsh_array_create: a new window has no room");
-    }
-    if (rc == NSH_SUCCESS)
-        rc = nsh__heap_clear(comm, &array->replica, comm->node_rank, comm->node_size);
-    return nsh__agree(comm, NSH__CALL_CREATE, rc, array->id);
-}
-
 static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
                   const int64_t extent[], const nsh_array_options *options, nsh_array **out)
 {
     nsh_array *array = NULL;
-    nsh__vote vote = {.call = call};
     uint64_t created = comm->created;
+    nsh__share share;
     int rc;
 
-    vote.code = array_describe(comm, type, ndim, extent, options, out, &array);
-    vote.mark = array_mark(comm, ndim, extent, options, array);
-    if (vote.code == NSH_SUCCESS && array->nbytes > 0) {
-        rc = nsh__heap_take(comm, array->nbytes, &array->replica);
-        if (rc != NSH_ERR_BUSY) /* that is for later */
-            vote.code = rc;
-    }
-    if (nsh__vote_enter(comm, &vote) && vote.code == NSH_SUCCESS)
-        vote.code = prepare_node(comm, array);
-    rc = nsh__vote_leave(comm, &vote);
-    if (rc == NSH_SUCCESS && array->nbytes > 0 &&
-        (array->replica.large || array->replica.block == NULL))
-        rc = finish_replica(comm, array);
+    rc = array_describe(comm, type, ndim, extent, options, out, &array);
+    rc = nsh__share_create(comm, call, rc, array_mark(comm, ndim, extent, options, array),
+                           rc == NSH_SUCCESS ? array->nbytes : 0, 0, 0, &share);
     if (rc != NSH_SUCCESS) {
-        if (array != NULL)
-            nsh__heap_undo(comm, &array->replica, comm->node_rank, comm->node_size);
         array_destroy(array);
         comm->created = created;
         return rc;
     }
+    array->replica = share.extent;
     comm->live++;
     *out = array;
     return NSH_SUCCESS;
@@ -321,18 +250,7 @@ int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t 
 
 int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out)
 {
-    void *found;
-
-    if (comm == NULL || name == NULL || out == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_find: %s is NULL",
-                         comm == NULL   ? "comm"
-                         : name == NULL ? "name"
-                                        : "out");
-    found = nsh__comm_named(comm, name);
-    if (found == NULL)
-        return nsh__fail(NSH_ERR_NOT_FOUND, "nsh_array_find: no array is named \"%.200s\"", name);
-    *out = found;
-    return NSH_SUCCESS;
+    return nsh__name_find(comm, "nsh_array_find", NSH__KIND_ARRAY, name, out);
 }
 
 /* ---- print ---- */

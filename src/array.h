@@ -6,8 +6,9 @@
 #include <nodeshare/array.h>
 
 #include "comm.h"
-#include "heap.h"
+#include "names.h"
 #include "replicate.h"
+#include "share.h"
 #include "type.h"
 
 struct nsh_array {
@@ -19,7 +20,7 @@ struct nsh_array {
     int64_t version;
     int updating;     /* root of the update that has begun; -1: none */
     int64_t *update;  /* on that root: offset and count, ndim each */
-    nsh__named entry; /* its name; NULL: none */
+    nsh__named entry; /* its name */
     int ndim;
     int64_t extent[]; /* ndim, then room for update */
 };

@@ -11,9 +11,11 @@
 #include "hash.h"
 #include "heap.h"
 #include "helper.h"
+#include "names.h"
 #include "options.h"
 #include "topology.h"
 #include "replicate.h"
+#include "rma.h"
 #include "type.h"
 
 #include <stdlib.h>
@@ -56,17 +58,18 @@ int64_t nsh__boot_least(nsh_comm *comm, int64_t value)
 /* Settings that must be equal are. */
 static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
 {
-    int64_t mark =
-        (int64_t)nsh__mix(nsh__mix(nsh__mix(1, (uint64_t)s->ranks_per_node), (uint64_t)s->progress),
-                          s->node_comm != MPI_COMM_NULL) >>
-        1;
+    int64_t mark = (int64_t)nsh__mix(nsh__mix(nsh__mix(nsh__mix(1, (uint64_t)s->ranks_per_node),
+                                                       (uint64_t)s->progress),
+                                              s->words_by_message),
+                                     s->node_comm != MPI_COMM_NULL) >>
+                   1;
 
     rc = nsh__boot_agree(comm, rc);
     if (rc == NSH_SUCCESS && nsh__boot_least(comm, mark) != -nsh__boot_least(comm, -mark))
         rc = nsh__fail(NSH_ERR_MISMATCH,
-                       "nsh_comm_create: ranks differ in ranks_per_node, progress, or in having a "
-                       "node_comm (rank %d: %d, %d, %d)",
-                       comm->rank, s->ranks_per_node, (int)s->progress,
+                       "nsh_comm_create: ranks differ in ranks_per_node, progress, NSH_RMA, or in "
+                       "having a node_comm (rank %d: %d, %d, %d, %d)",
+                       comm->rank, s->ranks_per_node, (int)s->progress, s->words_by_message,
                        s->node_comm != MPI_COMM_NULL);
     return nsh__boot_agree(comm, rc);
 }
@@ -142,7 +145,7 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     if (comm->rank == 0) {
         nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects, named:",
                  comm->size, (long long)comm->live);
-        nsh__comm_log_names(comm);
+        nsh__names_log(comm);
     }
     return MPI_SUCCESS;
 }
@@ -182,6 +185,7 @@ static void comm_destroy(nsh_comm *comm)
     broken = comm->area != NULL && comm_broken(comm);
     nsh__helper_stop(comm);
     unhook_finalize(comm);
+    nsh__words_destroy(comm);
     nsh__transfer_destroy(comm);
     nsh__heap_destroy(comm);
     if (nsh__mpi_alive()) {
@@ -260,10 +264,11 @@ static int start_helper(nsh_comm *comm)
 {
     int level = MPI_THREAD_SINGLE;
 
-    if (comm->progress != NSH_PROGRESS_THREAD)
-        return NSH_SUCCESS;
     MPI_Query_thread(&level);
-    if (level != MPI_THREAD_MULTIPLE)
+    comm->threads = level == MPI_THREAD_MULTIPLE;
+    if (comm->progress != NSH_PROGRESS_THREAD)
+        return NSH_SUCCESS; /* under AUTO the first object that needs one starts it (rma.c) */
+    if (!comm->threads)
         return nsh__fail(NSH_ERR_UNSUPPORTED,
                          "nsh_comm_create: a helper thread needs "
                          "MPI_THREAD_MULTIPLE (rank %d)",
@@ -305,6 +310,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     if (rc != NSH_SUCCESS)
         goto fail;
     made->progress = s.progress;
+    made->words_by_message = s.words_by_message;
     rc = nsh__topology_find(made, s.node_comm, s.ranks_per_node);
     if (rc == NSH_SUCCESS)
         rc = comm_furnish(made, &s);
@@ -370,12 +376,9 @@ int nsh_comm_node_barrier(nsh_comm *comm)
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_node_barrier: comm is NULL");
-    rc = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
+    rc = nsh__comm_whole(comm, "nsh_comm_node_barrier");
     if (rc != NSH_SUCCESS)
-        return nsh__fail(NSH_ERR_STATE,
-                         "nsh_comm_node_barrier: communicator is broken since an "
-                         "earlier %s (rank %d)",
-                         nsh_strerror(rc), comm->rank);
+        return rc;
     rc = nsh__gate_pass(&comm->gate, nsh__mix(2, NSH__CALL_NODE_BARRIER));
     if (rc != NSH_SUCCESS && !comm->gate.alone)
         return nsh__comm_break(comm, rc);

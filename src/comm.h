@@ -15,8 +15,18 @@ enum {
     NSH__SEQUENCE_TAGS = 16384,
     NSH__TAG_DATA = NSH__SEQUENCE_TAGS, /* segments of a transfer, in order */
     NSH__TAG_ACK,                       /* the end of an acknowledged transfer */
-    NSH__TAG_NOTICE                     /* nsh__notice: probed by every rank that waits */
+    NSH__TAG_NOTICE,                    /* nsh__notice: probed by every rank that waits */
+    NSH__TAG_ASK,                       /* a request for a word (rma.c), and its answer */
+    NSH__TAG_ANSWER,
+    NSH__TAG_TOKEN /* an empty message, nsh__token added */
 };
+
+/* What a token says to who gets it. */
+typedef enum nsh__token {
+    NSH__TOKEN_LOCK, /* what you wait for is yours */
+    NSH__TOKEN_TURN, /* all ranks before you are through the sequential section */
+    NSH__TOKENS
+} nsh__token;
 
 /* Every so many transfers one is acknowledged, so no node is further ahead of another. */
 enum { NSH__ACK_EVERY = 64 };
@@ -40,20 +50,37 @@ typedef enum nsh__call {
     NSH__CALL_FILL,
     NSH__CALL_CHECKSUM,
     NSH__CALL_GET,
+    NSH__CALL_WORDS,
+    NSH__CALL_MUTEX_CREATE,
+    NSH__CALL_MUTEX_FREE,
+    NSH__CALL_SEMAPHORE_CREATE,
+    NSH__CALL_SEMAPHORE_FREE,
+    NSH__CALL_COUNTER_CREATE,
+    NSH__CALL_COUNTER_FREE,
+    NSH__CALL_SEQUENTIAL_BEGIN,
+    NSH__CALL_SEQUENTIAL_END,
     NSH__CALLS
 } nsh__call;
 
 /* The public function's name. */
 const char *nsh__call_name(nsh__call call);
 
-/* What a rank shows the others of its node while they are in one collective call: written before it
- * arrives, read by the leader between the last arrival and the release. */
+/* Tokens from ranks of this node, counted: put by who passes one on, awaited by the slot's rank. */
+typedef struct nsh__mailbox {
+    _Alignas(64) atomic_uint tokens;
+    atomic_uint sleepers;
+} nsh__mailbox;
+
+/* What a rank shows the others of its node. But for the mailbox it is about the collective call
+ * they are in: written before it arrives, read by the leader between the last arrival and the
+ * release. */
 typedef struct nsh__slot {
     _Alignas(64) int code;
     int rank;
     int64_t low, high; /* see nsh__vote */
     uint64_t sum;      /* this rank's part of a checksum; read between the two votes */
     char text[NSH__TEXT];
+    nsh__mailbox mailbox[NSH__TOKENS];
 } nsh__slot;
 
 /* The head of a node's heap: everything by which its ranks meet. */
@@ -82,6 +109,7 @@ typedef struct nsh__ballot {
 struct nsh__heap;
 struct nsh__transfer;
 struct nsh__helper;
+struct nsh__rma;
 
 struct nsh_comm {
     /* who */
@@ -94,6 +122,7 @@ struct nsh_comm {
     int *node_of;                      /* rank -> node */
     int *leader_of;                    /* node -> rank of its leader */
     int *size_of;                      /* node -> its number of ranks */
+    int *node_rank_of;                 /* rank -> node rank there */
     int *asked;                        /* rank -> how many notices of suspicion it was sent */
 
     /* how they meet */
@@ -114,11 +143,17 @@ struct nsh_comm {
                                        them to MPI */
     nsh__notice notices[2];         /* sent: to break; to compare */
     struct nsh__helper *helper;
+    struct nsh__rma *rma;              /* words; NULL until an object needs some */
+    atomic_bool homes_words;           /* this rank leads a node where there are some */
+    unsigned tokens_seen[NSH__TOKENS]; /* taken from this rank's mailboxes */
+    bool in_turn;                      /* between nsh_sequential_begin and _end */
 
     /* what was asked for */
     nsh_progress progress;
-    bool check; /* NSH_CHECK=1 */
-    bool guard; /* replicas are read-only */
+    bool threads;          /* MPI gave MPI_THREAD_MULTIPLE */
+    bool words_by_message; /* backend of rma.c */
+    bool check;            /* NSH_CHECK=1 */
+    bool guard;            /* replicas are read-only */
 
     /* what lives on it */
     int64_t live;     /* objects */
@@ -153,15 +188,8 @@ void nsh__suspect_node(void *owner);
 /* Give up requests of a call that is over for this rank. */
 void nsh__comm_drop(MPI_Request *request, bool receive);
 
-/* Names of live objects, unique on comm: NSH_ERR_EXISTS, NSH_ERR_NOMEM. */
-typedef struct nsh__named {
-    const char *name;
-    void *object;
-} nsh__named;
-int nsh__comm_name(nsh_comm *comm, nsh__named *entry);
-void nsh__comm_unname(nsh_comm *comm, const nsh__named *entry);
-void *nsh__comm_named(nsh_comm *comm, const char *name);
-void nsh__comm_log_names(const nsh_comm *comm);
+/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. */
+int nsh__comm_whole(const nsh_comm *comm, const char *call);
 
 static inline bool nsh__comm_leads(const nsh_comm *comm)
 {

@@ -31,6 +31,15 @@ const char *nsh__call_name(nsh__call call)
         [NSH__CALL_FILL] = "nsh_array_fill",
         [NSH__CALL_CHECKSUM] = "nsh_array_checksum",
         [NSH__CALL_GET] = "nsh_array_get",
+        [NSH__CALL_WORDS] = "nodeshare words",
+        [NSH__CALL_MUTEX_CREATE] = "nsh_mutex_create",
+        [NSH__CALL_MUTEX_FREE] = "nsh_mutex_free",
+        [NSH__CALL_SEMAPHORE_CREATE] = "nsh_semaphore_create",
+        [NSH__CALL_SEMAPHORE_FREE] = "nsh_semaphore_free",
+        [NSH__CALL_COUNTER_CREATE] = "nsh_counter_create",
+        [NSH__CALL_COUNTER_FREE] = "nsh_counter_free",
+        [NSH__CALL_SEQUENTIAL_BEGIN] = "nsh_sequential_begin",
+        [NSH__CALL_SEQUENTIAL_END] = "nsh_sequential_end",
     };
 
     return names[call];
@@ -54,6 +63,7 @@ static bool mark_broken(nsh_comm *comm, int code)
 
     if (!atomic_compare_exchange_strong(&gate->broken, &whole, code))
         return false;
+    /* Who is just falling asleep looks again within a round. */
     nsh__wake(&gate->arrived, &gate->arrived_sleepers);
     nsh__wake(&gate->opened, &gate->opened_sleepers);
     return true;
@@ -151,13 +161,25 @@ static bool stray_message(nsh_comm *comm)
     return there;
 }
 
-int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
+int nsh__comm_whole(const nsh_comm *comm, const char *call)
 {
     int code = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
 
+    if (code == NSH_SUCCESS)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_STATE, "%s: communicator is broken since an earlier %s (rank %d)",
+                     call, nsh_strerror(code), comm->rank);
+}
+
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
+{
+    int code = nsh__comm_whole(comm, nsh__call_name(call));
+
     if (code != NSH_SUCCESS)
-        return nsh__fail(NSH_ERR_STATE, "%s: communicator is broken since an earlier %s (rank %d)",
-                         nsh__call_name(call), nsh_strerror(code), comm->rank);
+        return code;
+    if (comm->in_turn)
+        return nsh__fail(NSH_ERR_STATE, "%s: rank %d is in a sequential section",
+                         nsh__call_name(call), comm->rank);
     comm->mark = nsh__mix(mark, (uint64_t)call);
     comm->sequence++;
     comm->marks[comm->sequence % NSH__ACK_EVERY] = comm->mark;

@@ -24,6 +24,13 @@
     X(array_alloc, "memory of an array")                                                           \
     X(array_type, "MPI_Type_dup of a derived type")                                                \
     X(gather_alloc, "memory of allgather's table")                                                 \
+    X(mutex_alloc, "memory of a mutex")                                                            \
+    X(semaphore_alloc, "memory of a semaphore")                                                    \
+    X(counter_alloc, "memory of a counter")                                                        \
+    X(words_alloc, "books of words")                                                               \
+    X(words_window, "MPI_Win_allocate of a window of words")                                       \
+    X(words_op, "operation on a word of another node")                                             \
+    X(token_send, "MPI_Isend of a token")                                                          \
     X(mpi_send, "MPI_Isend between nodes")                                                         \
     X(mpi_recv, "MPI_Irecv between nodes")                                                         \
     X(mpi_test, "completion of a message")                                                         \

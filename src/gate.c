@@ -24,7 +24,7 @@ static void open_gate(nsh__gate *gate)
 {
     if (gate->size == 1)
         return;
-    atomic_store_explicit(&gate->area->opened, gate->opened, memory_order_release);
+    atomic_store_explicit(&gate->area->opened, gate->opened, memory_order_seq_cst);
     nsh__wake(&gate->area->opened, &gate->area->opened_sleepers);
 }
 
@@ -60,12 +60,12 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
         atomic_store_explicit(&area->arrived, gate->arrived, memory_order_relaxed);
         return true;
     }
-    /* The mark first; acq_rel on the count publishes it, and makes the last rank see all marks and
-     * everything that the others stored before they arrived. */
+    /* The mark first; the count publishes it, and makes the last rank see all marks and everything
+     * that the others stored before they arrived. seq_cst rather than acq_rel for nsh__wake. */
     if (failed)
         atomic_fetch_add_explicit(&area->marks[which].failures, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
-    last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_acq_rel) + 1 == gate->arrived;
+    last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1 == gate->arrived;
     if (last && gate->alone && !nsh__gate_unanimous(gate))
         nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, discord);
     if (last)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* helper.h -- a thread that gives MPI a chance while the ranks of its leader compute.
  *
- * It only probes, blocks all signals, and sleeps between rounds; while the rank itself waits in
- * wait.c, which probes too, it does nothing. */
+ * It probes, serves words (rma.h), blocks all signals, and sleeps between rounds: 5 ms, or 200 us
+ * while words that live here change. While the rank itself waits in wait.c it leaves MPI alone. */
 #ifndef NSH_SRC_HELPER_H
 #define NSH_SRC_HELPER_H
 

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* names.c -- the names of the objects on a communicator.
+/* names.c -- the names of the objects on a communicator: one space for all kinds.
  *
  * Invariant: an entry is in the tree for as long as its object lives. */
 #define _GNU_SOURCE
-#include "comm.h"
+#include "names.h"
 
 #include <search.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { MAX_NAME = 255 };
+
+static const char *const kinds[] = {[NSH__KIND_ARRAY] = "array",
+                                    [NSH__KIND_MUTEX] = "mutex",
+                                    [NSH__KIND_SEMAPHORE] = "semaphore",
+                                    [NSH__KIND_COUNTER] = "counter"};
 
 static int compare_names(const void *a, const void *b)
 {
@@ -15,38 +23,80 @@ static int compare_names(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-int nsh__comm_name(nsh_comm *comm, nsh__named *entry)
+/* Into the tree. The entry has its name already. */
+static int enter(nsh_comm *comm, nsh__call call, nsh__named *entry)
 {
     void *node = tsearch(entry, &comm->names, compare_names);
 
     if (node == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "no memory for name \"%s\"", entry->name);
+        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for name \"%s\"", nsh__call_name(call),
+                         entry->name);
     if (*(nsh__named **)node != entry)
-        return nsh__fail(NSH_ERR_EXISTS, "an object named \"%s\" exists", entry->name);
+        return nsh__fail(NSH_ERR_EXISTS, "%s: an object named \"%s\" exists", nsh__call_name(call),
+                         entry->name);
     return NSH_SUCCESS;
 }
 
-void nsh__comm_unname(nsh_comm *comm, const nsh__named *entry)
+int nsh__name_give(nsh_comm *comm, nsh__call call, nsh__kind kind, const char *name, void *object,
+                   nsh__named *entry)
 {
-    tdelete(entry, &comm->names, compare_names);
+    size_t length = name != NULL ? strlen(name) : 0;
+    int rc;
+
+    *entry = (nsh__named){NULL, kind, object};
+    if (name == NULL)
+        return NSH_SUCCESS;
+    if (length == 0 || length > MAX_NAME)
+        return nsh__fail(NSH_ERR_ARG, "%s: name of %zu bytes is not in 1..%d", nsh__call_name(call),
+                         length, MAX_NAME);
+    entry->name = strdup(name);
+    if (entry->name == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for a name", nsh__call_name(call));
+    rc = enter(comm, call, entry);
+    if (rc != NSH_SUCCESS) {
+        free(entry->name);
+        entry->name = NULL;
+    }
+    return rc;
 }
 
-void *nsh__comm_named(nsh_comm *comm, const char *name)
+void nsh__name_take(nsh_comm *comm, nsh__named *entry)
 {
-    const nsh__named key = {name, NULL};
-    void *node = tfind(&key, &comm->names, compare_names);
+    if (entry->name == NULL)
+        return;
+    tdelete(entry, &comm->names, compare_names);
+    free(entry->name);
+    entry->name = NULL;
+}
 
-    return node != NULL ? (*(nsh__named **)node)->object : NULL;
+int nsh__name_find(nsh_comm *comm, const char *call, nsh__kind kind, const char *name, void *out)
+{
+    nsh__named key = {(char *)(uintptr_t)name, kind, NULL};
+    nsh__named *const *node;
+
+    if (comm == NULL || name == NULL || out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: %s is NULL", call,
+                         comm == NULL   ? "comm"
+                         : name == NULL ? "name"
+                                        : "out");
+    node = tfind(&key, &comm->names, compare_names);
+    if (node == NULL || (*node)->kind != kind)
+        return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no %s is named \"%.200s\"", call, kinds[kind],
+                         name);
+    memcpy(out, &(*node)->object, sizeof(void *)); /* whatever type of handle it is */
+    return NSH_SUCCESS;
 }
 
 static void log_name(const void *node, VISIT visit, int depth)
 {
+    const nsh__named *entry = *(nsh__named *const *)node;
+
     (void)depth;
     if (visit == postorder || visit == leaf)
-        nsh__log("  \"%s\"", (*(nsh__named *const *)node)->name);
+        nsh__log("  %s \"%s\"", kinds[entry->kind], entry->name);
 }
 
-void nsh__comm_log_names(const nsh_comm *comm)
+void nsh__names_log(const nsh_comm *comm)
 {
     twalk(comm->names, log_name);
 }

@@ -45,11 +45,13 @@ int nsh__options_read(const nsh_comm_options *given, nsh__options *out)
 {
     static const char *const waits[] = {"auto", "spin", "block"};
     static const char *const drivers[] = {"auto", "none", "thread"};
+    static const char *const backends[] = {"auto", "window", "message"};
     static const nsh_comm_options defaults = NSH_COMM_OPTIONS_INIT;
     const nsh_comm_options *o = given != NULL ? given : &defaults;
-    int wait = 0, progress = 0, rc;
+    int wait = 0, progress = 0, words = 0, rc;
 
-    *out = (nsh__options){o->node_comm, o->ranks_per_node, o->wait, o->progress, o->heap_bytes};
+    *out =
+        (nsh__options){o->node_comm, o->ranks_per_node, o->wait, o->progress, o->heap_bytes, false};
     if (o->ranks_per_node < 0 || o->heap_bytes < 0 || (unsigned)o->wait > NSH_WAIT_BLOCK ||
         (unsigned)o->progress > NSH_PROGRESS_THREAD)
         return nsh__fail(NSH_ERR_ARG,
@@ -60,12 +62,19 @@ int nsh__options_read(const nsh_comm_options *given, nsh__options *out)
     rc = env_choice("NSH_WAIT", waits, &wait);
     if (rc == NSH_SUCCESS)
         rc = env_choice("NSH_PROGRESS", drivers, &progress);
+    if (rc == NSH_SUCCESS)
+        rc = env_choice("NSH_RMA", backends, &words);
     if (rc == NSH_SUCCESS && out->ranks_per_node == 0 && out->node_comm == MPI_COMM_NULL)
         rc = env_ranks_per_node(&out->ranks_per_node);
     if (out->wait == NSH_WAIT_AUTO)
         out->wait = (nsh_wait)wait;
     if (out->progress == NSH_PROGRESS_AUTO)
         out->progress = (nsh_progress)progress;
+#ifdef OPEN_MPI /* 4.1 crashes in MPI_Compare_and_swap, and has no windows over TCP */
+    out->words_by_message = words != 1;
+#else
+    out->words_by_message = words == 2;
+#endif
     return rc;
 }
 

@@ -20,12 +20,13 @@ static int tables_alloc(nsh_comm *comm, int ranks)
 {
     size_t n = (size_t)ranks;
 
-    comm->node_of = calloc(4 * n, sizeof *comm->node_of); /* no more nodes than ranks */
+    comm->node_of = calloc(5 * n, sizeof *comm->node_of); /* no more nodes than ranks */
     if (comm->node_of == NULL || nsh__fault(comm_alloc))
         return nsh__fail(NSH_ERR_NOMEM, "no memory for the topology of %d ranks", ranks);
     comm->leader_of = comm->node_of + n;
     comm->size_of = comm->leader_of + n;
-    comm->asked = comm->size_of + n;
+    comm->node_rank_of = comm->size_of + n;
+    comm->asked = comm->node_rank_of + n;
     return NSH_SUCCESS;
 }
 
@@ -123,7 +124,8 @@ static void tabulate(nsh_comm *comm, place *places, uint64_t host)
         } else {
             comm->node_of[r] = comm->node_of[leader]; /* a lower rank */
         }
-        comm->size_of[comm->node_of[r]]++;
+        comm->node_rank_of[r] =
+            comm->size_of[comm->node_of[r]]++; /* node ranks are in rank order */
         comm->host_ranks += places[r].host == host;
     }
     comm->node_index = comm->node_of[comm->rank];

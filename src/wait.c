@@ -20,18 +20,34 @@
 #endif
 
 enum {
-    NAP_NS = 1000 * 1000,      /* a sleeper's round for its first LONG_AFTER_NS */
-    LONG_NAP_NS = 10 * NAP_NS, /* and afterwards */
-    LONG_AFTER_NS = 100 * NAP_NS,
-    SPINS_PER_LOOK = 64 /* loads between two looks at the clock */
+    US = 1000,
+    MS = 1000 * US,
+    SHORT_NAP_NS = 20 * US, /* less is not worth a system call */
+    BUSY_NAP_NS = 200 * US, /* the longest while other nodes ask for words */
+    BUSY_NS = 50 * MS,      /* they do if they did so recently */
+    NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
+    LONG_NAP_NS = 10 * MS,  /* and afterwards */
+    LONG_AFTER_NS = 100 * MS,
+    NAP_SHARE = 8,       /* of the quiet time */
+    SPINS_PER_LOOK = 64, /* loads between two looks at the clock */
+    LOOKS_PER_POLL = 16, /* for a message, between two probes for everything else */
+    YIELDS_PER_NAP = 256 /* rounds of nsh__wait_round before the first nap */
 };
 
-static int64_t now_ns(void)
+int64_t nsh__wait_clock(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t nsh__wait_deadline(double seconds)
+{
+    int64_t now = nsh__wait_clock();
+
+    /* 2^62 ns are 146 years. */
+    return seconds < 4e9 ? now + (int64_t)(seconds * 1e9) : NSH__NEVER;
 }
 
 static inline void pause_cpu(void)
@@ -41,11 +57,6 @@ static inline void pause_cpu(void)
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");
 #endif
-}
-
-static inline bool reached(atomic_uint *word, unsigned target)
-{
-    return (int)(atomic_load_explicit(word, memory_order_acquire) - target) >= 0;
 }
 
 /* Sleep while *word == seen, for nap_ns at most. */
@@ -65,10 +76,9 @@ static void nap(atomic_uint *word, unsigned seen, int64_t nap_ns)
 
 void nsh__wake(atomic_uint *word, atomic_uint *sleepers)
 {
-    /* Store of the word, then load of sleepers; the sleeper does it the other way round. Both are
-     * seq_cst, so one of the two sees the other. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(sleepers, memory_order_relaxed) == 0)
+    /* Store of the word, then load of sleepers; the sleeper does it the other way round. All four
+     * are seq_cst, so one of the two sees the other. */
+    if (atomic_load_explicit(sleepers, memory_order_seq_cst) == 0)
         return;
 #if defined(__linux__)
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
@@ -77,98 +87,189 @@ void nsh__wake(atomic_uint *word, atomic_uint *sleepers)
 #endif
 }
 
-int nsh__wait_poll(nsh__wait *wait)
+/* Is a message with this tag there? Drives MPI. */
+static int probe(const nsh__wait *wait, int tag, bool *there, MPI_Status *status)
+{
+    int flag = 0, rc = MPI_Iprobe(MPI_ANY_SOURCE, tag, wait->comm, &flag, status);
+
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Iprobe", rc);
+    *there = flag != 0;
+    return NSH_SUCCESS;
+}
+
+/* nsh__wait_poll, and when this rank was last asked for something. */
+static int poll(nsh__wait *wait, int64_t *asked)
 {
     MPI_Status status;
-    int there = 0, rc;
+    bool there = false;
+    int rc;
 
+    *asked = 0;
     if (wait->comm != MPI_COMM_NULL) {
-        rc = MPI_Iprobe(MPI_ANY_SOURCE, wait->notice_tag, wait->comm, &there, &status);
-        if (rc != MPI_SUCCESS)
-            return nsh__fail_mpi("MPI_Iprobe", rc);
+        rc = probe(wait, wait->notice_tag, &there, &status);
+        if (rc != NSH_SUCCESS)
+            return rc;
         if (there && wait->notice != NULL)
             wait->notice(wait->owner, &status);
         if (wait->watch_tag >= 0) {
-            rc = MPI_Iprobe(MPI_ANY_SOURCE, wait->watch_tag, wait->comm, &there, &status);
-            if (rc != MPI_SUCCESS)
-                return nsh__fail_mpi("MPI_Iprobe", rc);
-            if (there)
-                return NSH_ERR_MISMATCH;
+            rc = probe(wait, wait->watch_tag, &there, &status);
+            if (rc != NSH_SUCCESS || there)
+                return rc != NSH_SUCCESS ? rc : NSH_ERR_MISMATCH;
         }
+        if (wait->serve != NULL)
+            *asked = wait->serve(wait->owner);
     }
     return wait->broken != NULL ? atomic_load_explicit(wait->broken, memory_order_acquire)
                                 : NSH_SUCCESS;
 }
 
-static bool spin_for_word(const nsh__wait *wait, atomic_uint *word, unsigned target)
+int nsh__wait_poll(nsh__wait *wait)
 {
-    int64_t until = wait->spin_ns == INT64_MAX ? INT64_MAX : 0;
+    int64_t asked;
+
+    return poll(wait, &asked);
+}
+
+static void give_way(const nsh__wait *wait)
+{
+    if (wait->yield)
+        sched_yield();
+    else
+        pause_cpu();
+}
+
+int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
+{
+    struct timespec t = {0, SHORT_NAP_NS};
+    unsigned round = (*rounds)++;
+
+    if (round % LOOKS_PER_POLL != LOOKS_PER_POLL - 1) {
+        give_way(wait);
+        return NSH_SUCCESS;
+    }
+    if (round > YIELDS_PER_NAP)
+        nanosleep(&t, NULL);
+    else
+        sched_yield();
+    return nsh__wait_poll(wait);
+}
+
+static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
+{
+    int64_t until = 0;
 
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            if (reached(word, target))
+            if (nsh__event_seen(event))
                 return true;
             pause_cpu();
         }
         if (wait->spin_ns == 0 || wait->spin_ns == INT64_MAX)
             return false;
         if (until == 0)
-            until = now_ns() + wait->spin_ns;
-        else if (now_ns() > until)
+            until = nsh__wait_clock() + wait->spin_ns;
+        else if (nsh__wait_clock() > until)
             return false;
     }
 }
 
-/* nsh__wait_word once spinning has not helped. */
-static int sleep_for_word(nsh__wait *wait, atomic_uint *word, unsigned target,
-                          atomic_uint *sleepers)
+/* Where a wake-up comes for the event, and nobody asks this rank for anything, the longest nap;
+ * otherwise by how long nothing has come. */
+static int64_t nap_length(const nsh__wait *wait, const nsh__event *event, int64_t now,
+                          int64_t begin, int64_t asked)
 {
-    int64_t begin = now_ns();
-    bool told = false;
+    bool busy = asked != 0 && now - asked < BUSY_NS;
+    int64_t most = now - begin < LONG_AFTER_NS ? NAP_NS : LONG_NAP_NS;
+    int64_t quiet = now - (asked > begin ? asked : begin);
 
-    /* Sleep first and probe after: where ranks exceed cores, a probe before each short sleep is what
-     * a gate costs. */
-    for (;;) {
-        int64_t waited = now_ns() - begin;
+    if (wait->spin_ns == INT64_MAX)
+        return 0;
+    if (event->tag < 0 && !busy)
+        return most;
+    if (busy)
+        most = BUSY_NAP_NS;
+    return quiet / NAP_SHARE < most ? quiet / NAP_SHARE : most;
+}
+
+static void sleep_on(const nsh__event *event, int64_t ns)
+{
+    unsigned seen;
+
+    atomic_fetch_add_explicit(event->sleepers, 1, memory_order_seq_cst);
+    seen = atomic_load_explicit(event->word, memory_order_seq_cst);
+    if ((int)((seen & event->mask) - event->target) < 0)
+        nap(event->word, seen, ns);
+    atomic_fetch_sub_explicit(event->sleepers, 1, memory_order_relaxed);
+}
+
+/* One look for everything but the word: the message, the clock, and in some rounds the rest. */
+static int look(nsh__wait *wait, const nsh__event *event, bool thorough, bool *there,
+                int64_t *asked)
+{
+    int rc = NSH_SUCCESS;
+
+    if (event->tag >= 0)
+        rc = probe(wait, event->tag, there, MPI_STATUS_IGNORE);
+    if (rc == NSH_SUCCESS && !*there && thorough)
+        rc = poll(wait, asked);
+    return rc;
+}
+
+/* nsh__wait_event once spinning has not helped. Sleeps first and probes after: where ranks exceed
+ * cores, a probe before each short sleep is what a gate costs. */
+static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
+{
+    int64_t begin = nsh__wait_clock(), now = begin, asked = 0, ns;
+    bool told = false, there = false;
+
+    for (unsigned round = 1;; round++) {
         int rc;
 
-        if (wait->spin_ns == INT64_MAX) {
-            if (wait->yield)
-                sched_yield();
-            spin_for_word(wait, word, target);
-        } else {
-            unsigned seen;
-
-            atomic_fetch_add_explicit(sleepers, 1, memory_order_seq_cst);
-            seen = atomic_load_explicit(word, memory_order_seq_cst);
-            if ((int)(seen - target) < 0)
-                nap(word, seen, waited < LONG_AFTER_NS ? NAP_NS : LONG_NAP_NS);
-            atomic_fetch_sub_explicit(sleepers, 1, memory_order_relaxed);
-        }
-        if (reached(word, target))
+        ns = nap_length(wait, event, now, begin, asked);
+        if (deadline != NSH__NEVER && ns > deadline - now)
+            ns = deadline - now;
+        if (ns >= SHORT_NAP_NS)
+            sleep_on(event, ns);
+        else
+            give_way(wait);
+        if (wait->spin_ns == INT64_MAX && event->tag < 0)
+            spin_for_word(wait, event);
+        if (nsh__event_seen(event))
             return NSH_SUCCESS;
-        rc = nsh__wait_poll(wait);
-        if (reached(word, target)) /* before rc: what has come has come */
+        rc = look(wait, event, ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
+                  &there, &asked);
+        if (there || nsh__event_seen(event)) /* before rc: what has come has come */
             return NSH_SUCCESS;
         if (rc != NSH_SUCCESS)
             return rc;
-        if (waited > LONG_AFTER_NS && !told && wait->suspect != NULL) {
+        now = nsh__wait_clock();
+        if (now >= deadline)
+            return NSH_ERR_TIMEOUT;
+        if (now - begin > LONG_AFTER_NS && !told && wait->suspect != NULL) {
             wait->suspect(wait->owner);
             told = true;
         }
     }
 }
 
-int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_uint *sleepers)
+int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     int rc;
 
-    if (reached(word, target) || spin_for_word(wait, word, target))
+    if (nsh__event_seen(event) || (event->tag < 0 && spin_for_word(wait, event)))
         return NSH_SUCCESS;
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
-    rc = sleep_for_word(wait, word, target, sleepers);
+    rc = sleep_for_event(wait, event, deadline);
     atomic_store_explicit(&wait->waiting, false, memory_order_relaxed);
     return rc;
+}
+
+int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_uint *sleepers)
+{
+    const nsh__event event = {word, ~0U, target, sleepers, -1};
+
+    return nsh__wait_event(wait, &event, NSH__NEVER);
 }
 
 /* A message longer than the receiver allows for is one of another call. */
@@ -205,8 +306,8 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[])
             if (rc != NSH_SUCCESS)
                 return rc;
             if (begin == 0)
-                begin = now_ns();
-            if (!told && wait->suspect != NULL && now_ns() - begin > LONG_AFTER_NS) {
+                begin = nsh__wait_clock();
+            if (!told && wait->suspect != NULL && nsh__wait_clock() - begin > LONG_AFTER_NS) {
                 wait->suspect(wait->owner);
                 told = true;
             }

@@ -5,7 +5,11 @@
  * between tries when ranks exceed cores; a nap here stalls the pipeline, and a blocking MPI call
  * spins through its time slice. (b) It waits for another rank of its node: spin for as long as a
  * context switch costs, then sleep on a futex in short rounds with one MPI_Iprobe each. The probe
- * is not optional: a rank that waits may owe a third one the second half of a rendezvous send. */
+ * is not optional: a rank that waits may owe a third one the second half of a rendezvous send.
+ *
+ * A futex wakes for a store on this node, not for a message. Who waits for one, or is asked for its
+ * words by other nodes, therefore naps for an eighth of the time for which nothing has come: as
+ * long a wait as it was costs at most that much more, and next to no core. */
 #ifndef NSH_SRC_WAIT_H
 #define NSH_SRC_WAIT_H
 
@@ -24,24 +28,56 @@ typedef struct nsh__wait {
     bool yield;         /* ranks of the host exceed its cores */
     atomic_int *broken; /* shared by the node: a status once waiting has become pointless */
     void (*notice)(void *owner, const MPI_Status *status);
-    void (*suspect)(void *owner); /* a wait has become long: called once per wait; may be NULL */
+    void (*suspect)(void *owner);  /* a wait has become long: called once per wait; may be NULL */
+    int64_t (*serve)(void *owner); /* do what other nodes ask of this rank; when it last was asked,
+                                      by nsh__wait_clock. NULL: nobody asks */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
 } nsh__wait;
 
-/* Wait until *word has come to target or beyond (counting modulo 2^32). The caller's sleep is
- * announced in *sleepers. Returns NSH_SUCCESS (acquire), or the status in *broken, or
- * NSH_ERR_MISMATCH when a message is seen on watch_tag. */
+/* What a rank waits for: *word, seen through mask, has come to target or beyond (counting modulo
+ * 2^32); or a message with tag is there, still to be received. */
+typedef struct nsh__event {
+    atomic_uint *word;
+    unsigned mask, target;
+    atomic_uint *sleepers; /* who sleeps on word counts itself here */
+    int tag;               /* -1: no message will come */
+} nsh__event;
+
+/* Nanoseconds of CLOCK_MONOTONIC; and so many seconds from now as a deadline, NSH__NEVER if that is
+ * beyond the clock. */
+int64_t nsh__wait_clock(void);
+int64_t nsh__wait_deadline(double seconds);
+#define NSH__NEVER INT64_MAX
+
+/* Wait for the event. Returns NSH_SUCCESS (acquire), or the status in *broken, or
+ * NSH_ERR_MISMATCH when a message is seen on watch_tag, or NSH_ERR_TIMEOUT (without a detail) once
+ * the clock has reached deadline. What has come has come, whatever else is true. */
+int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline);
+
+/* The same for a word that counts, without a message or a deadline. */
 int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_uint *sleepers);
 
-/* Wake whoever sleeps on *word; after the store that changed it. */
+/* Has the event's word come? (acquire) */
+static inline bool nsh__event_seen(const nsh__event *event)
+{
+    unsigned value = atomic_load_explicit(event->word, memory_order_acquire);
+
+    return (int)((value & event->mask) - event->target) >= 0;
+}
+
+/* Wake whoever sleeps on *word; after a seq_cst store that changed it. */
 void nsh__wake(atomic_uint *word, atomic_uint *sleepers);
+
+/* Between two looks at something that another rank is about to store and will not wake for: a
+ * pause, the core given away, then naps. *rounds is 0 at first. Returns as nsh__wait_poll. */
+int nsh__wait_round(nsh__wait *wait, unsigned *rounds);
 
 /* Wait until all n requests are complete. Returns NSH_SUCCESS, NSH_ERR_MPI, or as above; then the
  * requests that are not complete are still there. */
 int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[]);
 
-/* One round of progress: the probe, notices, the broken flag. Returns as above. */
+/* One round of progress: the probe, notices, the broken flag, what others ask. Returns as above. */
 int nsh__wait_poll(nsh__wait *wait);
 
 #endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mutex.h -- ranks take turns: a mutex over all ranks of a communicator, first come, first served.
+ *
+ * For what must not happen twice at once: appending to a file, calling an outside service, updating
+ * a catalogue. Who waits sleeps, and keeps MPI going meanwhile.
+ *
+ *   one node       a queue of C11 atomics in the shared memory of the node. A rank that computes
+ *                  never delays the others, whichever it is
+ *   several nodes  the queue's words live with the leader of one node, the home, and are changed by
+ *                  MPI's one-sided atomics; the lock itself passes from rank to rank as a message.
+ *                  Taking a free lock and giving it up is one remote operation each; under
+ *                  contention it is two each
+ *
+ * The queue is that of Mellor-Crummey and Scott (ACM TOCS 9(1), 1991), with places that waiters may
+ * abandon; the order COHORT is lock cohorting (Dice, Marathe and Shavit, PPoPP 2012).
+ *
+ * Caveats
+ *   - Between nodes, most MPIs change words only while somebody is inside MPI at the home. Under
+ *     MPI_THREAD_MULTIPLE a helper thread there sees to it (nsh_progress in comm.h); without, a
+ * home leader that computes for long calls nsh_comm_progress now and then, or it delays the others.
+ *     nsh topo says which case a run is.
+ *   - The owner is the rank. One thread at a time uses a communicator and what was made on it, so a
+ *     mutex does not exclude threads of one rank from each other.
+ *   - A rank that ends while it holds the mutex takes it along; MPI ends the job then.
+ */
+#ifndef NODESHARE_MUTEX_H
+#define NODESHARE_MUTEX_H
+
+#include <nodeshare/comm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nsh_mutex nsh_mutex;
+
+/* Which of the waiting ranks gets the mutex. */
+typedef enum nsh_mutex_order {
+    NSH_MUTEX_FIFO = 0, /* the one that asked first, across nodes */
+    NSH_MUTEX_COHORT /* the one on this node that asked first, if any, up to cohort_limit times in
+                        a row; then the node that asked first. Fewer messages between nodes. On
+                        one node the same as FIFO */
+} nsh_mutex_order;
+
+#define NSH_HOME_ANY (-1)
+
+typedef struct nsh_mutex_options {
+    int home; /* a rank: the queue's words live with its node's leader. NSH_HOME_ANY:
+                 objects take turns with all nodes */
+    nsh_mutex_order order;
+    int cohort_limit; /* hand-offs on one node before another's turn, > 0 */
+    const char *name; /* for nsh_mutex_find; copied; NULL: none. 1 to 255 bytes, unique among all
+                         objects of the communicator */
+} nsh_mutex_options;
+
+#define NSH_MUTEX_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        NSH_HOME_ANY, NSH_MUTEX_FIFO, 64, NULL                                                     \
+    }
+
+/* What this rank did with a mutex. */
+typedef struct nsh_mutex_stats {
+    int64_t acquisitions; /* locks taken, by whichever call */
+    int64_t waited;       /* those that another rank held when this one asked */
+    double seconds;       /* spent waiting, successfully or not */
+} nsh_mutex_stats;
+
+/* [collective] Create a mutex that nobody holds. Options are the same on every rank; NULL: all
+ * defaults. Costs (ranks + 1) words at its home, no communicator and no window of its own;
+ * thousands are fine.
+ * Errors: ARG (home out of range, unknown order, cohort_limit < 1, name), MISMATCH, EXISTS (the
+ * name), NOMEM, STATE (comm is broken), MPI. */
+NSH_API int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex **out);
+
+/* [collective] Free the mutex and set *mutex to NULL; *mutex may be NULL already.
+ * Errors: ARG (mutex is NULL), STATE on all ranks (a rank holds it: nothing is freed), MPI. */
+NSH_API int nsh_mutex_free(nsh_mutex **mutex);
+
+/* [non-local] Wait until the mutex is this rank's. What holders stored into shared memory before
+ * they unlocked is seen from here on.
+ * Errors: ARG (NULL), STATE (this rank holds it already; comm is or becomes broken), MPI. */
+NSH_API int nsh_mutex_lock(nsh_mutex *mutex);
+
+/* [non-local] Take the mutex if it is free and nobody waits; does not wait for who holds it.
+ * Errors: as nsh_mutex_lock, and BUSY. */
+NSH_API int nsh_mutex_trylock(nsh_mutex *mutex);
+
+/* [non-local] As nsh_mutex_lock, but give up after so many seconds (>= 0; infinity never does). The
+ * order of the others is kept. Who gave up holds its place until the queue gets there: a next lock
+ * before that takes it up again, so asking repeatedly with short times is not punished.
+ * Errors: as nsh_mutex_lock, ARG also for seconds negative or NaN, and TIMEOUT. */
+NSH_API int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds);
+
+/* [non-local] Give the mutex to the rank that is next, or to nobody.
+ * Errors: ARG (NULL), STATE (this rank does not hold it; comm is broken), MPI. */
+NSH_API int nsh_mutex_unlock(nsh_mutex *mutex);
+
+/* [non-local] The rank that holds the mutex, -1: none. A hint, it may have changed by now; for
+ * COHORT, if another node holds it, the rank that brought it there. Reads each of its words, so not
+ * for busy loops. Errors: ARG (NULL), STATE (comm is broken), NOMEM, MPI. */
+NSH_API int nsh_mutex_holder(nsh_mutex *mutex, int *rank);
+
+/* [local] This rank's statistics since create. Errors: ARG (NULL). */
+NSH_API int nsh_mutex_get_stats(const nsh_mutex *mutex, nsh_mutex_stats *out);
+
+/* [local] The mutex with this name. Errors: ARG (NULL), NOT_FOUND. */
+NSH_API int nsh_mutex_find(nsh_comm *comm, const char *name, nsh_mutex **out);
+
+/* [local] Its name; NULL: none, and for NULL. */
+NSH_API const char *nsh_mutex_name(const nsh_mutex *mutex);
+
+/* [local] The node with which its words live; -1 for NULL. */
+NSH_API int nsh_mutex_home(const nsh_mutex *mutex);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* counter.c -- a 64-bit number that all ranks add to.
+ *
+ * Invariant: value = the cell + initial, so a new cell, which is zero, needs no further step. */
+#include <nodeshare/counter.h>
+
+#include "agree.h"
+#include "cell.h"
+#include "fault.h"
+#include "hash.h"
+#include "names.h"
+#include "share.h"
+
+#include <stdlib.h>
+
+struct nsh_counter {
+    nsh_comm *comm;
+    uint64_t initial;
+    int home;
+    nsh__cell cell;
+    nsh__share share;
+    nsh__named entry;
+};
+
+/* Its own part of the counter. Accepted by counter_destroy at any stage. */
+static int counter_describe(nsh_comm *comm, const nsh_counter_options *o, nsh_counter **out,
+                            nsh_counter **made)
+{
+    nsh_counter *counter;
+    int rc;
+
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_counter_create: out is NULL (rank %d)", comm->rank);
+    counter = *made = nsh__fault(counter_alloc) ? NULL : calloc(1, sizeof *counter);
+    if (counter == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_counter_create: no memory");
+    counter->comm = comm;
+    rc = nsh__share_home(comm, NSH__CALL_COUNTER_CREATE, o->home, &counter->home);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    return nsh__name_give(comm, NSH__CALL_COUNTER_CREATE, NSH__KIND_COUNTER, o->name, counter,
+                          &counter->entry);
+}
+
+static void counter_destroy(nsh_counter *counter)
+{
+    if (counter == NULL)
+        return;
+    nsh__name_take(counter->comm, &counter->entry);
+    free(counter);
+}
+
+int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_options *options,
+                       nsh_counter **out)
+{
+    static const nsh_counter_options defaults = NSH_COUNTER_OPTIONS_INIT;
+    const nsh_counter_options *o = options != NULL ? options : &defaults;
+    nsh_counter *counter = NULL;
+    nsh__share share;
+    uint64_t mark;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_counter_create: comm is NULL");
+    comm->created++;
+    rc = counter_describe(comm, o, out, &counter);
+    mark = nsh__share_mark(comm, o->home, (uint64_t)initial, o->name);
+    rc = nsh__share_create(comm, NSH__CALL_COUNTER_CREATE, rc, mark, nsh__cell_bytes(comm),
+                           nsh__cell_words(comm), counter != NULL ? counter->home : 0, &share);
+    if (rc != NSH_SUCCESS) {
+        counter_destroy(counter);
+        comm->created--;
+        return rc;
+    }
+    counter->initial = (uint64_t)initial;
+    counter->share = share;
+    counter->cell =
+        (nsh__cell){comm, (_Atomic uint64_t *)share.extent.rw, &counter->share.words, 0};
+    comm->live++;
+    *out = counter;
+    return NSH_SUCCESS;
+}
+
+int nsh_counter_free(nsh_counter **counter)
+{
+    nsh_counter *c;
+    int rc;
+
+    if (counter == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_counter_free: counter is NULL");
+    c = *counter;
+    if (c == NULL)
+        return NSH_SUCCESS;
+    rc = nsh__agree_to_free(c->comm, NSH__CALL_COUNTER_FREE, NSH_SUCCESS);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    /* Zero before the words are taken again: whoever uses them then has voted with this rank. */
+    if (nsh__comm_leads(c->comm) && c->home == c->comm->node_index)
+        rc = nsh__cell_clear(&c->cell);
+    nsh__share_free(c->comm, &c->share);
+    c->comm->live--;
+    if (rc != NSH_SUCCESS)
+        nsh__comm_break(c->comm, rc);
+    counter_destroy(c);
+    *counter = NULL;
+    return NSH_SUCCESS;
+}
+
+/* An operation that has failed may have been done or not: nobody can tell what follows. */
+static int checked(const nsh_counter *counter, int rc)
+{
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(counter->comm, rc);
+}
+
+int nsh_counter_add(nsh_counter *counter, int64_t delta, int64_t *before)
+{
+    uint64_t old;
+    int rc;
+
+    if (counter == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_counter_add: counter is NULL");
+    rc = nsh__comm_whole(counter->comm, "nsh_counter_add");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = checked(counter, nsh__cell_add(&counter->cell, (uint64_t)delta, &old));
+    if (rc == NSH_SUCCESS && before != NULL)
+        *before = (int64_t)(old + counter->initial);
+    return rc;
+}
+
+int nsh_counter_read(nsh_counter *counter, int64_t *value)
+{
+    uint64_t now;
+    int rc;
+
+    if (counter == NULL || value == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_counter_read: counter or value is NULL");
+    rc = nsh__comm_whole(counter->comm, "nsh_counter_read");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = checked(counter, nsh__cell_read(&counter->cell, &now));
+    if (rc == NSH_SUCCESS)
+        *value = (int64_t)(now + counter->initial);
+    return rc;
+}
+
+int nsh_counter_find(nsh_comm *comm, const char *name, nsh_counter **out)
+{
+    return nsh__name_find(comm, "nsh_counter_find", NSH__KIND_COUNTER, name, out);
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* rma.c -- 64-bit words that other nodes touch.
+ *
+ * Invariant: the books of all homes are the same on every rank, and a word that is not in a live
+ * block is zero. */
+#define _GNU_SOURCE
+#include "rma.h"
+
+#include "agree.h"
+#include "blocks.h"
+#include "fault.h"
+#include "helper.h"
+#include "type.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIRST_WINDOW = 1 << 20, /* bytes with each leader; the next ones double */
+    MAX_WINDOWS = 32,
+    WORD = (int)sizeof(uint64_t)
+};
+
+typedef enum word_op { OP_SWAP, OP_ADD, OP_CAS, OP_READ } word_op;
+
+/* What a rank asks of a leader in a message; the answer is the old value. */
+typedef struct request {
+    int32_t op, window;
+    int64_t index;
+    uint64_t value, expected;
+} request;
+
+typedef struct window {
+    MPI_Win win;             /* backend window, else MPI_WIN_NULL */
+    _Atomic uint64_t *words; /* with a leader: its part */
+    int64_t bytes;
+} window;
+
+typedef struct nsh__rma {
+    int windows;
+    window window[MAX_WINDOWS];
+    request ask; /* this rank's only one under way, and its answer; here because a broken call may
+                    leave them to MPI */
+    uint64_t answer;
+    /* with a leader */
+    uint64_t *answers;              /* to each rank, which has one request under way at most */
+    _Atomic int64_t changed;        /* when a word homed here was last seen to change */
+    pthread_mutex_t lock;           /* guards what follows against the helper */
+    const _Atomic uint64_t **heads; /* the first word of every object that is homed here */
+    int64_t nheads, room;
+    uint64_t sum;               /* of their values when last looked at */
+    struct nsh__blocks *home[]; /* node -> its books; NULL: nothing was homed there yet */
+} nsh__rma;
+
+/* ---- windows ---- */
+
+static nsh__rma *rma_create(const nsh_comm *comm)
+{
+    nsh__rma *rma = calloc(1, sizeof *rma + (size_t)comm->node_count * sizeof rma->home[0]);
+
+    if (rma == NULL)
+        return NULL;
+    pthread_mutex_init(&rma->lock, NULL);
+    if (nsh__comm_leads(comm)) {
+        rma->answers = calloc((size_t)comm->size, sizeof *rma->answers);
+        if (rma->answers == NULL) {
+            pthread_mutex_destroy(&rma->lock);
+            free(rma);
+            return NULL;
+        }
+    }
+    return rma;
+}
+
+static int window_open(nsh_comm *comm, window *w)
+{
+    MPI_Aint bytes = nsh__comm_leads(comm) ? (MPI_Aint)w->bytes : 0;
+    void *base = NULL;
+    int rc;
+
+    if (comm->words_by_message) {
+        w->words = bytes > 0 ? calloc(1, (size_t)bytes) : NULL;
+        return w->words != NULL || bytes == 0
+                   ? NSH_SUCCESS
+                   : nsh__fail(NSH_ERR_NOMEM, "no memory for %lld bytes of words",
+                               (long long)bytes);
+    }
+    rc = MPI_Win_allocate(bytes, WORD, MPI_INFO_NULL, comm->mpi, &base, &w->win);
+    if (rc != MPI_SUCCESS) {
+        w->win = MPI_WIN_NULL;
+        return nsh__fail_mpi("MPI_Win_allocate", rc);
+    }
+    MPI_Win_set_errhandler(w->win, MPI_ERRORS_RETURN);
+    if (bytes > 0)
+        memset(base, 0, (size_t)bytes);
+    w->words = base;
+    rc = MPI_Win_lock_all(MPI_MODE_NOCHECK, w->win);
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Win_lock_all", rc);
+    MPI_Win_sync(w->win); /* the zeroes, before the vote lets anybody in */
+    return NSH_SUCCESS;
+}
+
+static void window_close(const nsh_comm *comm, window *w)
+{
+    if (comm->words_by_message)
+        free(w->words);
+    if (w->win != MPI_WIN_NULL && nsh__mpi_alive()) {
+        MPI_Win_unlock_all(w->win);
+        MPI_Win_free(&w->win);
+    }
+    *w = (window){.win = MPI_WIN_NULL};
+}
+
+/* Room for n words as the books count them: whole units. */
+static int64_t window_bytes(const nsh__rma *rma, int64_t n)
+{
+    int64_t bytes = rma->windows > 0 ? 2 * rma->window[rma->windows - 1].bytes : FIRST_WINDOW;
+
+    while (bytes < n * WORD)
+        bytes *= 2;
+    return bytes;
+}
+
+/* The books of all homes get the region; where that fails, none keeps it. */
+static int add_regions(nsh_comm *comm, int64_t bytes)
+{
+    nsh__rma *rma = comm->rma;
+
+    for (int h = 0; h < comm->node_count; h++) {
+        if (rma->home[h] == NULL || nsh__blocks_add_region(rma->home[h], bytes))
+            continue;
+        while (h-- > 0)
+            if (rma->home[h] != NULL)
+                nsh__blocks_drop_region(rma->home[h]);
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+    }
+    return NSH_SUCCESS;
+}
+
+static void drop_regions(nsh_comm *comm)
+{
+    for (int h = 0; h < comm->node_count; h++)
+        if (comm->rma->home[h] != NULL)
+            nsh__blocks_drop_region(comm->rma->home[h]);
+}
+
+int nsh__words_grow(nsh_comm *comm, int64_t n)
+{
+    nsh__rma *rma = comm->rma;
+    window *w = &rma->window[rma->windows];
+    bool added = false;
+    int rc;
+
+    if (rma->windows == MAX_WINDOWS)
+        return nsh__fail(NSH_ERR_NOMEM, "no more than %d windows of words", (int)MAX_WINDOWS);
+    *w = (window){.win = MPI_WIN_NULL, .bytes = window_bytes(rma, n)};
+    rc = window_open(comm, w);
+    if (nsh__fault(words_window))
+        rc = nsh__fail(NSH_ERR_NOMEM, "window of words: failure on purpose");
+    if (rc == NSH_SUCCESS)
+        added = (rc = add_regions(comm, w->bytes)) == NSH_SUCCESS;
+    rc = nsh__agree(comm, NSH__CALL_WORDS, rc, (uint64_t)w->bytes);
+    if (rc != NSH_SUCCESS) {
+        if (added)
+            drop_regions(comm);
+        window_close(comm, w);
+        return rc;
+    }
+    rma->windows++;
+    return NSH_SUCCESS;
+}
+
+void nsh__words_destroy(nsh_comm *comm)
+{
+    nsh__rma *rma = comm->rma;
+
+    if (rma == NULL)
+        return;
+    while (rma->windows > 0)
+        window_close(comm, &rma->window[--rma->windows]);
+    for (int h = 0; h < comm->node_count; h++)
+        if (rma->home[h] != NULL)
+            nsh__blocks_destroy(rma->home[h]);
+    pthread_mutex_destroy(&rma->lock);
+    free(rma->heads);
+    free(rma->answers);
+    free(rma);
+    comm->rma = NULL;
+}
+
+/* ---- take and give ---- */
+
+/* The books of one home, with all windows there are. */
+static struct nsh__blocks *open_books(nsh__rma *rma)
+{
+    struct nsh__blocks *books = nsh__blocks_create();
+
+    for (int i = 0; books != NULL && i < rma->windows; i++)
+        if (!nsh__blocks_add_region(books, rma->window[i].bytes)) {
+            nsh__blocks_destroy(books);
+            books = NULL;
+        }
+    return books;
+}
+
+/* Watch the first word of an object that is homed here. */
+static int watch(nsh__rma *rma, const _Atomic uint64_t *head)
+{
+    int rc = NSH_SUCCESS;
+
+    pthread_mutex_lock(&rma->lock);
+    if (rma->nheads == rma->room) {
+        int64_t room = rma->room > 0 ? 2 * rma->room : 16;
+        void *heads = realloc(rma->heads, (size_t)room * sizeof *rma->heads);
+
+        if (heads == NULL) {
+            rc = NSH_ERR_NOMEM;
+        } else {
+            rma->heads = heads;
+            rma->room = room;
+        }
+    }
+    if (rc == NSH_SUCCESS)
+        rma->heads[rma->nheads++] = head;
+    pthread_mutex_unlock(&rma->lock);
+    return rc;
+}
+
+static void unwatch(nsh__rma *rma, const _Atomic uint64_t *head)
+{
+    pthread_mutex_lock(&rma->lock);
+    for (int64_t i = rma->nheads - 1; i >= 0; i--) /* most objects die young */
+        if (rma->heads[i] == head) {
+            rma->heads[i] = rma->heads[--rma->nheads];
+            break;
+        }
+    pthread_mutex_unlock(&rma->lock);
+}
+
+static _Atomic uint64_t *word_here(const nsh__rma *rma, const nsh__words *words)
+{
+    return rma->window[words->window].words + words->first;
+}
+
+static int books_result(nsh__blocks_result result)
+{
+    if (result == NSH__BLOCKS_FULL)
+        return NSH_ERR_BUSY;
+    return result == NSH__BLOCKS_OK ? NSH_SUCCESS
+                                    : nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+}
+
+/* What only the home's leader has to do for words that live with it. */
+static int receive_words(nsh_comm *comm, const nsh__words *words)
+{
+    int rc = NSH_SUCCESS;
+
+    if (words->home != comm->node_index || !nsh__comm_leads(comm))
+        return NSH_SUCCESS;
+    comm->wait.serve = nsh__words_serve;
+    if (comm->helper == NULL && comm->progress == NSH_PROGRESS_AUTO && comm->threads)
+        rc = nsh__helper_start(comm);
+    if (rc == NSH_SUCCESS && watch(comm->rma, word_here(comm->rma, words)) != NSH_SUCCESS)
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+    if (rc == NSH_SUCCESS)
+        atomic_store_explicit(&comm->homes_words, true, memory_order_release);
+    return rc;
+}
+
+int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
+{
+    nsh__rma *rma = comm->rma;
+    nsh__words words = {.home = home};
+    int rc;
+
+    if (nsh__fault(words_alloc))
+        return nsh__fail(NSH_ERR_NOMEM, "words: failure on purpose");
+    if (rma == NULL)
+        rma = comm->rma = rma_create(comm);
+    if (rma != NULL && rma->home[home] == NULL)
+        rma->home[home] = open_books(rma);
+    if (rma == NULL || rma->home[home] == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+    rc = books_result(nsh__blocks_take(rma->home[home], n * WORD, NSH__BLOCKS_UNIT, &words.block));
+    if (rc != NSH_SUCCESS)
+        return rc;
+    words.window = nsh__block_region(words.block);
+    words.first = nsh__block_offset(words.block) / WORD;
+    rc = receive_words(comm, &words);
+    if (rc != NSH_SUCCESS) {
+        nsh__blocks_give(rma->home[home], words.block);
+        return rc;
+    }
+    *out = words;
+    return NSH_SUCCESS;
+}
+
+void nsh__words_give(nsh_comm *comm, nsh__words *words)
+{
+    if (words->block == NULL)
+        return;
+    if (words->home == comm->node_index && nsh__comm_leads(comm))
+        unwatch(comm->rma, word_here(comm->rma, words));
+    nsh__blocks_give(comm->rma->home[words->home], words->block);
+    *words = (nsh__words){.block = NULL};
+}
+
+/* ---- backend window ---- */
+
+static int by_window(nsh_comm *comm, const request *r, int home, uint64_t *old)
+{
+    static const MPI_Op ops[] = {
+        [OP_SWAP] = MPI_REPLACE, [OP_ADD] = MPI_SUM, [OP_READ] = MPI_NO_OP};
+    MPI_Win win = comm->rma->window[r->window].win;
+    uint64_t result = 0;
+    int rc;
+
+    if (r->op == OP_CAS)
+        rc = MPI_Compare_and_swap(&r->value, &r->expected, &result, MPI_UINT64_T, home,
+                                  (MPI_Aint)r->index, win);
+    else
+        rc = MPI_Fetch_and_op(&r->value, &result, MPI_UINT64_T, home, (MPI_Aint)r->index,
+                              ops[r->op], win);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Win_flush(home, win);
+    if (rc != MPI_SUCCESS || nsh__fault(words_op))
+        return nsh__fail_mpi("operation on a word of another node", rc);
+    *old = result;
+    return NSH_SUCCESS;
+}
+
+/* ---- backend message ---- */
+
+/* At home. The leader and its helper may both be here. */
+static uint64_t execute(nsh__rma *rma, const request *r)
+{
+    _Atomic uint64_t *word = rma->window[r->window].words + r->index;
+    uint64_t old = r->expected;
+
+    atomic_store_explicit(&rma->changed, nsh__wait_clock(), memory_order_relaxed);
+    switch ((word_op)r->op) {
+    case OP_SWAP:
+        return atomic_exchange(word, r->value);
+    case OP_ADD:
+        return atomic_fetch_add(word, r->value);
+    case OP_CAS:
+        atomic_compare_exchange_strong(word, &old, r->value);
+        return old;
+    case OP_READ:
+        break;
+    }
+    return atomic_load(word);
+}
+
+static int by_message(nsh_comm *comm, const request *r, int home, uint64_t *old)
+{
+    nsh__rma *rma = comm->rma;
+    MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    int rc;
+
+    if (home == comm->rank) {
+        *old = execute(rma, r);
+        return NSH_SUCCESS;
+    }
+    rma->ask = *r;
+    rc = MPI_Irecv(&rma->answer, WORD, MPI_BYTE, home, NSH__TAG_ANSWER, comm->mpi, &requests[0]);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Isend(&rma->ask, (int)sizeof rma->ask, MPI_BYTE, home, NSH__TAG_ASK, comm->mpi,
+                       &requests[1]);
+    if (rc != MPI_SUCCESS || nsh__fault(words_op))
+        rc = nsh__fail_mpi("request for a word of another node", rc);
+    else
+        rc = nsh__wait_requests(&comm->wait, 2, requests);
+    if (rc != NSH_SUCCESS) {
+        nsh__comm_drop(&requests[0], true);
+        nsh__comm_drop(&requests[1], false);
+        return rc;
+    }
+    *old = rma->answer;
+    return NSH_SUCCESS;
+}
+
+/* One request from whoever has sent one. A matched probe, because the helper may be at it too. */
+static bool serve_one(nsh_comm *comm)
+{
+    MPI_Message message;
+    MPI_Status status;
+    MPI_Request sent;
+    request r;
+    int there = 0;
+
+    if (MPI_Improbe(MPI_ANY_SOURCE, NSH__TAG_ASK, comm->mpi, &there, &message, &status) !=
+            MPI_SUCCESS ||
+        !there)
+        return false;
+    if (MPI_Mrecv(&r, (int)sizeof r, MPI_BYTE, &message, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        return false;
+    comm->rma->answers[status.MPI_SOURCE] = execute(comm->rma, &r);
+    if (MPI_Isend(&comm->rma->answers[status.MPI_SOURCE], WORD, MPI_BYTE, status.MPI_SOURCE,
+                  NSH__TAG_ANSWER, comm->mpi, &sent) == MPI_SUCCESS)
+        MPI_Request_free(&sent); /* who has the answer may ask again, and then it is sent */
+    return true;
+}
+
+/* ---- serve ---- */
+
+/* Words change under this rank while somebody is in MPI here; so look after each probe. */
+static void look_for_changes(nsh__rma *rma)
+{
+    uint64_t sum = 0;
+
+    if (pthread_mutex_trylock(&rma->lock) != 0)
+        return; /* somebody is looking */
+    for (int64_t i = 0; i < rma->nheads; i++)
+        sum += atomic_load_explicit(rma->heads[i], memory_order_relaxed);
+    if (sum != rma->sum)
+        atomic_store_explicit(&rma->changed, nsh__wait_clock(), memory_order_relaxed);
+    rma->sum = sum;
+    pthread_mutex_unlock(&rma->lock);
+}
+
+int64_t nsh__words_serve(void *owner)
+{
+    nsh_comm *comm = owner;
+
+    if (comm->words_by_message)
+        while (serve_one(comm))
+            ;
+    else
+        look_for_changes(comm->rma);
+    return nsh__words_changed(comm);
+}
+
+int64_t nsh__words_changed(const nsh_comm *comm)
+{
+    return atomic_load_explicit(&comm->rma->changed, memory_order_relaxed);
+}
+
+/* ---- operations ---- */
+
+static int operate(nsh_comm *comm, const nsh__words *words, word_op op, int64_t i, uint64_t value,
+                   uint64_t expected, uint64_t *old)
+{
+    const request r = {(int32_t)op, words->window, words->first + i, value, expected};
+    int home = comm->leader_of[words->home], rc;
+
+    if (comm->words_by_message)
+        return by_message(comm, &r, home, old);
+    /* MPI drives itself in a flush, so the helper may rest. */
+    atomic_store_explicit(&comm->wait.waiting, true, memory_order_relaxed);
+    rc = by_window(comm, &r, home, old);
+    atomic_store_explicit(&comm->wait.waiting, false, memory_order_relaxed);
+    return rc;
+}
+
+int nsh__word_swap(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value,
+                   uint64_t *old)
+{
+    return operate(comm, words, OP_SWAP, i, value, 0, old);
+}
+
+int nsh__word_add(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value, uint64_t *old)
+{
+    return operate(comm, words, OP_ADD, i, value, 0, old);
+}
+
+int nsh__word_cas(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t expected,
+                  uint64_t value, uint64_t *old)
+{
+    return operate(comm, words, OP_CAS, i, value, expected, old);
+}
+
+int nsh__word_read(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t *value)
+{
+    return operate(comm, words, OP_READ, i, 0, 0, value);
+}

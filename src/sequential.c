@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sequential.c -- ranks one after another, by rank: a token goes from each to the next.
+ *
+ * Invariant: a rank is in its turn between the token it got and the one it sends; rank 0 needs
+ * none, because nobody enters before all have left the section before. */
+#include <nodeshare/counter.h>
+
+#include "agree.h"
+#include "token.h"
+
+int nsh_sequential_begin(nsh_comm *comm)
+{
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_sequential_begin: comm is NULL");
+    if (comm->in_turn)
+        return nsh__fail(NSH_ERR_STATE, "nsh_sequential_begin: rank %d is in the section already",
+                         comm->rank);
+    rc = nsh__comm_enter(comm, NSH__CALL_SEQUENTIAL_BEGIN, 0);
+    if (rc == NSH_SUCCESS && comm->rank > 0)
+        rc = nsh__token_await(comm, NSH__TOKEN_TURN, NSH__NEVER);
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    comm->in_turn = true;
+    return NSH_SUCCESS;
+}
+
+int nsh_sequential_end(nsh_comm *comm)
+{
+    int rc = NSH_SUCCESS;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_sequential_end: comm is NULL");
+    if (!comm->in_turn)
+        return nsh__fail(NSH_ERR_STATE, "nsh_sequential_end: rank %d is in no section", comm->rank);
+    comm->in_turn = false;
+    if (comm->rank + 1 < comm->size)
+        rc = nsh__token_send(comm, NSH__TOKEN_TURN, comm->rank + 1);
+    if (rc != NSH_SUCCESS)
+        nsh__comm_break(comm, rc);
+    return nsh__agree(comm, NSH__CALL_SEQUENTIAL_END, rc, 0);
+}
