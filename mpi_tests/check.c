@@ -7,12 +7,14 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <nodeshare.h>
@@ -211,6 +213,33 @@ int check_finish(void)
     }
     all_failures += atomic_load(&case_failures);
     return all_failures == 0 && cases > 0 ? 0 : 1;
+}
+
+void *check_shared(int64_t bytes)
+{
+    char path[] = "/tmp/nsh_check_XXXXXX";
+    int fd = -1;
+    void *p = MAP_FAILED;
+
+    if (check_rank == 0) {
+        fd = mkstemp(path);
+        if (fd >= 0 && ftruncate(fd, bytes) != 0)
+            perror("check_shared");
+    }
+    PMPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+    if (check_rank != 0)
+        fd = open(path, O_RDWR);
+    if (fd >= 0)
+        p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) {
+        perror("check_shared");
+        PMPI_Abort(MPI_COMM_WORLD, 1);
+    }
+    close(fd);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0)
+        unlink(path);
+    return p;
 }
 
 /* splitmix64 */

@@ -2,17 +2,13 @@
  * hosts-2 seconds: 120 */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Thousands of acquisitions of two mutexes and a semaphore, each of which changes what is shared
- * and not atomic. NSH_TEST_LOCKS says how many in all (default: 4,000; fewer over TCP).
- *
- * What is shared is a file that all ranks map: all "nodes" of a test are on this machine. */
-#define _GNU_SOURCE
-#include <fcntl.h>
+ * and not atomic. NSH_TEST_LOCKS says how many in all (default: 4,000; fewer over TCP). */
+#define _DEFAULT_SOURCE /* usleep */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <nodeshare.h>
@@ -27,27 +23,6 @@ typedef struct shared {
     _Atomic int permits, most_permits; /* of the semaphore */
     volatile unsigned char order[];    /* MUTEXES x acquisitions: who */
 } shared;
-
-static shared *map_shared(int64_t bytes)
-{
-    char path[] = "/tmp/nsh_stress_XXXXXX";
-    int fd = -1;
-    void *p;
-
-    if (check_rank == 0) {
-        fd = mkstemp(path);
-        CHECK(fd >= 0 && ftruncate(fd, bytes) == 0);
-    }
-    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
-    if (check_rank != 0)
-        fd = open(path, O_RDWR);
-    p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    PMPI_Barrier(MPI_COMM_WORLD);
-    if (check_rank == 0)
-        unlink(path);
-    return p != MAP_FAILED ? p : NULL;
-}
 
 static int64_t acquisitions(void)
 {
@@ -186,9 +161,8 @@ int main(int argc, char **argv)
     shared *s;
 
     check_init(&argc, &argv);
-    s = map_shared((int64_t)sizeof *s + MUTEXES * acquisitions() * check_size);
-    if (CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS) != NSH_SUCCESS ||
-        !CHECK(s != NULL))
+    s = check_shared((int64_t)sizeof *s + MUTEXES * acquisitions() * check_size);
+    if (CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS) != NSH_SUCCESS)
         return check_finish();
     for (int order = NSH_MUTEX_FIFO; order <= NSH_MUTEX_COHORT; order++) {
         check_case("%s: two mutexes, nothing torn or lost", words[order]);

@@ -362,6 +362,10 @@ int nsh_mutex_holder(nsh_mutex *mutex, int *rank)
     rc = nsh__comm_whole(mutex->comm, "nsh_mutex_holder");
     if (rc != NSH_SUCCESS)
         return rc;
+    if (mutex->held) {
+        *rank = mutex->comm->rank;
+        return NSH_SUCCESS;
+    }
     local = mutex->comm->node_count == 1 || (mutex->cohort != NULL && mutex->cohort->holder != 0);
     rc = nsh__queue_holder(local ? &mutex->local : &mutex->remote, &holder);
     if (rc != NSH_SUCCESS)

@@ -309,6 +309,21 @@ void nsh__words_give(nsh_comm *comm, nsh__words *words)
 
 /* ---- backend window ---- */
 
+/* MPI_Win_flush spins through a time slice that the home may need to answer. Where ranks exceed
+ * cores this rank waits as wait.c does, and the flush finds nothing to wait for. */
+static int fetch_patiently(nsh_comm *comm, const request *r, MPI_Op op, int home, MPI_Win win,
+                           uint64_t *result)
+{
+    MPI_Request done = MPI_REQUEST_NULL;
+    int rc = MPI_Rget_accumulate(&r->value, 1, MPI_UINT64_T, result, 1, MPI_UINT64_T, home,
+                                 (MPI_Aint)r->index, 1, MPI_UINT64_T, op, win, &done);
+
+    if (rc == MPI_SUCCESS && nsh__wait_requests(&comm->wait, 1, &done) != NSH_SUCCESS &&
+        done != MPI_REQUEST_NULL)
+        MPI_Wait(&done, MPI_STATUS_IGNORE); /* result is about to go */
+    return rc;
+}
+
 static int by_window(nsh_comm *comm, const request *r, int home, uint64_t *old)
 {
     static const MPI_Op ops[] = {
@@ -320,6 +335,8 @@ static int by_window(nsh_comm *comm, const request *r, int home, uint64_t *old)
     if (r->op == OP_CAS)
         rc = MPI_Compare_and_swap(&r->value, &r->expected, &result, MPI_UINT64_T, home,
                                   (MPI_Aint)r->index, win);
+    else if (comm->wait.yield)
+        rc = fetch_patiently(comm, r, ops[r->op], home, win, &result);
     else
         rc = MPI_Fetch_and_op(&r->value, &result, MPI_UINT64_T, home, (MPI_Aint)r->index,
                               ops[r->op], win);

@@ -31,7 +31,7 @@ static double measure(const bench *b, bench_side side, void *arg, int times)
     nsh_comm_barrier(b->comm);
     begin = MPI_Wtime();
     side(arg, times);
-    mine = MPI_Wtime() - begin;
+    mine = b->seconds != NULL ? *b->seconds : MPI_Wtime() - begin;
     MPI_Allreduce(&mine, &slowest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
     return slowest / times;
 }
@@ -65,16 +65,22 @@ void bench_compare(const bench *b, const char *name, const char *unit, int times
     bench_row(b, name, median(mine, reps) * scale, median(theirs, reps) * scale, unit);
 }
 
-static bool parse(bench *b, int argc, char **argv, bool wanted[3])
+static const struct {
+    const char *name;
+    void (*run)(const bench *b);
+} parts[] = {{"sync", bench_sync}, {"set", bench_set}, {"heap", bench_heap}, {"mutex", bench_mutex}};
+
+enum { PARTS = (int)(sizeof parts / sizeof parts[0]) };
+
+static bool parse(bench *b, int argc, char **argv, bool wanted[PARTS])
 {
-    static const char *const names[] = {"set", "sync", "heap"};
     bool any = false;
 
     for (int i = 0; i < argc; i++) {
         bool known = false;
 
-        for (int k = 0; k < 3; k++)
-            if (strcmp(argv[i], names[k]) == 0)
+        for (int k = 0; k < PARTS; k++)
+            if (strcmp(argv[i], parts[k].name) == 0)
                 wanted[k] = any = known = true;
         if (strcmp(argv[i], "--csv") == 0) {
             b->csv = known = true;
@@ -88,7 +94,7 @@ static bool parse(bench *b, int argc, char **argv, bool wanted[3])
         if (!known)
             return false;
     }
-    for (int k = 0; k < 3 && !any; k++)
+    for (int k = 0; k < PARTS && !any; k++)
         wanted[k] = true;
     return true;
 }
@@ -96,14 +102,14 @@ static bool parse(bench *b, int argc, char **argv, bool wanted[3])
 int tool_bench(int argc, char **argv)
 {
     bench b = {.max_bytes = INT64_C(256) << 20};
-    bool wanted[3] = {false, false, false};
+    bool wanted[PARTS] = {false};
 
     MPI_Comm_rank(MPI_COMM_WORLD, &b.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &b.size);
     if (!parse(&b, argc, argv, wanted)) {
         if (b.rank == 0)
             fprintf(stderr,
-                    "usage: nsh bench [set|sync|heap] [--csv] [--reps 1..%d] "
+                    "usage: nsh bench [sync|set|heap|mutex ...] [--csv] [--reps 1..%d] "
                     "[--max-bytes N]\n",
                     MAX_REPS);
         return 2;
@@ -115,12 +121,9 @@ int tool_bench(int argc, char **argv)
         nsh_comm_print(b.comm, stdout);
         printf("%-44s %12s %12s %-5s %9s\n", "case", "ours", "baseline", "", "ratio");
     }
-    if (wanted[1])
-        bench_sync(&b);
-    if (wanted[0])
-        bench_set(&b);
-    if (wanted[2])
-        bench_heap(&b);
+    for (int k = 0; k < PARTS; k++)
+        if (wanted[k])
+            parts[k].run(&b);
     tool_must(nsh_comm_free(&b.comm), "free");
     return 0;
 }

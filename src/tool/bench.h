@@ -16,6 +16,7 @@ typedef struct bench {
     int64_t max_bytes; /* of the arrays */
     int patience; /* ours is repeated so many times as often as the baseline, for cases in which
                      one of the baseline takes as long as hundreds of ours; 0: once */
+    const double *seconds; /* what a side says that it took on this rank; NULL: all of it counts */
 } bench;
 
 /* One side of a comparison: does it `times` times. */
@@ -32,5 +33,6 @@ void bench_row(const bench *b, const char *name, double ours, double baseline, c
 void bench_set(const bench *b);
 void bench_sync(const bench *b);
 void bench_heap(const bench *b);
+void bench_mutex(const bench *b);
 
 #endif
