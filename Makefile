@@ -4,7 +4,8 @@
 #   make            libnodeshare.a, libnodeshare.so.0, nsh, nodeshare.pc      into $(BUILD)
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs
-#   make demo       the quickstart and the word count, on one node and on two
+#   make demo       the quickstart, the word count, the log that all ranks append to, on one node
+#                   and on two
 #   make bench      the tables of nsh bench
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make uninstall  the same PREFIX and DESTDIR

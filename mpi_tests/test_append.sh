@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# test_append.sh -- what examples/append_log writes under the mutex is whole, on one node and several;
+# and scripts/check-log, which says so, reports each kind of damage.
+set -u
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${BUILD:-$here/build}
+set -a
+# shellcheck disable=SC1091 # written by make
+. "$build/mpi.env"
+set +a
+append=$build/mpi_tests/examples/append_log
+check=$here/scripts/check-log
+tmp=$(mktemp -d "$build/append.XXXXXX") # hosts have a /dev/shm each, but share this
+trap 'rm -rf "$tmp"' EXIT
+file=$tmp/file
+n=0
+
+# verdict NAME COMMAND...: whether the command succeeds; what it left in $tmp/out tells why not
+verdict()
+{
+    local name=$1
+    shift
+    n=$((n + 1))
+    : >"$tmp/out"
+    if "$@"; then
+        echo "ok $n - $name"
+    else
+        sed 's/^/# /' "$tmp/out"
+        echo "not ok $n - $name"
+    fi
+}
+
+# ---- the file --------------------------------------------------------------------------------
+
+reported()
+{
+    [ "$(grep -c '^rank [0-3]: ' "$tmp/out")" -eq 4 ]
+}
+
+# run LAYOUT ARGUMENT...: append_log on 4 ranks. On TCP hosts the report decides, not the exit code,
+# and nobody waits for what comes after it: MPI_Finalize may hang there (see check.c).
+run()
+{
+    local layout=$1 pid code
+    shift
+    : >"$tmp/out" # no report of another run
+    timeout -k 5 60 "$here/scripts/launch" "$layout" 4 "$append" "$@" >"$tmp/out" 2>&1 </dev/null &
+    pid=$!
+    if [[ $layout == hosts-* ]]; then
+        while kill -0 $pid 2>/dev/null && ! reported; do
+            sleep 0.1
+        done
+        kill $pid 2>/dev/null
+    fi
+    wait $pid 2>/dev/null
+    code=$?
+    [[ $layout == hosts-* ]] && reported && code=0
+    return $code
+}
+
+# whole LAYOUT RECORDS ORDER: a fresh file of 4 ranks passes the checker
+whole()
+{
+    local layout=$1 records=$2 order=$3 name code
+    name="$layout, $order: $((4 * records)) records are whole"
+    rm -f "$file"
+    run "$layout" --records "$records" --order "$order" "$file"
+    code=$?
+    if [ $code -eq 77 ]; then
+        n=$((n + 1))
+        echo "ok $n - $name # SKIP $(head -n 1 "$tmp/out")"
+        return
+    fi
+    [ $code -eq 0 ] || echo "# exit code $code"
+    cp "$tmp/out" "$tmp/said"
+    verdict "$name" passes $code "$records"
+}
+
+passes()
+{
+    cat "$tmp/said" >"$tmp/out"
+    "$check" "$file" 4 "$2" >>"$tmp/out" 2>&1 && [ "$1" -eq 0 ] &&
+        [ "$(tail -n 1 "$tmp/out")" = "$((4 * $2)) records, 0 torn, 0 lost, 0 twice" ] &&
+        [ "$(grep -c "^rank [0-3]: $2 acquisitions" "$tmp/out")" -eq 4 ]
+}
+
+# A rank that cannot write says so and gives the mutex back: all come to an end, soon.
+full_device()
+{
+    run one-node --records 10 /dev/full
+    [ $? -eq 1 ] && [ "$(grep -c '^append_log: rank [0-3]: /dev/full' "$tmp/out")" -eq 4 ] &&
+        [ "$(grep -c '^rank [0-3]: 1 acquisitions' "$tmp/out")" -eq 4 ]
+}
+
+wrong_usage()
+{
+    run one-node --order lifo "$file"
+    [ $? -eq 1 ] && grep -q '^usage' "$tmp/out"
+}
+
+# ---- the checker -----------------------------------------------------------------------------
+
+# A small file that append_log has no part in; the sums are those of another program.
+good_file()
+{
+    printf '%s\n' 'record 0 0 1' '0 0 0 a' 'end 0 0 1791080461' 'record 1 0 2' '1 0 0 b' '1 0 1 ' \
+        'end 1 0 2037447688'
+}
+
+# check_says WHAT COMMAND...: of the good file gone through the command. It has 2 ranks, a record each
+check_says()
+{
+    local what=$1 code
+    shift
+    good_file | "$@" >"$tmp/damaged"
+    "$check" "$tmp/damaged" 2 1 >"$tmp/out" 2>&1
+    code=$?
+    [ "$(cat "$tmp/out")" = "$what" ] && [ $code -eq "$([ "$what" = "$good" ] && echo 0 || echo 1)" ]
+}
+
+any_byte_changed()
+{
+    local text i byte
+    text=$(good_file && echo .)
+    text=${text%.}
+    for ((i = 0; i < ${#text}; i++)); do
+        printf -v byte '%d' "'${text:i:1}"
+        printf -v byte '\\x%02x' $((byte ^ 1))
+        printf "%s$byte%s" "${text:0:i}" "${text:i+1}" >"$tmp/damaged"
+        "$check" "$tmp/damaged" 2 1 >"$tmp/out" 2>&1
+        if [ $? -ne 1 ]; then
+            echo "byte $i" >>"$tmp/out"
+            return 1
+        fi
+    done
+    [ "$i" -gt 80 ]
+}
+
+any_line_removed()
+{
+    local i
+    for i in 1 2 3 4 5 6 7; do
+        check_says '1 records, 1 torn, 1 lost, 0 twice' sed "${i}d" || return 1
+    done
+}
+
+# strangers RANKS RECORDS WHAT: of the good file, when there should be fewer ranks or records
+strangers()
+{
+    good_file >"$tmp/damaged"
+    "$check" "$tmp/damaged" "$1" "$2" >"$tmp/out" 2>&1
+    [ $? -eq 1 ] && [ "$(cat "$tmp/out")" = "$3" ]
+}
+
+# Of standard input the lines with these numbers, in this order.
+lines()
+{
+    local i all
+    mapfile -t all
+    for i in "$@"; do
+        printf '%s\n' "${all[i - 1]}"
+    done
+}
+
+good='2 records, 0 torn, 0 lost, 0 twice'
+while IFS='|' read -r name what command; do
+    read -ra words <<<"$command"
+    verdict "check-log: $name" check_says "$what" "${words[@]}"
+done <<'END'
+a good file|2 records, 0 torn, 0 lost, 0 twice|cat
+its records the other way round|2 records, 0 torn, 0 lost, 0 twice|lines 4 5 6 7 1 2 3
+nothing|0 records, 0 torn, 2 lost, 0 twice|lines
+a record missing|1 records, 0 torn, 1 lost, 0 twice|lines 4 5 6 7
+a record twice|2 records, 0 torn, 0 lost, 1 twice|lines 1 2 3 4 5 6 7 1 2 3
+a line twice|1 records, 1 torn, 1 lost, 0 twice|lines 1 2 3 4 5 5 6 7
+two lines exchanged|1 records, 1 torn, 1 lost, 0 twice|lines 1 2 3 4 6 5 7
+two records interleaved|0 records, 2 torn, 2 lost, 0 twice|lines 1 4 2 5 3 6 7
+a record inside another|1 records, 2 torn, 1 lost, 0 twice|lines 4 5 1 2 3 6 7
+a line of no record|2 records, 1 torn, 0 lost, 0 twice|lines 1 2 3 2 4 5 6 7
+the last record without its end|1 records, 1 torn, 1 lost, 0 twice|lines 1 2 3 4 5 6
+the last byte missing|2 records, 1 torn, 0 lost, 0 twice|head -c -1
+END
+verdict "check-log: a rank too many" strangers 1 1 '1 records, 1 torn, 0 lost, 0 twice'
+verdict "check-log: records too many" strangers 2 0 '0 records, 1 torn, 0 lost, 0 twice'
+verdict "check-log: any one line removed" any_line_removed
+verdict "check-log: any one byte changed" any_byte_changed
+
+for order in fifo cohort; do
+    whole one-node 1000 $order
+    whole cliques-2 150 $order
+    whole hosts-2 25 $order
+done
+verdict "a full device" full_device
+verdict "an unknown order" wrong_usage
+echo "1..$n"
