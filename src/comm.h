@@ -59,6 +59,8 @@ typedef enum nsh__call {
     NSH__CALL_COUNTER_FREE,
     NSH__CALL_SEQUENTIAL_BEGIN,
     NSH__CALL_SEQUENTIAL_END,
+    NSH__CALL_MAP,
+    NSH__CALL_MAP_ROWS,
     NSH__CALLS
 } nsh__call;
 

@@ -40,6 +40,8 @@ const char *nsh__call_name(nsh__call call)
         [NSH__CALL_COUNTER_FREE] = "nsh_counter_free",
         [NSH__CALL_SEQUENTIAL_BEGIN] = "nsh_sequential_begin",
         [NSH__CALL_SEQUENTIAL_END] = "nsh_sequential_end",
+        [NSH__CALL_MAP] = "nsh_map",
+        [NSH__CALL_MAP_ROWS] = "nsh_map_rows",
     };
 
     return names[call];

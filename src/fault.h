@@ -27,6 +27,8 @@
     X(mutex_alloc, "memory of a mutex")                                                            \
     X(semaphore_alloc, "memory of a semaphore")                                                    \
     X(counter_alloc, "memory of a counter")                                                        \
+    X(map_alloc, "memory of a map")                                                                \
+    X(map_thread, "pthread_create of a map")                                                       \
     X(words_alloc, "books of words")                                                               \
     X(words_window, "MPI_Win_allocate of a window of words")                                       \
     X(words_op, "operation on a word of another node")                                             \
