@@ -104,8 +104,9 @@ typedef struct nsh_map_options {
  * n, and of the options all but result and the addresses, are equal on every rank; kernel, combine
  * and arg are each rank's own. Accumulators are aligned to 64 bytes.
  *
- * A kernel that fails stops its worker; the others take what is left and finish. Then all ranks
- * return the code of the lowest index that failed, whoever ran it: the same one from run to run.
+ * A kernel that fails stops its worker; the others take what is left and finish (of several nodes,
+ * one whose workers have all stopped leaves the rest of its chunk). Then all ranks return the code
+ * of the lowest index that fails, which is always run: the same one from run to run.
  * What kernels have written stays written.
  * Errors: ARG (n < 0 or > 2^62, kernel NULL, an option out of range, a reduction without combine or
  * result), MISMATCH, NOMEM, STATE (comm is broken), MPI, and what kernels return. */
