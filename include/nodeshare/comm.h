@@ -46,7 +46,7 @@ typedef struct nsh_comm nsh_comm;
 
 /* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. */
 typedef enum nsh_wait {
-    NSH_WAIT_AUTO = 0, /* spin shortly when every rank of the host has a core, then sleep */
+    NSH_WAIT_AUTO = 0, /* spin shortly, giving the core away if ranks exceed cores; then sleep */
     NSH_WAIT_SPIN,     /* never sleep: lowest latency, one core per waiting rank */
     NSH_WAIT_BLOCK     /* sleep at once: lowest cost when ranks exceed cores */
 } nsh_wait;
