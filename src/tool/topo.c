@@ -34,6 +34,9 @@ static const char *helper_case(const nsh_comm *comm)
         return "a thread on each leader drives MPI";
     if (comm->node_count == 1)
         return "none, and none is needed";
+    if (!comm->threads && comm->words_by_message)
+        return "none: MPI gave no MPI_THREAD_MULTIPLE. Home leaders answer in nodeshare calls only, "
+               "nsh_comm_progress among them";
     if (!comm->threads)
         return "none: MPI gave no MPI_THREAD_MULTIPLE. A home leader that computes for long calls "
                "nsh_comm_progress";
