@@ -19,7 +19,8 @@
 enum {
     FIRST_WINDOW = 1 << 20, /* bytes with each leader; the next ones double */
     MAX_WINDOWS = 32,
-    WORD = (int)sizeof(uint64_t)
+    WORD = (int)sizeof(uint64_t),
+    LOOK_NS = 20 * 1000 /* between two looks at all of them: there may be thousands */
 };
 
 typedef enum word_op { OP_SWAP, OP_ADD, OP_CAS, OP_READ } word_op;
@@ -428,13 +429,18 @@ static void look_for_changes(nsh__rma *rma)
 {
     uint64_t sum = 0;
 
+    int64_t now = nsh__wait_clock();
+
     if (pthread_mutex_trylock(&rma->lock) != 0)
         return; /* somebody is looking */
-    for (int64_t i = 0; i < rma->nheads; i++)
-        sum += atomic_load_explicit(rma->heads[i], memory_order_relaxed);
-    if (sum != rma->sum)
-        atomic_store_explicit(&rma->changed, nsh__wait_clock(), memory_order_relaxed);
-    rma->sum = sum;
+    if (now - rma->looked >= LOOK_NS) {
+        for (int64_t i = 0; i < rma->nheads; i++)
+            sum += atomic_load_explicit(rma->heads[i], memory_order_relaxed);
+        if (sum != rma->sum)
+            atomic_store_explicit(&rma->changed, now, memory_order_relaxed);
+        rma->sum = sum;
+        rma->looked = now;
+    }
     pthread_mutex_unlock(&rma->lock);
 }
 
