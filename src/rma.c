@@ -50,7 +50,8 @@ typedef struct nsh__rma {
     pthread_mutex_t lock;           /* guards what follows against the helper */
     const _Atomic uint64_t **heads; /* the first word of every object that is homed here */
     int64_t nheads, room;
-    uint64_t sum;               /* of their values when last looked at */
+    uint64_t sum;               /* of their values when last looked at, */
+    int64_t looked;             /* and when that was */
     struct nsh__blocks *home[]; /* node -> its books; NULL: nothing was homed there yet */
 } nsh__rma;
 

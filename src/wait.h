@@ -31,7 +31,7 @@ typedef struct nsh__wait {
     void (*suspect)(void *owner);  /* a wait has become long: called once per wait; may be NULL */
     int64_t (*serve)(void *owner); /* do what other nodes ask of this rank; when it last was asked,
                                       by nsh__wait_clock. NULL: nobody asks */
-    int64_t asked; /* what serve() said last */
+    int64_t asked;                 /* what serve() said last */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
 } nsh__wait;

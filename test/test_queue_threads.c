@@ -101,8 +101,8 @@ static void drive(bool crowded)
                                      .watch_tag = -1,
                                      .yield = crowded,
                                      .spin_ns = crowded ? 0 : 20000};
-        m[i].queue = (nsh__queue){
-            .comm = &m[i].comm, .local = s->places, .participants = THREADS, .me = i};
+        m[i].queue =
+            (nsh__queue){.comm = &m[i].comm, .local = s->places, .participants = THREADS, .me = i};
         assert_int_equal(pthread_create(&thread[i], NULL, run, &m[i]), 0);
     }
     for (int i = 0; i < THREADS; i++)

@@ -35,7 +35,8 @@ static const char *helper_case(const nsh_comm *comm)
     if (comm->node_count == 1)
         return "none, and none is needed";
     if (!comm->threads && comm->words_by_message)
-        return "none: MPI gave no MPI_THREAD_MULTIPLE. Home leaders answer in nodeshare calls only, "
+        return "none: MPI gave no MPI_THREAD_MULTIPLE. Home leaders answer in nodeshare calls "
+               "only, "
                "nsh_comm_progress among them";
     if (!comm->threads)
         return "none: MPI gave no MPI_THREAD_MULTIPLE. A home leader that computes for long calls "
@@ -56,10 +57,11 @@ static void print_waiting(const nsh_comm *comm)
                                : "spin for a while, then sleep";
     printf("cores     %d usable on this host, %d ranks on it\n", comm->cores, comm->host_ranks);
     printf("waiting   %s; MPI is driven meanwhile\n", how);
-    printf("words     %s\n", comm->node_count == 1 ? "C11 atomics in the memory of the node"
-                             : comm->words_by_message
-                                 ? "with node leaders, asked for by messages (NSH_RMA=message)"
-                                 : "with node leaders, by MPI's one-sided atomics (NSH_RMA=window)");
+    printf("words     %s\n",
+           comm->node_count == 1 ? "C11 atomics in the memory of the node"
+           : comm->words_by_message
+               ? "with node leaders, asked for by messages (NSH_RMA=message)"
+               : "with node leaders, by MPI's one-sided atomics (NSH_RMA=window)");
     printf("helper    %s\n", helper_case(comm));
 }
 
