@@ -28,7 +28,7 @@ enum {
     NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
     LONG_NAP_NS = 10 * MS,  /* and afterwards */
     LONG_AFTER_NS = 100 * MS,
-    NAP_SHARE = 8,       /* of the quiet time */
+    NAP_SHARE = 128,     /* of the quiet time */
     SPINS_PER_LOOK = 64, /* loads between two looks at the clock */
     LOOKS_PER_POLL = 16, /* for a message, between two probes for everything else */
     YIELDS_PER_NAP = 256 /* rounds of nsh__wait_round before the first nap */

@@ -8,7 +8,7 @@
  * optional: a rank that waits may owe a third one the second half of a rendezvous send.
  *
  * A futex wakes for a store on this node, not for a message. Who waits for one, or is asked for its
- * words by other nodes, therefore naps for an eighth of the time for which nothing has come: as
+ * words by other nodes, therefore naps for a 128th of the time for which nothing has come: as
  * long a wait as it was costs at most that much more, and next to no core. */
 #ifndef NSH_SRC_WAIT_H
 #define NSH_SRC_WAIT_H
