@@ -166,16 +166,20 @@ static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options
     return rc == NSH_SUCCESS ? describe_journal(b, o) : rc;
 }
 
-static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o,
-                           const nsh_batch *b)
+/* Of the arguments alone: a rank that has failed must not look as if it had asked for something
+ * else, or a node that waits long for it finds them in different calls. */
+static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
 {
     uint64_t mark = nsh__share_mark(comm, o->home, (uint64_t)tasks, o->journal);
+    nsh__type type = {.mark = 0};
 
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->worker_size), (uint64_t)o->mode);
     mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
     if (o->states != NULL && tasks > 0)
         mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
-    return nsh__mix(mark, b != NULL ? b->type.mark : 0);
+    if (o->result_type != MPI_DATATYPE_NULL)
+        nsh__type_describe(o->result_type, &type);
+    return nsh__mix(mark, type.mark);
 }
 
 /* Accepts every stage. */
@@ -328,16 +332,18 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     nsh_batch *b = NULL;
     nsh__share share;
     int64_t bytes = 0;
+    uint64_t mark;
     int rc;
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: comm is NULL");
     comm->created++;
     comm->batches++;
+    mark = batch_mark(comm, ntasks, o); /* before there is a failure to be worded */
     rc = batch_describe(comm, ntasks, o, out, &b);
     if (rc == NSH_SUCCESS)
         bytes = shared_bytes(comm, ntasks, b->result_bytes);
-    rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, batch_mark(comm, ntasks, o, b), bytes,
+    rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, bytes,
                            comm->node_count > 1 ? WORDS : 0, b != NULL ? b->home : 0, &share);
     if (rc != NSH_SUCCESS) {
         batch_destroy(b);
