@@ -15,9 +15,6 @@
  * over several nodes, nodes take chunks of tasks that shrink, with one remote operation each, and
  * their workers share those as on one node.
  *
- *   [worker]  called by every rank of a worker in the same order; returns the same code on each of
- *             them; may wait for them and for nobody else's tasks
- *
  * States: a task is OPEN, RUNNING once a worker has taken it, and then DONE or FAILED. A task is
  * taken once; a FAILED one stays so until nsh_batch_reopen.
  *
@@ -118,14 +115,14 @@ NSH_API int nsh_batch_free(nsh_batch **batch);
 
 /* ---- work ---- */
 
-/* [worker] Take a task: *task is its number, or -1 if none is OPEN any more. With a journal, tasks
- * that run in another job may still come back: a later call sees that.
+/* [collective] Over this rank's worker: take a task. *task is its number, or -1 if none is OPEN any
+ * more. With a journal, tasks that run in another job may still come back: a later call sees that.
  * Errors: ARG (NULL), STATE (this worker has not finished its task; comm is broken), MPI; IO,
  * FORMAT (of the journal; nothing is taken). */
 NSH_API int nsh_batch_next(nsh_batch *batch, int64_t *task);
 
-/* [worker] The task that this worker has taken is DONE or FAILED; it is FAILED if any rank of the
- * worker says so.
+/* [collective] Over this rank's worker: the task that it has taken is DONE or FAILED; it is FAILED
+ * if any of its ranks says so.
  *
  * result  of a task that is DONE: result_count elements, read on the worker's leader; NULL: zeroes.
  *         Not read otherwise
@@ -159,9 +156,9 @@ NSH_API int nsh_batch_worker(const nsh_batch *batch);
 NSH_API int nsh_batch_worker_count(const nsh_batch *batch);
 NSH_API int nsh_batch_worker_rank(const nsh_batch *batch);
 
-/* [worker] A communicator of the worker's ranks for use inside tasks, by worker rank. Made in the
- * first call, because MPI does not have many, and freed with the batch. MPI_COMM_NULL on a serial
- * communicator. Errors: ARG, STATE (comm is broken), MPI. */
+/* [collective] Over this rank's worker: a communicator of its ranks, for use inside tasks. Made in
+ * the first call, because MPI does not have many, and freed with the batch. MPI_COMM_NULL on a
+ * serial communicator. Errors: ARG, STATE (comm is broken), MPI. */
 NSH_API int nsh_batch_worker_comm(nsh_batch *batch, MPI_Comm *out);
 
 /* ---- all together ---- */
