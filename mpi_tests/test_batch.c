@@ -357,23 +357,25 @@ static void worker_comms(void)
 
 static void chunks(void)
 {
-    enum { N = 10000 };
+    enum { N = 300000 }; /* so many that ranks run into each other */
     nsh_batch *b = NULL;
     nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
-    int64_t task = 0, mine = 0, all = 0;
+    int64_t task = 0, before = -1, mine = 0, all = 0;
     int operations;
 
-    check_case("few remote operations");
+    check_case("very many tasks, few remote operations");
     o.quiet = 1;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
     remote_operations = 0;
     while (nsh_batch_next(b, &task) == NSH_SUCCESS && task >= 0) {
         mine++;
+        CHECK(task > before); /* a node takes them in order */
+        before = task;
         CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_SUCCESS);
     }
     operations = remote_operations;
-    CHECK(operations <= N / 10 / check_size);
+    CHECK(operations <= 10000 / 10 / check_size);
     if (nsh_comm_node_count(comm) == 1)
         CHECK_EQ(operations, 0);
     PMPI_Allreduce(&mine, &all, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);

@@ -128,6 +128,25 @@ static void store(const char *bytes, int64_t n)
     assert_int_equal(fclose(f), 0);
 }
 
+/* The file is a header and whole records, to its last byte. */
+static void check_whole(void)
+{
+    nsh__ledger_area area;
+    nsh__ledger l = {.area = &area,
+                     .states = calloc(TASKS, 1),
+                     .results = calloc(TASKS, RESULT),
+                     .tasks = TASKS,
+                     .result_bytes = RESULT};
+    char *bytes;
+    int64_t n = load(&bytes) - NSH__JOURNAL_HEAD;
+
+    nsh__ledger_init(&l);
+    assert_int_equal(nsh__ledger_replay(&l, bytes + NSH__JOURNAL_HEAD, n, NSH__JOURNAL_HEAD), n);
+    free(bytes);
+    free((void *)l.states);
+    free(l.results);
+}
+
 /* The batch that the file resumes to is the model. */
 static void check_model(nsh_comm *comm, const model *m)
 {
@@ -146,6 +165,7 @@ static void check_model(nsh_comm *comm, const model *m)
     assert_memory_equal(nsh_array_data(results), m->result, sizeof m->result);
     assert_int_equal(nsh_array_free(&results), NSH_SUCCESS);
     assert_int_equal(nsh_batch_free(&b), NSH_SUCCESS);
+    check_whole();
 }
 
 /* ---- cut ---- */

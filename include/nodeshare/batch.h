@@ -28,6 +28,8 @@
  * `nsh reset FILE` reopens tasks.
  *
  * Caveats
+ *   - Over several nodes chunks are words at a home: what nodeshare/mutex.h says of a home that
+ *     computes for long holds here too.
  *   - A worker finishes its task before it asks for another.
  *   - The file system of a journal must have locks that work between all hosts that use it (open
  *     file description locks; not Lustre without -o flock), otherwise create is

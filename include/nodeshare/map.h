@@ -13,7 +13,8 @@
  *   NSH_GUIDED   who is free takes a share of what is left, so large pieces first and small ones
  *                last; for very many very short indices
  * Taking a block costs one atomic operation on one node. Over several nodes, nodes take chunks that
- * shrink with one remote operation each, and their workers share those as on one node.
+ * shrink with one remote operation each, and their workers share those as on one node; what
+ * nodeshare/mutex.h says of a home that computes for long holds here too.
  *
  * Kernels on threads (NSH_THREADS, NSH_RANKS_THREADS) call neither MPI nor this library; the thread
  * that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run on the rank
