@@ -37,7 +37,7 @@ verdict()
 # A random part of so many milliseconds.
 nap()
 {
-    sleep "$(awk -v ms="$1" -v r=$RANDOM 'BEGIN { printf "%.6f", ms * r / 32768 / 1000 }')"
+    sleep "$(awk -v ms="$1" -v r="$RANDOM" 'BEGIN { printf "%.6f", ms * r / 32768 / 1000 }')"
 }
 
 forget()
@@ -182,6 +182,8 @@ verdict "two jobs, one of them killed" two_jobs 1
 verdict "what was reported is not run again" log_good 1
 verdict "the other has finished its tasks" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
 
+# shellcheck disable=SC2016 # for the inner shell
+verdict "status --watch ends when all is done" timeout 20 sh -c '"$0" status "$1" --watch | grep -q "2000 Finished"' "$nsh" "$journal"
 verdict "reset --failed: there are none" "$nsh" reset --failed "$journal"
 verdict "status is the same" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
 verdict "reset --all" "$nsh" reset --all "$journal"
