@@ -56,8 +56,8 @@ void check_report_cases(void);
 /* The case goes on, with a comment in the output (this rank's). */
 void check_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* [collective] Memory, zeroed, that all ranks share by a file they map: also those of other nodes, as
- * all nodes of a test are on one machine. Lives until the process ends; not for use by MPI. */
+/* [collective] Memory, zeroed, that all ranks share by a file they map: also those of other nodes,
+ * as all nodes of a test are on one machine. Lives until the process ends; not for use by MPI. */
 void *check_shared(int64_t bytes);
 
 /* Random numbers: the same sequence on every rank, another one for another NSH_TEST_SEED. */

@@ -68,7 +68,8 @@ void bench_compare(const bench *b, const char *name, const char *unit, int times
 static const struct {
     const char *name;
     void (*run)(const bench *b);
-} parts[] = {{"sync", bench_sync}, {"set", bench_set}, {"heap", bench_heap}, {"mutex", bench_mutex}};
+} parts[] = {
+    {"sync", bench_sync}, {"set", bench_set}, {"heap", bench_heap}, {"mutex", bench_mutex}};
 
 enum { PARTS = (int)(sizeof parts / sizeof parts[0]) };
 
