@@ -95,7 +95,7 @@ unit_bin := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
 mpi_srcs := $(wildcard mpi_tests/test_*.c)
 # Tests of failures on purpose need a library that can.
 ifeq ($(filter-out 0,$(NSH_FAULTS)),)
-mpi_srcs := $(filter-out %/test_fault.c,$(mpi_srcs))
+mpi_srcs := $(filter-out %_fault.c,$(mpi_srcs))
 endif
 mpi_bin  := $(patsubst %.c,$(BUILD)/%,$(mpi_srcs))
 mpi_sh   := $(wildcard mpi_tests/test_*.sh)
