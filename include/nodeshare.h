@@ -6,6 +6,7 @@
  *   nodeshare/array.h   arrays kept once per node, read with plain loads, changed by set
  *   nodeshare/mutex.h   ranks take turns: a mutex, first come, first served
  *   nodeshare/counter.h a counter, a semaphore, a section for one rank after another
+ *   nodeshare/file.h    arrays to and from HDF5 files
  *   nodeshare/error.h   status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
@@ -39,6 +40,7 @@
 #include <nodeshare/array.h>
 #include <nodeshare/mutex.h>
 #include <nodeshare/counter.h>
+#include <nodeshare/file.h>
 
 #ifdef __cplusplus
 extern "C" {

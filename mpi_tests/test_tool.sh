@@ -37,7 +37,8 @@ topo()
 {
     local out
     out=$("$here/scripts/launch" rpn-2 4 "$nsh" topo 2>&1 </dev/null) || return 1
-    [[ $out == *"4 ranks on 2 nodes (2 2), leaders 0 2"* && $out == *WARNING* && $out == *heap* ]]
+    [[ $out == *"4 ranks on 2 nodes (2 2), leaders 0 2"* && $out == *WARNING* && $out == *heap* ]] &&
+        grep -q "^hdf5      $([ -n "${NSH_HDF5:-}" ] && echo '[1-9][0-9.]*' || echo none)\$" <<<"$out"
 }
 
 # Every row: case,ranks,nodes,ours,baseline,unit,ratio, and the ratio is baseline / ours.

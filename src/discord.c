@@ -40,6 +40,17 @@ const char *nsh__call_name(nsh__call call)
         [NSH__CALL_COUNTER_FREE] = "nsh_counter_free",
         [NSH__CALL_SEQUENTIAL_BEGIN] = "nsh_sequential_begin",
         [NSH__CALL_SEQUENTIAL_END] = "nsh_sequential_end",
+        [NSH__CALL_FILE_OPEN] = "nsh_file_open",
+        [NSH__CALL_FILE_COMMIT] = "nsh_file_commit",
+        [NSH__CALL_FILE_CLOSE] = "nsh_file_close",
+        [NSH__CALL_FILE_ABANDON] = "nsh_file_abandon",
+        [NSH__CALL_FILE_WRITE] = "nsh_file_write",
+        [NSH__CALL_FILE_READ] = "nsh_file_read",
+        [NSH__CALL_FILE_LOAD] = "nsh_file_load",
+        [NSH__CALL_FILE_INFO] = "nsh_file_info",
+        [NSH__CALL_FILE_LIST] = "nsh_file_list",
+        [NSH__CALL_SNAPSHOT_SAVE] = "nsh_snapshot_save",
+        [NSH__CALL_SNAPSHOT_RESTORE] = "nsh_snapshot_restore",
     };
 
     return names[call];

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* file.h -- arrays to and from HDF5 files: snapshots, hyperslabs, series.
+ *
+ * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; what others have written
+ * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups.
+ *
+ * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N") until nsh_file_commit or
+ * nsh_file_close has put it on disk and renamed it: whoever opens path sees the old file or the new
+ * one, whole, whatever is killed when. A working copy that is left over is removed when the same
+ * path is next opened for a change.
+ *
+ * How: rank 0 alone calls HDF5. The bytes of datasets that lie in one piece in the file go around
+ * it: one rank of each node writes or reads its part, and on several nodes what was read is
+ * exchanged, so that each byte crosses the disk once. Other layouts (chunks, filters, foreign byte
+ * orders) go through rank 0 in segments of at most 64 MiB.
+ *
+ * Types: predefined MPI types become HDF5's native ones, MPI_C_BOOL the enum FALSE, TRUE that h5py
+ * uses, complex the compound (r, i), derived structs compounds with members f0, f1, ..., several in
+ * a row arrays; other derived types are opaque.
+ *
+ * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5; nsh topo says),
+ * ARG (NULL), STATE (communicator is broken; the file is open for reading only, or a change of it
+ * has failed), MISMATCH, NOMEM, IO (the system's reason or HDF5's is in the detail), FORMAT (the
+ * file is not HDF5, damaged or truncated), MPI.
+ *
+ * Caveats
+ *   - After a change has failed (IO) the file cannot be committed any more: nsh_file_close says so
+ *     (STATE), throws the working copy away, and the old file stays.
+ *   - When reading fails half way (IO, FORMAT), the hyperslab that was to be read is indeterminate.
+ *   - A change of a file that exists (NSH_FILE_APPEND, or any change after a commit) first copies
+ *     it: commit as often as you would take a checkpoint, not after every frame. File systems that
+ *     share blocks between copies (XFS, btrfs) do so. Option in_place does without.
+ *   - All nodes must see the file under the same path.
+ */
+#ifndef NODESHARE_FILE_H
+#define NODESHARE_FILE_H
+
+#include <stdint.h>
+
+#include <mpi.h>
+
+#include <nodeshare/array.h>
+#include <nodeshare/comm.h>
+#include <nodeshare/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nsh_file nsh_file;
+
+typedef enum nsh_file_mode {
+    NSH_FILE_CREATE = 0, /* a new file, which replaces the old one when it is committed */
+    NSH_FILE_EXCL,       /* a new file; NSH_ERR_EXISTS if there is one, now or at the commit */
+    NSH_FILE_READ,       /* an existing file, for reading */
+    NSH_FILE_APPEND      /* an existing file to be changed, or a new one */
+} nsh_file_mode;
+
+typedef struct nsh_file_options {
+    int writers;  /* how many nodes write at the same time; 0: all, but on NFS one. Equal on all
+                     ranks, like in_place */
+    int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill may then
+                     leave a damaged file; commit puts on disk what there is */
+} nsh_file_options;
+
+#define NSH_FILE_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        0, 0                                                                                       \
+    }
+
+/* ---- open, commit, close ---- */
+
+/* [collective] Open or begin a file.
+ *
+ * path     equal on all ranks; symbolic links are followed
+ * options  NULL for defaults
+ * out      close it with nsh_file_close; its communicator cannot be freed before
+ *
+ * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), IO, FORMAT. */
+NSH_API int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
+                          const nsh_file_options *options, nsh_file **out);
+
+/* [collective] Put what was changed on disk and under the file's path. The file stays open; its
+ * next change begins another working copy. Nothing to do if nothing has changed. Errors: EXISTS
+ * (NSH_FILE_EXCL and somebody made one meanwhile), STATE, IO. */
+NSH_API int nsh_file_commit(nsh_file *file);
+
+/* [collective] Commit, close and set *file to NULL, whatever the outcome; *file may be NULL
+ * already. Errors: as nsh_file_commit; then nothing has been replaced, or in doubt (IO) by the
+ * whole new file.
+ */
+NSH_API int nsh_file_close(nsh_file **file);
+
+/* [collective] Close without a commit, and set *file to NULL: what was changed since the last one
+ * is thrown away. (With option in_place it is in the file already.) Errors: ARG. */
+NSH_API int nsh_file_abandon(nsh_file **file);
+
+/* ---- whole arrays ---- */
+
+/* [collective] Write array as dataset name, which must not be in the file yet.
+ * The array may be freed afterwards. Errors: ARG, EXISTS, TYPE (a derived type of more than 128
+ * parts), IO. */
+NSH_API int nsh_file_write(nsh_file *file, const char *name, const nsh_array *array);
+
+/* [collective] Read dataset name into an array of its type and extent.
+ * Errors: NOT_FOUND, TYPE (another type of element), ARG (another extent), IO, FORMAT. */
+NSH_API int nsh_file_read(nsh_file *file, const char *name, nsh_array *into);
+
+/* [collective] Create an array without a name on the file's communicator with the type and extent
+ * of dataset name, and read it. Structs become derived MPI types (which need MPI), numbers of
+ * foreign byte order native ones. Errors: NOT_FOUND, TYPE (elements of no fixed size), NOMEM, IO,
+ * FORMAT (also: an extent above INT64_MAX). */
+NSH_API int nsh_file_load(nsh_file *file, const char *name, nsh_array **out);
+
+/* [collective] A file of these arrays under their names, which they must have, all on one
+ * communicator; n > 0. It replaces the file at path only when it is whole and on disk.
+ * Errors: ARG, TYPE, IO. */
+NSH_API int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n);
+
+/* [collective] Read these arrays by their names. Types and extents of all are compared before any
+ * is read. Errors: as nsh_file_open and nsh_file_read. */
+NSH_API int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n);
+
+/* ---- look ---- */
+
+/* The type of an attribute's values, as the caller has or wants them. */
+typedef enum nsh_attr_type { NSH_ATTR_TEXT = 0, NSH_ATTR_INT64, NSH_ATTR_DOUBLE } nsh_attr_type;
+
+/* What nsh_file_info tells of a dataset. */
+typedef struct nsh_dataset_info {
+    int ndim;
+    int growing; /* 1: the leading dimension is unlimited */
+    int64_t extent[NSH_MAX_NDIM];
+    int64_t chunk[NSH_MAX_NDIM]; /* all 0: it is not chunked */
+    int64_t size, itemsize;      /* elements; bytes of one in memory */
+    int64_t stored;              /* bytes in the file */
+    int attributes;              /* how many */
+    char type[256];              /* e.g. "float64", "{float64[3], int32}" */
+    char filters[64];            /* e.g. "shuffle,deflate"; "": none */
+} nsh_dataset_info;
+
+/* [collective] What dataset name is. Errors: NOT_FOUND, TYPE, FORMAT. */
+NSH_API int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out);
+
+/* [collective] The full names of all n datasets, in alphabetical order of each group. One block of
+ * memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
+NSH_API int nsh_file_list(nsh_file *file, int64_t *n, char ***names);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
