@@ -8,7 +8,11 @@
 /* nsh topo */
 int tool_topo(int argc, char **argv);
 
-/* nsh bench [set|sync|heap] [--csv] [--reps N] [--max-bytes N] */
+/* nsh status FILE [--watch], nsh reset --failed|--all FILE; without MPI */
+int tool_status(int argc, char **argv);
+int tool_reset(int argc, char **argv);
+
+/* nsh bench [set|sync|heap|mutex|batch] [--csv] [--reps N] [--max-bytes N] */
 int tool_bench(int argc, char **argv);
 
 /* A library call that must work: the program says why and ends all ranks. */
