@@ -1,5 +1,5 @@
 /* test_fault.c -- ranks: 2 3  layouts: one-node cliques-2
- * seconds: 90
+ * seconds: 240
  * build: faults
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
