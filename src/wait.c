@@ -148,9 +148,9 @@ int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
     return nsh__wait_poll(wait);
 }
 
-static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
+static bool spin_for_word(const nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
-    int64_t until = 0;
+    int64_t until = 0, now;
 
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
@@ -160,9 +160,10 @@ static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
         }
         if (wait->spin_ns == 0 || wait->spin_ns == INT64_MAX)
             return false;
+        now = nsh__wait_clock();
         if (until == 0)
-            until = nsh__wait_clock() + wait->spin_ns;
-        else if (nsh__wait_clock() > until)
+            until = now + wait->spin_ns;
+        if (now > until || now >= deadline)
             return false;
     }
 }
@@ -170,14 +171,14 @@ static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
 /* Where ranks exceed cores: let others run and look again. A core comes back at once if all others
  * only wait too. If it does not, somebody computes: then a rank that sleeps is back sooner, because
  * a wake-up goes before who computes, and so for a while this rank sleeps at once. */
-static bool yield_for_word(nsh__wait *wait, const nsh__event *event)
+static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     int64_t begin = nsh__wait_clock(), now = begin, before;
 
     do {
         if (nsh__event_seen(event))
             return true;
-        if (now < wait->sleep_until)
+        if (now < wait->sleep_until || now >= deadline)
             return false;
         before = now;
         sched_yield();
@@ -249,7 +250,7 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         else
             give_way(wait);
         if (wait->spin_ns == INT64_MAX && event->tag < 0)
-            spin_for_word(wait, event);
+            spin_for_word(wait, event, deadline);
         if (nsh__event_seen(event))
             return NSH_SUCCESS;
         rc = look(wait, event, ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
@@ -274,7 +275,8 @@ int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 
     if (nsh__event_seen(event))
         return NSH_SUCCESS;
-    if (event->tag < 0 && (wait->yield ? yield_for_word(wait, event) : spin_for_word(wait, event)))
+    if (event->tag < 0 && (wait->yield ? yield_for_word(wait, event, deadline)
+                                       : spin_for_word(wait, event, deadline)))
         return NSH_SUCCESS;
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
     rc = sleep_for_event(wait, event, deadline);
