@@ -18,6 +18,7 @@ enum {
     NSH__TAG_NOTICE,                    /* nsh__notice: probed by every rank that waits */
     NSH__TAG_ASK,                       /* a request for a word (rma.c), and its answer */
     NSH__TAG_ANSWER,
+    NSH__TAG_FILE, /* a segment for the owner of a file */
     NSH__TAG_TOKEN /* an empty message, nsh__token added */
 };
 
@@ -68,6 +69,15 @@ typedef enum nsh__call {
     NSH__CALL_FILE_LOAD,
     NSH__CALL_FILE_INFO,
     NSH__CALL_FILE_LIST,
+    NSH__CALL_FILE_READ_HYPERSLAB,
+    NSH__CALL_FILE_WRITE_HYPERSLAB,
+    NSH__CALL_FILE_GET,
+    NSH__CALL_FILE_APPEND,
+    NSH__CALL_FILE_APPEND_HYPERSLAB,
+    NSH__CALL_FILE_SET_ATTR,
+    NSH__CALL_FILE_GET_ATTR,
+    NSH__CALL_FILE_SET_DIM,
+    NSH__CALL_FILE_LIST_ATTRS,
     NSH__CALL_SNAPSHOT_SAVE,
     NSH__CALL_SNAPSHOT_RESTORE,
     NSH__CALLS
