@@ -140,7 +140,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC)$(compile) -MMD -MP -c -o $@ $<
 
 # Only these see HDF5.
-$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/h5*.c)): own_flags := $(hdf5_define) $(hdf5_cflags)
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/h5*.c) mpi_tests/test_file_foreign.c): own_flags := $(hdf5_define) $(hdf5_cflags)
 
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude

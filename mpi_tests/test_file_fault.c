@@ -1,4 +1,4 @@
-/* test_file_fault.c -- ranks: 1 3  layouts: one-node cliques-2 per-rank
+/* test_file_fault.c -- ranks: 2  layouts: one-node cliques-2
  * seconds: 120
  * build: faults
  */
@@ -19,7 +19,7 @@
 #include "fault.h"
 #include "scratch.h"
 
-enum { N = 3 << 20, MOST_NTH = 12 };
+enum { N = 3 << 20, MOST_NTH = 8 };
 
 static nsh_comm *comm;
 static nsh_array *array;
@@ -83,15 +83,33 @@ static void look(const char *path)
 
 static void append(const char *path)
 {
+    static const int three_numbers[] = {1, 2, 3};
+    static char mine[N];
+    const int64_t three = 3, one = 1, one_each = check_rank;
+    nsh_array *loaded = NULL;
     nsh_file *file = NULL;
     char **names = NULL;
     int64_t n;
 
     if (!went_well(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file)))
         return;
-    went_well(nsh_file_write(file, "b", array));
-    went_well(nsh_file_list(file, &n, &names));
-    free(names);
+    if (went_well(nsh_file_write(file, "b", array)) &&
+        went_well(nsh_file_append(file, "series", array)) &&
+        went_well(nsh_file_append_hyperslab(file, "parts", MPI_INT, 1, &three, three_numbers,
+                                            &one_each, &one)) &&
+        went_well(nsh_file_write_hyperslab(file, "slab", MPI_INT, 1, &three, three_numbers,
+                                           &one_each, &one)) &&
+        went_well(nsh_file_set_attr(file, "b", "x", NSH_ATTR_INT64, 1, &three)) &&
+        went_well(nsh_file_set_dim(file, "b", 0, "place", "m", NULL)) &&
+        went_well(nsh_file_load(file, "series", &loaded))) {
+        CHECK_EQ(nsh_array_nbytes(loaded), N);
+        CHECK_MEM(nsh_array_data(loaded), nsh_array_data(array), N);
+    }
+    nsh_array_free(&loaded);
+    if (went_well(nsh_file_list(file, &n, &names)))
+        free(names);
+    if (failed == 0 && nsh_file_get(file, "a", NULL, NULL, mine) == NSH_SUCCESS)
+        CHECK(mine[0] == now && mine[N - 1] == now);
     went_well(nsh_file_abandon(&file));
 }
 

@@ -21,6 +21,8 @@ enum {
     NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
     NSH__TAG_SQUAD = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
     NSH__SQUAD_TAGS = 8192
+    NSH__TAG_FILE, /* a segment for the owner of a file */
+    NSH__TAG_TOKEN /* an empty message, nsh__token added */
 };
 
 /* What a token says to who gets it. */
@@ -70,6 +72,15 @@ typedef enum nsh__call {
     NSH__CALL_FILE_LOAD,
     NSH__CALL_FILE_INFO,
     NSH__CALL_FILE_LIST,
+    NSH__CALL_FILE_READ_HYPERSLAB,
+    NSH__CALL_FILE_WRITE_HYPERSLAB,
+    NSH__CALL_FILE_GET,
+    NSH__CALL_FILE_APPEND,
+    NSH__CALL_FILE_APPEND_HYPERSLAB,
+    NSH__CALL_FILE_SET_ATTR,
+    NSH__CALL_FILE_GET_ATTR,
+    NSH__CALL_FILE_SET_DIM,
+    NSH__CALL_FILE_LIST_ATTRS,
     NSH__CALL_SNAPSHOT_SAVE,
     NSH__CALL_SNAPSHOT_RESTORE,
     NSH__CALL_MAP,

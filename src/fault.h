@@ -55,6 +55,7 @@
     X(h5_read, "H5Dread")                                                                          \
     X(h5_write, "H5Dwrite")                                                                        \
     X(h5_list, "H5Ovisit")                                                                         \
+    X(h5_attr, "attributes and dimension scales")                                                  \
     X(mpi_send, "MPI_Isend between nodes")                                                         \
     X(mpi_recv, "MPI_Irecv between nodes")                                                         \
     X(mpi_test, "completion of a message")                                                         \

@@ -189,7 +189,7 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
         return nsh__fail(NSH_ERR_TYPE, "%s: elements of \"%.60s\" are %s, of the array %s", words,
                          name, in_file, wanted);
     }
-    if (dataset->ndim != array->ndim)
+    if (whole && dataset->ndim != array->ndim)
         return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" has %d dimensions, the array %d", words, name,
                          dataset->ndim, array->ndim);
     for (int d = 0; whole && d < array->ndim; d++)
@@ -310,6 +310,7 @@ static int hold(nsh_file *file, nsh__call call, const opened *reply)
     int rc = NSH_SUCCESS;
 
     snprintf(file->path, sizeof file->path, "%s", reply->path);
+    file->there = reply->there != 0;
     file->writers = reply->writers == 0 || reply->writers > comm->node_count ? comm->node_count
                                                                              : (int)reply->writers;
     if (reply->there && nsh__comm_leads(comm))
@@ -322,6 +323,7 @@ static void file_destroy(nsh_file *file, nsh__call call)
 {
     if (file == NULL)
         return;
+    nsh__file_reader_free(file);
     discard(file, call);
     close_fd(file);
     nsh_array_free(&file->mail);
@@ -396,7 +398,6 @@ static int replace(nsh_file *file, nsh__call call)
     file->failed = rc != NSH_SUCCESS;
     if (rc != NSH_SUCCESS)
         return rc;
-    file->there = true;
     file->in_work = false; /* there is nothing to unlink any more */
     discard(file, call);
     return NSH_SUCCESS;
@@ -416,9 +417,12 @@ static int commit(nsh_file *file, nsh__call call)
     if (nsh__file_owns(file))
         rc = replace(file, call);
     rc = nsh__file_answer(file, call, rc, NULL, 0);
-    if (rc == NSH_SUCCESS)
-        file->fd_dirty = false;
-    return rc;
+    if (rc != NSH_SUCCESS)
+        return rc;
+    file->fd_dirty = false;
+    file->there = true;
+    file->commits++;
+    return NSH_SUCCESS;
 }
 
 int nsh_file_commit(nsh_file *file)

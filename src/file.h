@@ -17,6 +17,8 @@
 
 enum { NSH__SUFFIX = 96 };
 
+typedef struct nsh__reader nsh__reader;
+
 struct nsh_file {
     nsh_comm *comm;
     nsh_array *mail; /* counts as the file among the communicator's objects */
@@ -29,7 +31,6 @@ struct nsh_file {
     nsh__h5 *h5;        /* what is worked on, or else the target; NULL: not open */
     bool working;       /* changes that are not committed */
     bool in_work;       /* they are in a working copy, not in the target */
-    bool there;         /* there is a target, which a change continues */
     bool failed;        /* a change has failed */
     int work_fd;        /* holds the working copy's lock; -1: none */
     int64_t generation; /* how many copies there have been */
@@ -37,7 +38,10 @@ struct nsh_file {
     /* every rank's */
     int fd; /* the same file as h5; -1: not open */
     int64_t fd_generation;
-    bool fd_dirty; /* written to since the last commit */
+    bool fd_dirty;       /* written to since the last commit */
+    bool there;          /* there is a target, which a change continues */
+    int64_t commits;     /* how many there have been */
+    nsh__reader *reader; /* of nsh_file_get; NULL: none */
 };
 
 /* Where the bytes of the file now are, for ranks that go around HDF5. */
@@ -88,16 +92,46 @@ int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out);
 /* This rank's descriptor for the file at place, which must be the same file everywhere. */
 int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place);
 
+/* [local] Accepts a file without one. */
+void nsh__file_reader_free(nsh_file *file);
+
 /* By the owner: look a dataset up and, where array is given, demand its type and, where whole is,
  * its extent. */
 int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
                    bool whole, nsh__found *out);
+
+/* Is array one that may be written or read now? NSH_ERR_ARG, NSH_ERR_STATE. */
+int nsh__file_check_array(const nsh_file *file, nsh__call call, const nsh_array *array);
 
 /* [collective] Bytes of the hyperslab (offset, count) of a dataset that was found into the array,
  * from element into_offset on. Arguments are agreed on and have been checked. */
 int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh__found *found,
                     const int64_t offset[], const int64_t count[], nsh_array *into,
                     const int64_t into_offset[]);
+
+/* Behind `more` dimensions, has the dataset this extent? */
+bool nsh__file_same_extent(const nsh__dataset *dataset, int ndim, const int64_t extent[], int more);
+
+/* One rank's hyperslab of a whole that all write together. */
+typedef struct nsh__share_of {
+    const nsh__type *type;
+    int ndim;
+    const int64_t *extent;
+    const char *data; /* packed */
+    int64_t offset[NSH__MAX_NDIM], count[NSH__MAX_NDIM];
+    int64_t nbytes;
+} nsh__share_of;
+
+/* Describe it, and the type, which the share then points to; mark: what must be equal. */
+int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
+                    const int64_t extent[], const void *data, const int64_t offset[],
+                    const int64_t count[], nsh__type *type, nsh__share_of *out, uint64_t *mark);
+
+/* [collective] The owner gets everybody's share and writes it with HDF5 to dataset name, in front
+ * of whose dimensions there may be one more, at `leading`; -1: there is not. The outcome is agreed.
+ */
+int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__share_of *share,
+                     int64_t leading);
 
 /* The calls of the same names, for others to call. */
 int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mode mode,

@@ -465,6 +465,20 @@ static hid_t space_of(int ndim, const int64_t extent[], bool series, hsize_t now
     return H5Screate_simple(ndim, now, most);
 }
 
+/* A dataset on the way to name, where there should be groups. */
+static bool is_below_dataset(const nsh__h5 *h5, const char *name)
+{
+    char part[NSH__FILE_NAME + 1];
+    bool below = false;
+
+    for (size_t i = 1; name[i] != '\0' && !below; i++)
+        if (name[i] == '/' && name[i - 1] != '/') {
+            snprintf(part, sizeof part, "%.*s", (int)i, name);
+            below = nsh__h5_exists(h5, part) && is_dataset(h5, part);
+        }
+    return below;
+}
+
 static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
                 const int64_t extent[], bool series)
 {
@@ -473,6 +487,9 @@ static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form
 
     if (nsh__h5_exists(h5, name))
         return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.120s\" is in the file already", call, name);
+    if (is_below_dataset(h5, name))
+        return nsh__fail(NSH_ERR_EXISTS, "%s: a dataset is where \"%.100s\" needs a group", call,
+                         name);
     type = nsh__h5_type_of(form);
     space = space_of(ndim, extent, series, now);
     if (type < 0 || space < 0)

@@ -56,6 +56,13 @@ typedef enum nsh_file_mode {
     NSH_FILE_APPEND      /* an existing file to be changed, or a new one */
 } nsh_file_mode;
 
+/* The type of an attribute's values, as the caller has or wants them. */
+typedef enum nsh_attr_type {
+    NSH_ATTR_TEXT = 0, /* char */
+    NSH_ATTR_INT64,    /* int64_t */
+    NSH_ATTR_DOUBLE    /* double */
+} nsh_attr_type;
+
 typedef struct nsh_file_options {
     int writers;  /* how many nodes write at the same time; 0: all, but on NFS one. Equal on all
                      ranks, like in_place */
@@ -121,10 +128,78 @@ NSH_API int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n
  * is read. Errors: as nsh_file_open and nsh_file_read. */
 NSH_API int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n);
 
-/* ---- look ---- */
+/* ---- hyperslabs ---- */
 
-/* The type of an attribute's values, as the caller has or wants them. */
-typedef enum nsh_attr_type { NSH_ATTR_TEXT = 0, NSH_ATTR_INT64, NSH_ATTR_DOUBLE } nsh_attr_type;
+/* [collective] Read the hyperslab (offset, count) of dataset name into the array, from its element
+ * into_offset on. offset NULL: all zeros; count NULL: all of the dataset; into_offset NULL: all
+ * zeros. The three are equal on all ranks and as long as the dataset and the array have dimensions;
+ * an array of one dimension less takes hyperslabs with count[0] = 1: a frame of a series.
+ * Errors: NOT_FOUND, TYPE, ARG (outside the dataset or the array), IO, FORMAT. */
+NSH_API int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offset[],
+                                    const int64_t count[], nsh_array *into,
+                                    const int64_t into_offset[]);
+
+/* [collective] Every rank writes its own hyperslab of a dataset, or none (a zero count).
+ *
+ * type, ndim, extent  of the whole dataset, equal on all ranks. It is made by the first call, with
+ *                     zeroes where nobody has written; later ones must say the same
+ * data, offset, count this rank's, packed in C order; offset NULL: all zeros, count NULL: the whole
+ *
+ * Where hyperslabs of ranks overlap the outcome is undefined. Each rank writes its bytes itself;
+ * where not all nodes write (option writers, NFS) or the dataset does not lie in one piece, rank 0
+ * gets and writes them. Errors: ARG, TYPE, IO. */
+NSH_API int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
+                                     const int64_t extent[], const void *data,
+                                     const int64_t offset[], const int64_t count[]);
+
+/* [local] Read a hyperslab of a dataset, packed, into this rank's own memory; through a handle of
+ * its own, so that ranks read when and what they like. It sees what was last committed.
+ * Errors: STATE (nothing has been committed; the file was opened with in_place), NOT_FOUND, ARG,
+ * TYPE, IO, FORMAT. */
+NSH_API int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[],
+                         const int64_t count[], void *out);
+
+/* ---- series: frames along an unlimited leading dimension ---- */
+
+/* [collective] Append the array as the next frame of dataset name, which is made by the first call:
+ * of one dimension more, in chunks of up to 256 KiB. Errors: ARG (frames of another extent; not a
+ * series), TYPE, IO. */
+NSH_API int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame);
+
+/* [collective] The same, but every rank has its own hyperslab of the frame, or none; arguments as
+ * in nsh_file_write_hyperslab, extent that of a frame. */
+NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
+                                      const int64_t extent[], const void *data,
+                                      const int64_t offset[], const int64_t count[]);
+
+/* ---- attributes and dimensions ---- */
+
+/* [collective] Give dataset or group name, or the file (name NULL), an attribute, in place of one
+ * of the same name. values: n numbers, at most 4096, equal on all ranks; for NSH_ATTR_TEXT n bytes, -1: up to the
+ * terminating NUL. Errors: ARG, NOT_FOUND, IO. */
+NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
+                              nsh_attr_type type, int64_t n, const void *values);
+
+/* [collective] Its values, converted, in new memory that is the caller's: free(*values). As
+ * NSH_ATTR_TEXT every attribute of numbers or text can be had; the NUL is not counted in n.
+ * Errors: ARG, NOT_FOUND, TYPE (text as numbers), FORMAT. */
+NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr,
+                              nsh_attr_type type, int64_t *n, void **values);
+
+/* [collective] Label a dimension of dataset name and give it coordinates: an HDF5 dimension scale,
+ * a dataset called label beside it, as netCDF, xarray and MATLAB understand it. Done again it
+ * replaces what was there.
+ *
+ * label   equal on all ranks, like unit; datasets of one group share a dimension of one label
+ * unit    attribute "units"; NULL: none
+ * points  as many as the dimension is long, read on rank 0; NULL: none, just a length
+ *
+ * The coordinates of a series' leading dimension are those of the frames that are there: call it
+ * again when there are more. Errors: ARG, NOT_FOUND, EXISTS (label is another dataset), IO. */
+NSH_API int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *label,
+                             const char *unit, const double points[]);
+
+/* ---- look ---- */
 
 /* What nsh_file_info tells of a dataset. */
 typedef struct nsh_dataset_info {
@@ -145,6 +220,10 @@ NSH_API int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *ou
 /* [collective] The full names of all n datasets, in alphabetical order of each group. One block of
  * memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
 NSH_API int nsh_file_list(nsh_file *file, int64_t *n, char ***names);
+
+/* [collective] The same of the attributes of dataset or group name, or of the file (name NULL).
+ * Errors: NOT_FOUND, FORMAT, NOMEM. */
+NSH_API int nsh_file_list_attrs(nsh_file *file, const char *name, int64_t *n, char ***names);
 
 #ifdef __cplusplus
 }
