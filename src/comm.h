@@ -18,11 +18,10 @@ enum {
     NSH__TAG_NOTICE,                    /* nsh__notice: probed by every rank that waits */
     NSH__TAG_ASK,                       /* a request for a word (rma.c), and its answer */
     NSH__TAG_ANSWER,
+    NSH__TAG_FILE,                        /* a segment for the owner of a file */
     NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
     NSH__TAG_SQUAD = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
     NSH__SQUAD_TAGS = 8192
-    NSH__TAG_FILE, /* a segment for the owner of a file */
-    NSH__TAG_TOKEN /* an empty message, nsh__token added */
 };
 
 /* What a token says to who gets it. */
