@@ -10,7 +10,8 @@
 static const char usage[] =
     "usage: [mpiexec -n RANKS] nsh COMMAND\n"
     "  topo                      ranks, nodes, hosts, cores, and what the library makes of them\n"
-    "  bench [set|sync|heap] [--csv] [--reps N] [--max-bytes N]\n"
+    "  info FILE [-v]            what is in an HDF5 file\n"
+    "  bench [set|sync|heap|mutex|file] [--csv] [--reps N] [--max-bytes N]\n"
     "                            against what one would write instead, in the same run\n"
     "  --help, --version\n";
 
@@ -27,7 +28,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"topo", tool_topo}, {"bench", tool_bench}};
+    } commands[] = {{"topo", tool_topo}, {"info", tool_info}, {"bench", tool_bench}};
     int level, code = 2;
 
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {

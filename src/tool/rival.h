@@ -12,12 +12,13 @@ typedef struct rival rival;
 rival *rival_win_lock(int home);
 
 /* [collective] The queue lock as textbooks write it over MPI: Mellor-Crummey and Scott's, its words
- * in a window (MPI_Win_allocate), the tail with rank home, handed on by a message that the next rank
- * awaits in MPI_Recv. (Gropp, Hoefler, Thakur and Lusk, "Using Advanced MPI", MIT Press 2014,
+ * in a window (MPI_Win_allocate), the tail with rank home, handed on by a message that the next
+ * rank awaits in MPI_Recv. (Gropp, Hoefler, Thakur and Lusk, "Using Advanced MPI", MIT Press 2014,
  * chapter 4.) NULL where the MPI crashes in it. */
 rival *rival_mcs(int home);
 
-/* [collective] pthread_mutex_t, PTHREAD_PROCESS_SHARED, in the memory of one node; NULL on several. */
+/* [collective] pthread_mutex_t, PTHREAD_PROCESS_SHARED, in the memory of one node; NULL on several.
+ */
 rival *rival_pthread(nsh_comm *comm);
 
 const char *rival_name(const rival *lock);

@@ -8,7 +8,10 @@
 /* nsh topo */
 int tool_topo(int argc, char **argv);
 
-/* nsh bench [set|sync|heap] [--csv] [--reps N] [--max-bytes N] */
+/* nsh info FILE [-v] */
+int tool_info(int argc, char **argv);
+
+/* nsh bench [set|sync|heap|mutex|file] [--csv] [--reps N] [--max-bytes N] */
 int tool_bench(int argc, char **argv);
 
 /* A library call that must work: the program says why and ends all ranks. */
