@@ -4,7 +4,7 @@
 #   make            libnodeshare.a, libnodeshare.so.0, nsh, nodeshare.pc      into $(BUILD)
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs
-#   make demo       the quickstart, the word count, the log that all ranks append to, on one node
+#   make demo       the quickstart, the word count, the log that all ranks append to, heat, on one node
 #                   and on two
 #   make bench      the tables of nsh bench
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -167,6 +167,10 @@ $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/chec
 
 $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
+
+# Needs CC=clang and CFLAGS=-fsanitize=fuzzer-no-link; see scripts/check.
+$(BUILD)/test/fuzz_file: $(BUILD)/test/fuzz_file.o $(lib_a)
+	$(call say,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
 # nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private. HDF5 is: a
 # static link needs it.
