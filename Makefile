@@ -5,7 +5,7 @@
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs
 #   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
-#                   matrix product and a study that is killed and resumed, on one node and on two
+#                   matrix product, a study and a simulation that are killed and resumed
 #   make bench      the tables of nsh bench
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make uninstall  the same PREFIX and DESTDIR
@@ -171,6 +171,10 @@ $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/chec
 $(BUILD)/mpi_tests/examples/study: example_libs := -lz
 $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
 	$(call say,LINK)$(link) -o $@ $^ $(example_libs) $(hdf5_libs) $(mpi_libs) -lm
+
+# Needs CC=clang and CFLAGS=-fsanitize=fuzzer-no-link; see scripts/check.
+$(BUILD)/test/fuzz_file: $(BUILD)/test/fuzz_file.o $(lib_a)
+	$(call say,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
 # nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private. HDF5 is: a
 # static link needs it.

@@ -51,10 +51,15 @@ static int failed(const char *call, const char *what, const char *path, int erro
     return nsh__fail(code, "%s: %s %.120s: %s", call, what, path, strerror(error));
 }
 
+/* Guards of this thread, one within the other: only the outermost asks the system. */
+static _Thread_local int guards;
+
 void nsh__disk_guard_begin(nsh__disk_guard *guard)
 {
     sigset_t block, now;
 
+    if (guards++ > 0)
+        return;
     sigemptyset(&block);
     sigaddset(&block, SIGXFSZ);
     pthread_sigmask(SIG_BLOCK, &block, &guard->mask);
@@ -67,6 +72,8 @@ void nsh__disk_guard_end(const nsh__disk_guard *guard)
     const struct timespec at_once = {0, 0};
     sigset_t mine;
 
+    if (--guards > 0)
+        return;
     sigemptyset(&mine);
     sigaddset(&mine, SIGXFSZ);
     while (!guard->pending && sigtimedwait(&mine, NULL, &at_once) == SIGXFSZ)

@@ -4,7 +4,7 @@
  *
  * All functions are [local], return a status and word a failure with the name of the public call,
  * the path and the system's reason. A write beyond RLIMIT_FSIZE is such a failure: inside a guard
- * SIGXFSZ is blocked, and taken back where it was raised. */
+ * SIGXFSZ is blocked, and taken back where it was raised. Guards nest. */
 #ifndef NSH_SRC_DISK_H
 #define NSH_SRC_DISK_H
 

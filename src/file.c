@@ -150,14 +150,12 @@ void nsh__file_changed(nsh_file *file, int code)
         file->failed = true;
 }
 
-int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out)
+int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes)
 {
-    int64_t bytes;
-
     *out = (nsh__place){.generation = file->generation};
     if (file->in_work)
         snprintf(out->suffix, sizeof out->suffix, "%s", file->work + strlen(file->path));
-    return nsh__h5_stat(nsh__call_name(call), file->h5, &out->inode, &bytes);
+    return nsh__h5_stat(nsh__call_name(call), file->h5, &out->inode, bytes);
 }
 
 int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
@@ -166,17 +164,14 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
     const char *words = nsh__call_name(call);
     nsh__dataset *dataset = &out->dataset;
     nsh__form form;
-    uint64_t inode;
     int64_t bytes;
     char in_file[96], wanted[96];
     int rc = nsh__file_readable(file, call);
 
     if (rc == NSH_SUCCESS)
-        rc = nsh__file_place(file, call, &out->place);
+        rc = nsh__file_place(file, call, &out->place, &bytes);
     if (rc == NSH_SUCCESS)
         rc = nsh__h5_describe(words, file->h5, name, dataset);
-    if (rc == NSH_SUCCESS)
-        rc = nsh__h5_stat(words, file->h5, &inode, &bytes);
     if (rc == NSH_SUCCESS && dataset->offset >= 0 && dataset->nbytes > bytes - dataset->offset)
         rc = nsh__fail(NSH_ERR_FORMAT, "%s: the file ends before \"%.80s\" does", words, name);
     if (rc == NSH_SUCCESS && array != NULL)
@@ -283,6 +278,7 @@ static int begin(nsh_file *file, nsh__call call, opened *reply)
     const char *name = nsh__call_name(call);
     int rc = nsh__disk_look(name, file->path);
     bool there = rc == NSH_SUCCESS;
+    int64_t bytes;
 
     if (rc == NSH_ERR_NOT_FOUND && file->mode != NSH_FILE_READ)
         rc = NSH_SUCCESS;
@@ -292,7 +288,7 @@ static int begin(nsh_file *file, nsh__call call, opened *reply)
     if (rc == NSH_SUCCESS)
         rc = file->there ? nsh__file_readable(file, call) : nsh__file_writable(file, call);
     if (rc == NSH_SUCCESS)
-        rc = nsh__file_place(file, call, &reply->place);
+        rc = nsh__file_place(file, call, &reply->place, &bytes);
     if (rc != NSH_SUCCESS)
         return rc;
     reply->there = file->there;

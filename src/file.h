@@ -86,8 +86,8 @@ int nsh__file_writable(nsh_file *file, nsh__call call);
 /* By the owner: a change has come to this end; what failed in earnest spoils the file. */
 void nsh__file_changed(nsh_file *file, int code);
 
-/* By the owner: where the bytes are. */
-int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out);
+/* By the owner: where the bytes are, and how many the file has. */
+int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes);
 
 /* This rank's descriptor for the file at place, which must be the same file everywhere. */
 int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place);

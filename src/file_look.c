@@ -38,6 +38,8 @@ int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out)
         return rc;
     if (nsh__file_owns(file))
         rc = nsh__file_find(file, call, name, NULL, false, &found);
+    if (nsh__file_owns(file) && rc == NSH_SUCCESS)
+        rc = nsh__h5_stored(nsh__call_name(call), file->h5, name, &found.dataset.stored);
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc == NSH_SUCCESS)
         fill_info(&found.dataset, out);

@@ -46,12 +46,16 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
 static int append(nsh_file *file, nsh__call call, const char *name, const nsh_array *array)
 {
     int64_t offset[NSH__MAX_NDIM + 1] = {0}, count[NSH__MAX_NDIM + 1] = {1};
-    int rc = grow(file, call, name, &array->type, array->ndim, array->extent, &offset[0]);
+    nsh__disk_guard guard;
+    int rc;
 
+    nsh__disk_guard_begin(&guard); /* one for all visits to HDF5 */
+    rc = grow(file, call, name, &array->type, array->ndim, array->extent, &offset[0]);
     for (int d = 0; d < array->ndim; d++)
         count[1 + d] = array->extent[d];
     if (rc == NSH_SUCCESS && array->nbytes > 0)
         rc = nsh__h5_write(nsh__call_name(call), file->h5, name, offset, count, array->replica.ro);
+    nsh__disk_guard_end(&guard);
     return rc;
 }
 

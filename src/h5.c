@@ -28,9 +28,9 @@ static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 void nsh__h5_enter(nsh__h5_visit *visit)
 {
+    *visit = (nsh__h5_visit){.is_v2 = 1};
     pthread_mutex_lock(&turn);
     nsh__disk_guard_begin(&visit->guard);
-    *visit = (nsh__h5_visit){.guard = visit->guard, .is_v2 = 1};
     H5Eauto_is_v2(H5E_DEFAULT, &visit->is_v2);
 #ifndef H5_NO_DEPRECATED_SYMBOLS
     if (!visit->is_v2) {
@@ -387,7 +387,7 @@ static int describe(const char *call, nsh__h5 *h5, const char *name, nsh__datase
         return nsh__fail(NSH_ERR_FORMAT, "%s: \"%.100s\" has more than INT64_MAX bytes", call,
                          name);
     in_one_piece = describe_layout(dataset->id, out);
-    out->stored = (int64_t)H5Dget_storage_size(dataset->id);
+    out->stored = out->chunked ? -1 : (int64_t)H5Dget_storage_size(dataset->id);
     offset = in_one_piece && dataset->plain ? H5Dget_offset(dataset->id) : HADDR_UNDEF;
     out->offset = offset != HADDR_UNDEF && offset <= INT64_MAX && out->stored == out->nbytes &&
                           out->nbytes <= INT64_MAX - (int64_t)offset
@@ -396,6 +396,20 @@ static int describe(const char *call, nsh__h5 *h5, const char *name, nsh__datase
     if (H5Oget_info2(dataset->id, &info, H5O_INFO_NUM_ATTRS) >= 0)
         out->attributes = (int32_t)info.num_attrs;
     return NSH_SUCCESS;
+}
+
+int nsh__h5_stored(const char *call, nsh__h5 *h5, const char *name, int64_t *bytes)
+{
+    nsh__h5_open_dataset *dataset;
+    nsh__h5_visit visit;
+    int rc;
+
+    nsh__h5_enter(&visit);
+    rc = nsh__h5_dataset(call, h5, name, &dataset);
+    if (rc == NSH_SUCCESS)
+        *bytes = (int64_t)H5Dget_storage_size(dataset->id);
+    nsh__h5_leave(&visit);
+    return rc;
 }
 
 int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__dataset *out)

@@ -30,7 +30,7 @@ typedef struct nsh__dataset {
     int64_t extent[NSH__MAX_NDIM];
     int64_t chunk[NSH__MAX_NDIM];
     int64_t size, nbytes; /* elements, bytes of them in memory */
-    int64_t stored;       /* bytes in the file */
+    int64_t stored;       /* bytes in the file; -1: see nsh__h5_stored */
     int64_t offset;       /* where its bytes lie in the file as they lie in memory; -1: nowhere */
     char filters[64];     /* names with commas */
     nsh__form form;
@@ -60,6 +60,9 @@ int nsh__h5_close(const char *call, nsh__h5 **h5);
 
 /* NSH_ERR_NOT_FOUND, NSH_ERR_TYPE, NSH_ERR_FORMAT. */
 int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__dataset *out);
+
+/* Bytes in the file, also of chunks: looks at each of them. */
+int nsh__h5_stored(const char *call, nsh__h5 *h5, const char *name, int64_t *bytes);
 
 /* A new dataset and the groups on the way to it; its bytes are in no file yet. series: of frames of
  * that extent, none so far. NSH_ERR_EXISTS. */
