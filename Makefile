@@ -5,7 +5,7 @@
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs
 #   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
-#                   matrix product and a study that is killed and resumed, on one node and on two
+#                   matrix product, a study and a simulation that are killed and resumed
 #   make bench      the tables of nsh bench
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make uninstall  the same PREFIX and DESTDIR
@@ -20,6 +20,8 @@
 #                          MPICC is only asked for its flags, CC compiles
 #   SAN=address,undefined  sanitizers; also SAN=thread
 #   WERROR=1               warnings are errors
+#   HDF5=auto|yes|no       nodeshare/file.h: if HDF5 is there, necessarily, not (then its functions
+#                          return NSH_ERR_UNSUPPORTED)
 #   NSH_FAULTS=1           fault sites are compiled in (NSH_FAULT=site:nth:rank)
 #   TESTS="test_a test_b"  run only these tests
 #   NSH_TEST_QUICK=1       run each MPI test only once per kind of layout
@@ -34,6 +36,7 @@ LIBDIR  ?= $(PREFIX)/lib
 WERROR  ?=
 SAN     ?=
 NSH_FAULTS ?=
+HDF5    ?= auto
 TESTS   ?=
 WC_FILE ?=
 STUDY_DIR ?= /usr/share/doc
@@ -49,6 +52,12 @@ mpi_words  := $(wordlist 2,$(words $(mpi_show)),$(mpi_show))
 mpi_cflags := $(filter -I% -D% -U%,$(mpi_words))
 mpi_libs   := $(filter-out -I% -D% -U% -O% -g% -f% -m% -std% -pipe -pthread,$(mpi_words))
 
+# ---- HDF5: one that goes with this MPI ------------------------------------------------------
+
+$(shell scripts/probe-hdf5 '$(HDF5)' '$(BUILD)/hdf5.mk' '$(CC)' '$(mpi_cflags)' '$(mpi_libs)')
+include $(BUILD)/hdf5.mk
+hdf5_define := $(if $(hdf5_libs),-DNSH_HDF5=1)
+
 # ---- flags ----------------------------------------------------------------------------------
 
 version   := $(shell sed -n 's/.*NSH_VERSION_STRING "\(.*\)".*/\1/p' include/nodeshare.h)
@@ -57,6 +66,7 @@ soname    := libnodeshare.so.$(soversion)
 
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
             -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wredundant-decls -Wimplicit-fallthrough
+own_flags :=
 cflags   := -std=c11 -O2 -g -fPIC -fvisibility=hidden -pthread $(warnings)
 ldflags  := -pthread
 solink   := -Wl,-z,defs
@@ -76,7 +86,7 @@ includes := -Iinclude -iquote src -Impi_tests
 # "  CC src/x.o" instead of the command, unless V=1; nothing with -s.
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-4s %s\n' $(1) $@;)
 
-compile = $(CC) $(cflags) $(includes) $(mpi_cflags) $(CPPFLAGS) $(CFLAGS)
+compile = $(CC) $(cflags) $(includes) $(mpi_cflags) $(own_flags) $(CPPFLAGS) $(CFLAGS)
 link    = $(CC) $(ldflags) $(CFLAGS) $(LDFLAGS)
 
 # ---- what is there --------------------------------------------------------------------------
@@ -109,12 +119,15 @@ all: $(lib_a) $(lib_so) $(BUILD)/libnodeshare.so $(nsh) $(BUILD)/nodeshare.pc
 # ---- build ----------------------------------------------------------------------------------
 
 # Both stamps change only when their content does; objects depend on the first, runs on the second.
-flags_text := $(compile) // $(ldflags) $(LDFLAGS) $(mpi_libs)
-env_text   := MPIEXEC='$(MPIEXEC)' MPICC='$(MPICC)' SAN='$(SAN)' NSH_FAULTS='$(NSH_FAULTS)'
+flags_text := $(compile) // $(ldflags) $(LDFLAGS) $(mpi_libs) // $(hdf5_define) $(hdf5_cflags) $(hdf5_libs)
+env_text   := MPIEXEC='$(MPIEXEC)' MPICC='$(MPICC)' SAN='$(SAN)' NSH_FAULTS='$(NSH_FAULTS)' \
+              NSH_HDF5='$(if $(hdf5_libs),1)'
 
 $(BUILD)/flags: FORCE
 	@if [ -z "$(mpi_show)" ]; then \
 	    echo "No MPI: '$(MPICC)' does not work. Run scripts/deps, or give MPICC=." >&2; exit 1; fi
+	@if [ "$(HDF5)" = yes ] && [ -z "$(hdf5_libs)" ]; then \
+	    echo "No HDF5: $(hdf5_why). Run scripts/deps, or give HDF5=no." >&2; exit 1; fi
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || printf '%s\n' '$(flags_text)' >$@
 
@@ -129,6 +142,9 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(compile) -MMD -MP -c -o $@ $<
 
+# Only these see HDF5.
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/h5*.c) mpi_tests/test_file_foreign.c): own_flags := $(hdf5_define) $(hdf5_cflags)
+
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude
 
@@ -137,28 +153,35 @@ $(lib_a): $(lib_objs)
 	$(call say,AR)$(AR) rcs $@ $^
 
 $(lib_so): $(lib_objs)
-	$(call say,LINK)$(link) -shared -Wl,-soname,$(soname) $(solink) -o $@ $^ $(mpi_libs)
+	$(call say,LINK)$(link) -shared -Wl,-soname,$(soname) $(solink) -o $@ $^ $(hdf5_libs) $(mpi_libs)
 
 $(BUILD)/libnodeshare.so: $(lib_so)
 	@ln -sf $(soname) $@
 
 $(BUILD)/nsh: $(nsh_objs) $(lib_a)
-	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
 $(unit_bin): $(BUILD)/test/%: $(BUILD)/test/%.o $(lib_a)
-	$(call say,LINK)$(link) -o $@ $^ -lcmocka $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ -lcmocka $(hdf5_libs) $(mpi_libs) -lm
 
-$(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/check.o $(lib_a)
-	$(call say,LINK)$(link) -o $@ $^ $(mpi_libs) -lm
+$(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/check.o \
+                                   $(BUILD)/mpi_tests/scratch.o $(lib_a)
+	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
 $(BUILD)/mpi_tests/examples/study: example_libs := -lz
 $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
-	$(call say,LINK)$(link) -o $@ $^ $(example_libs) $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ $(example_libs) $(hdf5_libs) $(mpi_libs) -lm
 
-# nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private.
+# Needs CC=clang and CFLAGS=-fsanitize=fuzzer-no-link; see scripts/check.
+$(BUILD)/test/fuzz_file: $(BUILD)/test/fuzz_file.o $(lib_a)
+	$(call say,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
+
+# nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private. HDF5 is: a
+# static link needs it.
 fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|g' \
     -e 's|@VERSION@|$(version)|g' -e 's|@SONAME@|$(soname)|g' \
-    -e 's|@MPI_CFLAGS@|$(mpi_cflags)|g' -e 's|@MPI_LIBS@|$(mpi_libs)|g'
+    -e 's|@MPI_CFLAGS@|$(mpi_cflags)|g' -e 's|@MPI_LIBS@|$(mpi_libs)|g' \
+    -e 's|@HDF5_MODULE@|$(hdf5_module)|g' -e 's|@HDF5_LIBS@|$(strip $(hdf5_libs))|g'
 
 $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flags
 	@$(fill_in) $< >$@

@@ -6,6 +6,7 @@
  *   nodeshare/array.h   arrays kept once per node, read with plain loads, changed by set
  *   nodeshare/mutex.h   ranks take turns: a mutex, first come, first served
  *   nodeshare/counter.h a counter, a semaphore, a section for one rank after another
+ *   nodeshare/file.h    arrays to and from HDF5 files
  *   nodeshare/batch.h   tasks for workers, with results, recorded in a journal
  *   nodeshare/map.h     a function over indices or over the rows of an array, on all workers
  *   nodeshare/error.h   status codes, their names, and the detail of the last failure
@@ -42,6 +43,7 @@
 #include <nodeshare/array.h>
 #include <nodeshare/mutex.h>
 #include <nodeshare/counter.h>
+#include <nodeshare/file.h>
 #include <nodeshare/map.h>
 #include <nodeshare/batch.h>
 

@@ -37,7 +37,8 @@ topo()
 {
     local out
     out=$("$here/scripts/launch" rpn-2 4 "$nsh" topo 2>&1 </dev/null) || return 1
-    [[ $out == *"4 ranks on 2 nodes (2 2), leaders 0 2"* && $out == *WARNING* && $out == *heap* ]]
+    [[ $out == *"4 ranks on 2 nodes (2 2), leaders 0 2"* && $out == *WARNING* && $out == *heap* ]] &&
+        grep -q "^hdf5      $([ -n "${NSH_HDF5:-}" ] && echo '[1-9][0-9.]*' || echo none)\$" <<<"$out"
 }
 
 # Every row: case,ranks,nodes,ours,baseline,unit,ratio, and the ratio is baseline / ours.
@@ -50,10 +51,27 @@ csv()
             END { exit bad || NR < 10 }'
 }
 
+# A line for each dataset of a file, more with -v; what is no file is said.
+info()
+{
+    local heat=$build/mpi_tests/examples/heat out code=0 file
+    [ -n "${NSH_HDF5:-}" ] || { fails_with 1 "$nsh" info nothing; return; }
+    file=$(mktemp -d)/f.h5
+    "$here/scripts/launch" one-node 2 "$heat" "$file" 20 >/dev/null 2>&1 </dev/null || code=1
+    out=$("$nsh" info "$file")
+    [ "$out" = "u  float64 [3 x 96 x 96] growing, chunks [1 x 96 x 96], 221184 bytes, attributes units" ] || code=1
+    [[ $("$nsh" info "$file" -v) == *"221184 in memory"*$'\n'"    units = degC" ]] || code=1
+    echo "# $out"
+    fails_with 1 "$nsh" info "$file.not" && fails_with 2 "$nsh" info && fails_with 2 "$nsh" info a b || code=1
+    rm -r "${file%/*}"
+    return $code
+}
+
 verdict "version" grep -q "^nsh [0-9.]*$" <("$nsh" --version)
 verdict "help" grep -q "^usage" <("$nsh" --help)
 verdict "an unknown command" fails_with 2 "$nsh" nonsense
 verdict "an unknown benchmark" fails_with 2 "$here/scripts/launch" one-node 1 "$nsh" bench nonsense
 verdict "topo" topo
+verdict "info" info
 verdict "bench --csv" csv
 echo "1..$n"

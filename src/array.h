@@ -39,6 +39,11 @@ int64_t nsh__array_bytes(const nsh_array *array, const int64_t count[]);
 /* Do [p, p + bytes) and the array's own replica overlap, in either view? */
 bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes);
 
+/* [collective] nsh_array_set on behalf of another call. code: what root has met on its way to the
+ * data; if it is a failure, it is the outcome on all ranks, with its detail. */
+int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece, int root,
+                       int code);
+
 nsh__target nsh__array_target(const nsh_array *array);
 
 #endif

@@ -18,6 +18,7 @@ enum {
     NSH__TAG_NOTICE,                    /* nsh__notice: probed by every rank that waits */
     NSH__TAG_ASK,                       /* a request for a word (rma.c), and its answer */
     NSH__TAG_ANSWER,
+    NSH__TAG_FILE,                        /* a segment for the owner of a file */
     NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
     NSH__TAG_SQUAD = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
     NSH__SQUAD_TAGS = 8192
@@ -61,6 +62,26 @@ typedef enum nsh__call {
     NSH__CALL_COUNTER_FREE,
     NSH__CALL_SEQUENTIAL_BEGIN,
     NSH__CALL_SEQUENTIAL_END,
+    NSH__CALL_FILE_OPEN,
+    NSH__CALL_FILE_COMMIT,
+    NSH__CALL_FILE_CLOSE,
+    NSH__CALL_FILE_ABANDON,
+    NSH__CALL_FILE_WRITE,
+    NSH__CALL_FILE_READ,
+    NSH__CALL_FILE_LOAD,
+    NSH__CALL_FILE_INFO,
+    NSH__CALL_FILE_LIST,
+    NSH__CALL_FILE_READ_HYPERSLAB,
+    NSH__CALL_FILE_WRITE_HYPERSLAB,
+    NSH__CALL_FILE_GET,
+    NSH__CALL_FILE_APPEND,
+    NSH__CALL_FILE_APPEND_HYPERSLAB,
+    NSH__CALL_FILE_SET_ATTR,
+    NSH__CALL_FILE_GET_ATTR,
+    NSH__CALL_FILE_SET_DIM,
+    NSH__CALL_FILE_LIST_ATTRS,
+    NSH__CALL_SNAPSHOT_SAVE,
+    NSH__CALL_SNAPSHOT_RESTORE,
     NSH__CALL_MAP,
     NSH__CALL_MAP_ROWS,
     NSH__CALL_BATCH_CREATE,

@@ -38,6 +38,24 @@
     X(words_window, "MPI_Win_allocate of a window of words")                                       \
     X(words_op, "operation on a word of another node")                                             \
     X(token_send, "MPI_Isend of a token")                                                          \
+    X(file_alloc, "memory of a file")                                                              \
+    X(file_buffer, "memory for a segment of a file")                                               \
+    X(disk_open, "open of a file's bytes")                                                         \
+    X(disk_work, "making a working copy")                                                          \
+    X(disk_write, "pwrite")                                                                        \
+    X(disk_read, "pread")                                                                          \
+    X(disk_sync, "fsync")                                                                          \
+    X(disk_rename, "rename of a working copy")                                                     \
+    X(h5_open, "H5Fcreate, H5Fopen")                                                               \
+    X(h5_flush, "H5Fflush")                                                                        \
+    X(h5_close, "H5Fclose")                                                                        \
+    X(h5_dataset, "H5Dopen")                                                                       \
+    X(h5_make, "H5Dcreate")                                                                        \
+    X(h5_resize, "H5Dset_extent")                                                                  \
+    X(h5_read, "H5Dread")                                                                          \
+    X(h5_write, "H5Dwrite")                                                                        \
+    X(h5_list, "H5Ovisit")                                                                         \
+    X(h5_attr, "attributes and dimension scales")                                                  \
     X(mpi_send, "MPI_Isend between nodes")                                                         \
     X(mpi_recv, "MPI_Irecv between nodes")                                                         \
     X(mpi_test, "completion of a message")                                                         \

@@ -219,16 +219,16 @@ static int carry_out(const change *c)
 }
 
 static int set_pieces(nsh_array *array, nsh__call call, int n, const nsh_piece pieces[],
-                      bool has_data, int root)
+                      bool has_data, int root, int code)
 {
-    change c = {array, call, root, n, pieces, NSH_SUCCESS};
+    change c = {array, call, root, n, pieces, code};
     int rc = nsh__array_usable(array, call);
 
     if (rc == NSH_SUCCESS && root == NSH_ROOT_ANY)
         rc = find_root(&c, has_data);
     if (rc == NSH_SUCCESS)
         rc = begin_change(&c);
-    if (rc == NSH_SUCCESS && c.root == array->comm->rank)
+    if (rc == NSH_SUCCESS && c.root == array->comm->rank && code == NSH_SUCCESS)
         c.code = check_pieces(&c);
     if (rc == NSH_SUCCESS)
         rc = carry_out(&c);
@@ -242,7 +242,7 @@ int nsh_array_set(nsh_array *array, const void *data, const int64_t offset[], co
 {
     const nsh_piece piece = {data, offset, count, NULL};
 
-    return set_pieces(array, NSH__CALL_SET, 1, &piece, data != NULL, root);
+    return set_pieces(array, NSH__CALL_SET, 1, &piece, data != NULL, root, NSH_SUCCESS);
 }
 
 int nsh_array_set_strided(nsh_array *array, const void *data, const int64_t stride[],
@@ -250,12 +250,17 @@ int nsh_array_set_strided(nsh_array *array, const void *data, const int64_t stri
 {
     const nsh_piece piece = {data, offset, count, stride};
 
-    return set_pieces(array, NSH__CALL_SET_STRIDED, 1, &piece, data != NULL, root);
+    return set_pieces(array, NSH__CALL_SET_STRIDED, 1, &piece, data != NULL, root, NSH_SUCCESS);
 }
 
 int nsh_array_set_many(nsh_array *array, int n, const nsh_piece pieces[], int root)
 {
-    return set_pieces(array, NSH__CALL_SET_MANY, n, pieces, pieces != NULL, root);
+    return set_pieces(array, NSH__CALL_SET_MANY, n, pieces, pieces != NULL, root, NSH_SUCCESS);
+}
+
+int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece, int root, int code)
+{
+    return set_pieces(array, call, 1, piece, true, root, code);
 }
 
 /* ---- update_begin, update_end ---- */

@@ -28,10 +28,12 @@ enum {
     NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
     LONG_NAP_NS = 10 * MS,  /* and afterwards */
     LONG_AFTER_NS = 100 * MS,
-    NAP_SHARE = 128,     /* of the quiet time */
-    SPINS_PER_LOOK = 64, /* loads between two looks at the clock */
-    LOOKS_PER_POLL = 16, /* for a message, between two probes for everything else */
-    YIELDS_PER_NAP = 256 /* rounds of nsh__wait_round before the first nap */
+    NAP_SHARE = 128,         /* of the quiet time */
+    LONG_TURN_NS = 300 * US, /* for which a core that was given away did not come back */
+    SLEEP_TURNS = 256,       /* then this rank sleeps at once for so many times as long */
+    SPINS_PER_LOOK = 64,     /* loads between two looks at the clock */
+    LOOKS_PER_POLL = 16,     /* for a message, between two probes for everything else */
+    YIELDS_PER_NAP = 256     /* rounds of nsh__wait_round before the first nap */
 };
 
 int64_t nsh__wait_clock(void)
@@ -146,25 +148,45 @@ int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
     return nsh__wait_poll(wait);
 }
 
-/* Where ranks exceed cores a look is a system call that lets others run. */
-static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
+static bool spin_for_word(const nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
-    int looks = wait->yield ? 1 : SPINS_PER_LOOK;
-    int64_t until = 0;
+    int64_t until = 0, now;
 
     for (;;) {
-        for (int i = 0; i < looks; i++) {
+        for (int i = 0; i < SPINS_PER_LOOK; i++) {
             if (nsh__event_seen(event))
                 return true;
-            give_way(wait);
+            pause_cpu();
         }
         if (wait->spin_ns == 0 || wait->spin_ns == INT64_MAX)
             return false;
+        now = nsh__wait_clock();
         if (until == 0)
-            until = nsh__wait_clock() + wait->spin_ns;
-        else if (nsh__wait_clock() > until)
+            until = now + wait->spin_ns;
+        if (now > until || now >= deadline)
             return false;
     }
+}
+
+/* Where ranks exceed cores: let others run and look again. A core comes back at once if all others
+ * only wait too. If it does not, somebody computes: then a rank that sleeps is back sooner, because
+ * a wake-up goes before who computes, and so for a while this rank sleeps at once. */
+static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
+{
+    int64_t begin = nsh__wait_clock(), now = begin, before;
+
+    do {
+        if (nsh__event_seen(event))
+            return true;
+        if (now < wait->sleep_until || now >= deadline)
+            return false;
+        before = now;
+        sched_yield();
+        now = nsh__wait_clock();
+        if (now - before > LONG_TURN_NS)
+            wait->sleep_until = now + SLEEP_TURNS * (now - before);
+    } while (now - begin < wait->spin_ns);
+    return nsh__event_seen(event);
 }
 
 /* Where a wake-up comes for the event, and nobody asks this rank for anything, the longest nap;
@@ -228,7 +250,7 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         else
             give_way(wait);
         if (wait->spin_ns == INT64_MAX && event->tag < 0)
-            spin_for_word(wait, event);
+            spin_for_word(wait, event, deadline);
         if (nsh__event_seen(event))
             return NSH_SUCCESS;
         rc = look(wait, event, ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
@@ -251,7 +273,10 @@ int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     int rc;
 
-    if (nsh__event_seen(event) || (event->tag < 0 && spin_for_word(wait, event)))
+    if (nsh__event_seen(event))
+        return NSH_SUCCESS;
+    if (event->tag < 0 && (wait->yield ? yield_for_word(wait, event, deadline)
+                                       : spin_for_word(wait, event, deadline)))
         return NSH_SUCCESS;
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
     rc = sleep_for_event(wait, event, deadline);

@@ -21,12 +21,13 @@
 
 /* How one rank of one communicator waits. */
 typedef struct nsh__wait {
-    MPI_Comm comm;      /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
-    int notice_tag;     /* the tag that is probed; a message on it is given to notice() */
-    int watch_tag;      /* a tag on which a message now proves disagreement; -1: none */
-    int64_t spin_ns;    /* how long to spin for another rank; INT64_MAX: for ever */
-    bool yield;         /* ranks of the host exceed its cores */
-    atomic_int *broken; /* shared by the node: a status once waiting has become pointless */
+    MPI_Comm comm;       /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
+    int notice_tag;      /* the tag that is probed; a message on it is given to notice() */
+    int watch_tag;       /* a tag on which a message now proves disagreement; -1: none */
+    int64_t spin_ns;     /* how long to spin for another rank; INT64_MAX: for ever */
+    bool yield;          /* ranks of the host exceed its cores: spin by giving the core away, */
+    int64_t sleep_until; /* but until then not at all */
+    atomic_int *broken;  /* shared by the node: a status once waiting has become pointless */
     void (*notice)(void *owner, const MPI_Status *status);
     void (*suspect)(void *owner);  /* a wait has become long: called once per wait; may be NULL */
     int64_t (*serve)(void *owner); /* do what other nodes ask of this rank; when it last was asked,

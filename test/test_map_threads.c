@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_map_threads.c -- maps on threads of this process alone: for TSan, which MPI does not survive. */
+/* test_map_threads.c -- maps on threads of this process alone: for TSan, which MPI does not
+ * survive. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>

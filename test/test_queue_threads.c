@@ -15,7 +15,7 @@
 
 #include "queue.h"
 
-enum { THREADS = 4, TIMES = 20000 };
+enum { THREADS = 4, TIMES = 60000 };
 
 /* What the threads share. Plain, so that only the lock orders it. */
 typedef struct shared {
@@ -55,7 +55,7 @@ static bool take(member *m)
         expect(m, rc == NSH_SUCCESS || rc == NSH_ERR_BUSY);
         break;
     case 1:
-        rc = nsh__queue_lock(&m->queue, nsh__wait_clock() + below(m, 100000));
+        rc = nsh__queue_lock(&m->queue, nsh__wait_clock() + below(m, 2) * below(m, 20000));
         expect(m, rc == NSH_SUCCESS || rc == NSH_ERR_TIMEOUT);
         break;
     default:

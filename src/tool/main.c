@@ -10,9 +10,10 @@
 static const char usage[] =
     "usage: [mpiexec -n RANKS] nsh COMMAND\n"
     "  topo                      ranks, nodes, hosts, cores, and what the library makes of them\n"
+    "  info FILE [-v]            what is in an HDF5 file\n"
     "  status FILE [--watch]     how far a batch is, from its journal\n"
     "  reset --failed|--all FILE reopen tasks that failed, or all that ended, in a journal\n"
-    "  bench [set|sync|heap|mutex|batch] [--csv] [--reps N] [--max-bytes N]\n"
+    "  bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N]\n"
     "                            against what one would write instead, in the same run\n"
     "  --help, --version\n";
 
@@ -31,6 +32,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
         bool mpi;
     } commands[] = {{"topo", tool_topo, true},
+                    {"info", tool_info, true},
                     {"bench", tool_bench, true},
                     {"status", tool_status, false},
                     {"reset", tool_reset, false}};

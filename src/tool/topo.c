@@ -8,6 +8,7 @@
 #include <nodeshare.h>
 
 #include "../comm.h"
+#include "../h5.h"
 #include "../heap.h"
 #include "../machine.h"
 
@@ -104,6 +105,7 @@ int tool_topo(int argc, char **argv)
             printf("WARNING   nodes are not hosts: they were split, or this MPI reports shared "
                    "memory wrongly;\n          every node keeps a replica of its own\n");
         print_mpi();
+        printf("hdf5      %s\n", nsh__h5_version());
         print_waiting(comm);
         print_memory(comm);
     }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* file.h -- arrays to and from HDF5 files: snapshots, hyperslabs, series.
+ *
+ * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; what others have written
+ * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups.
+ *
+ * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N") until nsh_file_commit or
+ * nsh_file_close has put it on disk and renamed it: whoever opens path sees the old file or the new
+ * one, whole, whatever is killed when. A working copy that is left over is removed when the same
+ * path is next opened for a change.
+ *
+ * How: rank 0 alone calls HDF5. The bytes of datasets that lie in one piece in the file go around
+ * it: one rank of each node writes or reads its part, and on several nodes what was read is
+ * exchanged, so that each byte crosses the disk once. Other layouts (chunks, filters, foreign byte
+ * orders) go through rank 0 in segments of at most 64 MiB.
+ *
+ * Types: predefined MPI types become HDF5's native ones, MPI_C_BOOL the enum FALSE, TRUE that h5py
+ * uses, complex the compound (r, i), derived structs compounds with members f0, f1, ..., several in
+ * a row arrays; other derived types are opaque.
+ *
+ * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5; nsh topo says),
+ * ARG (NULL), STATE (communicator is broken; the file is open for reading only, or a change of it
+ * has failed), MISMATCH, NOMEM, IO (the system's reason or HDF5's is in the detail), FORMAT (the
+ * file is not HDF5, damaged or truncated), MPI.
+ *
+ * Caveats
+ *   - After a change has failed (IO) the file cannot be committed any more: nsh_file_close says so
+ *     (STATE), throws the working copy away, and the old file stays.
+ *   - When reading fails half way (IO, FORMAT), the hyperslab that was to be read is indeterminate.
+ *   - A change of a file that exists (NSH_FILE_APPEND, or any change after a commit) first copies
+ *     it: commit as often as you would take a checkpoint, not after every frame. File systems that
+ *     share blocks between copies (XFS, btrfs) do so. Option in_place does without.
+ *   - All nodes must see the file under the same path.
+ */
+#ifndef NODESHARE_FILE_H
+#define NODESHARE_FILE_H
+
+#include <stdint.h>
+
+#include <mpi.h>
+
+#include <nodeshare/array.h>
+#include <nodeshare/comm.h>
+#include <nodeshare/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nsh_file nsh_file;
+
+typedef enum nsh_file_mode {
+    NSH_FILE_CREATE = 0, /* a new file, which replaces the old one when it is committed */
+    NSH_FILE_EXCL,       /* a new file; NSH_ERR_EXISTS if there is one, now or at the commit */
+    NSH_FILE_READ,       /* an existing file, for reading */
+    NSH_FILE_APPEND      /* an existing file to be changed, or a new one */
+} nsh_file_mode;
+
+/* The type of an attribute's values, as the caller has or wants them. */
+typedef enum nsh_attr_type {
+    NSH_ATTR_TEXT = 0, /* char */
+    NSH_ATTR_INT64,    /* int64_t */
+    NSH_ATTR_DOUBLE    /* double */
+} nsh_attr_type;
+
+typedef struct nsh_file_options {
+    int writers;  /* how many nodes write at the same time; 0: all, but on NFS one. Equal on all
+                     ranks, like in_place */
+    int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill may then
+                     leave a damaged file; commit puts on disk what there is */
+} nsh_file_options;
+
+#define NSH_FILE_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        0, 0                                                                                       \
+    }
+
+/* ---- open, commit, close ---- */
+
+/* [collective] Open or begin a file.
+ *
+ * path     equal on all ranks; symbolic links are followed
+ * options  NULL for defaults
+ * out      close it with nsh_file_close; its communicator cannot be freed before
+ *
+ * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), IO, FORMAT. */
+NSH_API int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
+                          const nsh_file_options *options, nsh_file **out);
+
+/* [collective] Put what was changed on disk and under the file's path. The file stays open; its
+ * next change begins another working copy. Nothing to do if nothing has changed. Errors: EXISTS
+ * (NSH_FILE_EXCL and somebody made one meanwhile), STATE, IO. */
+NSH_API int nsh_file_commit(nsh_file *file);
+
+/* [collective] Commit, close and set *file to NULL, whatever the outcome; *file may be NULL
+ * already. Errors: as nsh_file_commit; then nothing has been replaced, or in doubt (IO) by the
+ * whole new file.
+ */
+NSH_API int nsh_file_close(nsh_file **file);
+
+/* [collective] Close without a commit, and set *file to NULL: what was changed since the last one
+ * is thrown away. (With option in_place it is in the file already.) Errors: ARG. */
+NSH_API int nsh_file_abandon(nsh_file **file);
+
+/* ---- whole arrays ---- */
+
+/* [collective] Write array as dataset name, which must not be in the file yet.
+ * The array may be freed afterwards. Errors: ARG, EXISTS, TYPE (a derived type of more than 128
+ * parts), IO. */
+NSH_API int nsh_file_write(nsh_file *file, const char *name, const nsh_array *array);
+
+/* [collective] Read dataset name into an array of its type and extent.
+ * Errors: NOT_FOUND, TYPE (another type of element), ARG (another extent), IO, FORMAT. */
+NSH_API int nsh_file_read(nsh_file *file, const char *name, nsh_array *into);
+
+/* [collective] Create an array without a name on the file's communicator with the type and extent
+ * of dataset name, and read it. Structs become derived MPI types (which need MPI), numbers of
+ * foreign byte order native ones. Errors: NOT_FOUND, TYPE (elements of no fixed size), NOMEM, IO,
+ * FORMAT (also: an extent above INT64_MAX). */
+NSH_API int nsh_file_load(nsh_file *file, const char *name, nsh_array **out);
+
+/* [collective] A file of these arrays under their names, which they must have, all on one
+ * communicator; n > 0. It replaces the file at path only when it is whole and on disk.
+ * Errors: ARG, TYPE, IO. */
+NSH_API int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n);
+
+/* [collective] Read these arrays by their names. Types and extents of all are compared before any
+ * is read. Errors: as nsh_file_open and nsh_file_read. */
+NSH_API int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n);
+
+/* ---- hyperslabs ---- */
+
+/* [collective] Read the hyperslab (offset, count) of dataset name into the array, from its element
+ * into_offset on. offset NULL: all zeros; count NULL: all of the dataset; into_offset NULL: all
+ * zeros. The three are equal on all ranks and as long as the dataset and the array have dimensions;
+ * an array of one dimension less takes hyperslabs with count[0] = 1: a frame of a series.
+ * Errors: NOT_FOUND, TYPE, ARG (outside the dataset or the array), IO, FORMAT. */
+NSH_API int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offset[],
+                                    const int64_t count[], nsh_array *into,
+                                    const int64_t into_offset[]);
+
+/* [collective] Every rank writes its own hyperslab of a dataset, or none (a zero count).
+ *
+ * type, ndim, extent  of the whole dataset, equal on all ranks. It is made by the first call, with
+ *                     zeroes where nobody has written; later ones must say the same
+ * data, offset, count this rank's, packed in C order; offset NULL: all zeros, count NULL: the whole
+ *
+ * Where hyperslabs of ranks overlap the outcome is undefined. Each rank writes its bytes itself;
+ * where not all nodes write (option writers, NFS) or the dataset does not lie in one piece, rank 0
+ * gets and writes them. Errors: ARG, TYPE, IO. */
+NSH_API int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
+                                     const int64_t extent[], const void *data,
+                                     const int64_t offset[], const int64_t count[]);
+
+/* [local] Read a hyperslab of a dataset, packed, into this rank's own memory; through a handle of
+ * its own, so that ranks read when and what they like. It sees what was last committed.
+ * Errors: STATE (nothing has been committed; the file was opened with in_place), NOT_FOUND, ARG,
+ * TYPE, IO, FORMAT. */
+NSH_API int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[],
+                         const int64_t count[], void *out);
+
+/* ---- series: frames along an unlimited leading dimension ---- */
+
+/* [collective] Append the array as the next frame of dataset name, which is made by the first call:
+ * of one dimension more, in chunks of up to 256 KiB. Errors: ARG (frames of another extent; not a
+ * series), TYPE, IO. */
+NSH_API int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame);
+
+/* [collective] The same, but every rank has its own hyperslab of the frame, or none; arguments as
+ * in nsh_file_write_hyperslab, extent that of a frame. */
+NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
+                                      const int64_t extent[], const void *data,
+                                      const int64_t offset[], const int64_t count[]);
+
+/* ---- attributes and dimensions ---- */
+
+/* [collective] Give dataset or group name, or the file (name NULL), an attribute, in place of one
+ * of the same name. values: n numbers, at most 4096, equal on all ranks; for NSH_ATTR_TEXT n bytes,
+ * -1: up to the terminating NUL. Errors: ARG, NOT_FOUND, IO. */
+NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
+                              nsh_attr_type type, int64_t n, const void *values);
+
+/* [collective] Its values, converted, in new memory that is the caller's: free(*values). As
+ * NSH_ATTR_TEXT every attribute of numbers or text can be had; the NUL is not counted in n.
+ * Errors: ARG, NOT_FOUND, TYPE (text as numbers), FORMAT. */
+NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr,
+                              nsh_attr_type type, int64_t *n, void **values);
+
+/* [collective] Label a dimension of dataset name and give it coordinates: an HDF5 dimension scale,
+ * a dataset called label beside it, as netCDF, xarray and MATLAB understand it. Done again it
+ * replaces what was there.
+ *
+ * label   equal on all ranks, like unit; datasets of one group share a dimension of one label
+ * unit    attribute "units"; NULL: none
+ * points  as many as the dimension is long, read on rank 0; NULL: none, just a length
+ *
+ * The coordinates of a series' leading dimension are those of the frames that are there: call it
+ * again when there are more. Errors: ARG, NOT_FOUND, EXISTS (label is another dataset), IO. */
+NSH_API int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *label,
+                             const char *unit, const double points[]);
+
+/* ---- look ---- */
+
+/* What nsh_file_info tells of a dataset. */
+typedef struct nsh_dataset_info {
+    int ndim;
+    int growing; /* 1: the leading dimension is unlimited */
+    int64_t extent[NSH_MAX_NDIM];
+    int64_t chunk[NSH_MAX_NDIM]; /* all 0: it is not chunked */
+    int64_t size, itemsize;      /* elements; bytes of one in memory */
+    int64_t stored;              /* bytes in the file */
+    int attributes;              /* how many */
+    char type[256];              /* e.g. "float64", "{float64[3], int32}" */
+    char filters[64];            /* e.g. "shuffle,deflate"; "": none */
+} nsh_dataset_info;
+
+/* [collective] What dataset name is. Errors: NOT_FOUND, TYPE, FORMAT. */
+NSH_API int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out);
+
+/* [collective] The full names of all n datasets, in alphabetical order of each group. One block of
+ * memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
+NSH_API int nsh_file_list(nsh_file *file, int64_t *n, char ***names);
+
+/* [collective] The same of the attributes of dataset or group name, or of the file (name NULL).
+ * Errors: NOT_FOUND, FORMAT, NOMEM. */
+NSH_API int nsh_file_list_attrs(nsh_file *file, const char *name, int64_t *n, char ***names);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

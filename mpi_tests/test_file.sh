@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# test_file.sh -- files beyond one process: other programs read and write them, disks are full, jobs
+# are killed.
+set -u
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${BUILD:-$here/build}
+set -a
+# shellcheck disable=SC1091 # written by make
+. "$build/mpi.env"
+set +a
+if [ -z "${NSH_HDF5:-}" ]; then
+    echo "1..0 # SKIP built without HDF5"
+    exit 0
+fi
+snapshot=$build/mpi_tests/examples/snapshot
+heat=$build/mpi_tests/examples/heat
+nsh=$build/nsh
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0
+
+# verdict NAME COMMAND...: whether the command succeeds, or 77: was skipped, and said why
+verdict()
+{
+    local name=$1 code
+    shift
+    n=$((n + 1))
+    "$@" >"$tmp/out" 2>&1 </dev/null
+    code=$?
+    if [ $code -eq 0 ]; then
+        echo "ok $n - $name"
+    elif [ $code -eq 77 ]; then
+        echo "ok $n - $name # SKIP $(tail -n 1 "$tmp/out")"
+    else
+        sed 's/^/# /' "$tmp/out"
+        echo "not ok $n - $name"
+    fi
+}
+
+needs()
+{
+    command -v "$1" >/dev/null && return
+    echo "no $1"
+    return 77
+}
+
+launch()
+{
+    timeout -k 5 60 "$here/scripts/launch" "$@"
+}
+
+# ---- other programs read what was written -----------------------------------------------------
+
+# h5dump prints every element: 128 x 1024 times the seed.
+by_h5dump()
+{
+    needs h5dump || return
+    launch cliques-2 2 "$snapshot" save "$tmp/dump.h5" 2 -77 || return 1
+    h5dump -y -w 0 -d /group/second "$tmp/dump.h5" |
+        awk '/DATATYPE/ { type = $2 } /DATASPACE/ { shape = $0 }
+             { count += gsub(/-77/, "") } /[0-9]/ && !/SPACE|TYPE|HDF5|DATASET/ { rest += gsub(/[0-9]/, "") }
+             END { print type, shape, count, rest
+                   exit !(type == "H5T_STD_I64LE" && shape ~ /\( 128, 1024 \)/ && count == 131072 && rest == 0) }'
+}
+
+by_h5ls()
+{
+    needs h5ls || return
+    h5ls -r "$tmp/dump.h5" >"$tmp/ls" && cat "$tmp/ls" && grep -q '^/first *Dataset {128, 1024}$' "$tmp/ls" &&
+        grep -q '^/group/second *Dataset {128, 1024}$' "$tmp/ls"
+}
+
+# Debian's package is for Debian's Python, which need not be the first one.
+needs_h5py()
+{
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import h5py' 2>/dev/null && return
+    done
+    echo "no h5py"
+    return 77
+}
+
+by_h5py()
+{
+    needs_h5py || return
+    launch rpn-1 3 "$heat" "$tmp/heat.h5" 40 --every 10 || return 1
+    "$python" - "$tmp/heat.h5" "$tmp/dump.h5" <<'END'
+import sys, h5py, numpy
+f = h5py.File(sys.argv[1], 'r')
+u = f['u']
+assert u.shape == (5, 96, 96) and u.maxshape == (None, 96, 96) and u.dtype == numpy.float64
+assert u.attrs['units'] == b'degC', u.attrs['units']
+now = u[0]
+assert (now[0] == 100).all() and (now[1:, 0] == 60).all() and (now[1:, 1:] == 0).all()
+k = numpy.array([0.05 + 0.15 * i / 64 for i in range(64)])
+i, j = numpy.meshgrid(numpy.arange(96), numpy.arange(96), indexing='ij')
+k = k[(i + j) % 64][1:-1, 1:-1]
+for step in range(1, 41):  # the same arithmetic, in the same order
+    inner = now[1:-1, 1:-1]
+    new = now.copy()
+    new[1:-1, 1:-1] = inner + k * (((now[:-2, 1:-1] + now[2:, 1:-1]) + now[1:-1, :-2]) + now[1:-1, 2:] - 4 * inner)
+    now = new
+    if step % 10 == 0:
+        assert numpy.abs(u[step // 10] - now).max() < 1e-11
+assert (h5py.File(sys.argv[2], 'r')['group/second'][:] == -77).all()
+END
+}
+
+# ---- the library reads what others wrote ------------------------------------------------------
+
+# nsh info sees it; snapshot check loads it and compares every element.
+from_h5py()
+{
+    needs_h5py || return
+    "$python" - "$tmp/py.h5" <<'END' || return 1
+import sys, h5py, numpy
+f = h5py.File(sys.argv[1], 'w')
+x = numpy.full((300, 200), 4711)
+f.create_dataset('first', data=x.astype('>i4').astype('>i8'), dtype='>i8', chunks=(17, 33), compression='gzip')
+f.create_dataset('group/second', data=x, dtype='<i8', chunks=True, shuffle=True, fletcher32=True)
+END
+    launch cliques-2 3 "$snapshot" check "$tmp/py.h5" >"$tmp/said" 2>&1
+    cat "$tmp/said"
+    grep -qx 'whole 4711' "$tmp/said"
+}
+
+from_ncgen()
+{
+    needs ncgen || return
+    {
+        echo 'netcdf n { dimensions: x = 3; t = UNLIMITED; variables: int64 first(t, x);'
+        echo 'first:units = "K"; group: group { variables: int64 second(x); data: second = 5, 5, 5; }'
+        echo '}'
+    } | sed 's/group: group/data: first = 5, 5, 5, 5, 5, 5; group: group/' >"$tmp/n.cdl"
+    ncgen -k nc4 -o "$tmp/n.nc" "$tmp/n.cdl" || return 1
+    launch one-node 2 "$snapshot" check "$tmp/n.nc" >"$tmp/said" 2>&1
+    cat "$tmp/said"
+    grep -qx 'whole 5' "$tmp/said"
+}
+
+# ---- full disks, killed jobs ------------------------------------------------------------------
+
+# The old snapshot stays on a tmpfs of 32 MB that the new one does not fit on, and nothing else does.
+full_disk()
+{
+    unshare -m true 2>/dev/null || { echo "no permission for a mount namespace"; return 77; }
+    mkdir -p "$tmp/disk"
+    unshare -m --propagation private bash -c '
+        mount -t tmpfs -o size=32m tmpfs "$3" || exit 77
+        "$1" "$4" 2 "$2" save "$3/s.h5" 8 1 || exit 1
+        "$1" "$4" 2 "$2" save "$3/s.h5" 40 2 && exit 1
+        "$1" "$4" 2 "$2" save "$3/s.h5" 25 3 && exit 1
+        "$1" "$4" 2 "$2" check "$3/s.h5" || exit 1
+        ls "$3"
+        [ "$(ls "$3")" = s.h5 ] && "$1" "$4" 2 "$2" save "$3/s.h5" 12 4 && "$1" one-node 1 "$2" check "$3/s.h5"
+    ' bash "$here/scripts/launch" "$snapshot" "$tmp/disk" "$1" >"$tmp/said" 2>&1
+    local code=$?
+    cat "$tmp/said"
+    [ $code -eq 0 ] && [ "$(grep -c 'No space left' "$tmp/said")" -eq 2 ] && grep -qx 'whole 1' "$tmp/said" &&
+        grep -qx 'whole 4' "$tmp/said"
+}
+
+# Processes with this mark in their environment; mpiexec's helpers have it too.
+kill_marked()
+{
+    local pids
+    while pids=$(grep -slz "^NSH_TEST_KILL=$1\$" /proc/[0-9]*/environ | cut -d / -f 3) && [ -n "$pids" ]; do
+        # shellcheck disable=SC2086 # a list
+        kill -9 $pids 2>/dev/null
+    done
+}
+
+# Killed at any moment of saving over an old snapshot, the file is the old or the new one, whole.
+killed()
+{
+    local times=$1 mib=$2 i seed=1 whole saved first=0 left=0 mark
+    for ((i = 1; i <= times; i++)); do
+        mark=$$-$i-$RANDOM
+        NSH_TEST_KILL=$mark "$here/scripts/launch" cliques-2 2 "$snapshot" loop "$tmp/k.h5" "$mib" "$seed" \
+            >"$tmp/loop" 2>&1 </dev/null &
+        # Some before anything is saved, some in the first, some in a later save.
+        sleep "$(awk -v r=$RANDOM 'BEGIN { printf "%.4f", 0.02 + 0.35 * r / 32768 }')"
+        kill_marked "$mark"
+        wait $! 2>/dev/null
+        saved=$(sed -n 's/^saved //p' "$tmp/loop" | tail -n 1)
+        compgen -G "$tmp/k.h5.tmp-*" >/dev/null && left=$((left + 1))
+        if [ ! -e "$tmp/k.h5" ]; then
+            first=$((first + 1))
+            [ -z "$saved" ] && [ "$seed" -eq 1 ] && continue
+            echo "kill $i: no file, but saved $saved"
+            return 1
+        fi
+        whole=$("$snapshot" check "$tmp/k.h5" 2>&1 | sed -n 's/^whole //p')
+        # the one that was reported, or the next, which was renamed and not yet reported
+        if [ -z "$whole" ] || { [ -n "$saved" ] && [ "$whole" -lt "$saved" ]; } || [ "$whole" -gt $((${saved:-$((seed - 1))} + 1)) ]; then
+            echo "kill $i: began with $seed, saved ${saved:-none}, whole ${whole:-none}"
+            return 1
+        fi
+        seed=$((whole + 1))
+    done
+    "$snapshot" save "$tmp/k.h5" 1 1000000 || return 1
+    echo "$times kills, $seed snapshots, $first before the first, $left left a working copy behind"
+    # It was worth it: something was left behind, and the next save has removed it all.
+    [ "$left" -gt 0 ] && ! compgen -G "$tmp/k.h5.tmp-*"
+}
+
+# ---- the example ------------------------------------------------------------------------------
+
+continued()
+{
+    launch one-node 2 "$heat" "$tmp/whole.h5" 200 || return 1
+    launch cliques-2 3 "$heat" "$tmp/parts.h5" 200 --die-at 105 # dies
+    launch odd-even 3 "$heat" "$tmp/parts.h5" 200 --die-at 155 || launch rpn-2 3 "$heat" "$tmp/parts.h5" 200 --die-at 155
+    launch one-node 4 "$heat" "$tmp/parts.h5" 200 >"$tmp/said" || return 1
+    cat "$tmp/said"
+    grep -q '^going on after frame 1[0-9]*$' "$tmp/said" || return 1
+    launch one-node 1 "$heat" --same "$tmp/whole.h5" "$tmp/parts.h5" >"$tmp/said" || return 1
+    cat "$tmp/said"
+    [ "$(cat "$tmp/said")" = "21 frames, the same bit by bit" ]
+}
+
+verdict "h5dump sees every element" by_h5dump
+verdict "h5ls sees names and extents" by_h5ls
+verdict "h5py sees the frames of heat, which NumPy computes too" by_h5py
+verdict "load reads h5py's chunks, gzip and big-endian integers" from_h5py
+verdict "load reads ncgen's netCDF-4" from_ncgen
+verdict "a full disk, one node" full_disk one-node
+verdict "a full disk, two nodes" full_disk cliques-2
+verdict "heat goes on where it was killed, bit by bit" continued
+verdict "killed at 100 moments of saving 64 MiB" killed "${NSH_TEST_KILLS:-100}" 64
+echo "1..$n"

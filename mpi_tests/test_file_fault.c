@@ -1,0 +1,200 @@
+/* test_file_fault.c -- ranks: 2  layouts: one-node cliques-2
+ * seconds: 120
+ * build: faults
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every fault site that a file passes, on every rank: one code everywhere, the old file whole, no
+ * working copy left, and then it works. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+#include "comm.h"
+#include "fault.h"
+#include "scratch.h"
+
+enum { N = 3 << 20, MOST_NTH = 8 };
+
+static nsh_comm *comm;
+static nsh_array *array;
+static int failed; /* the first code of this run that was not success */
+static char now;   /* every byte of the committed file's array */
+
+/* Every rank has the same answer; remembered if it is the first failure. */
+static bool went_well(int rc)
+{
+    CHECK_SAME(rc);
+    if (rc != NSH_SUCCESS && failed == 0)
+        failed = rc;
+    return rc == NSH_SUCCESS;
+}
+
+static bool holds(const nsh_array *a, char byte)
+{
+    const char *data = nsh_array_data(a);
+
+    return nsh_array_nbytes(a) == N && data[0] == byte && memcmp(data, data + 1, N - 1) == 0;
+}
+
+static bool save(const char *path, char byte)
+{
+    nsh_file *file = NULL;
+    bool good;
+
+    nsh_array_fill(array, &byte);
+    if (!went_well(nsh_file_open(comm, path, NSH_FILE_CREATE, NULL, &file)))
+        return false;
+    good = went_well(nsh_file_write(file, "a", array));
+    if (!good) {
+        nsh_file_abandon(&file);
+        return false;
+    }
+    good = went_well(nsh_file_commit(file));
+    if (good)
+        now = byte;
+    return went_well(nsh_file_close(&file)) && good;
+}
+
+static void look(const char *path)
+{
+    nsh_array *loaded = NULL;
+    nsh_file *file = NULL;
+    nsh_dataset_info info;
+    char **names = NULL;
+    int64_t n;
+
+    if (!went_well(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file)))
+        return;
+    went_well(nsh_file_info(file, "a", &info));
+    if (went_well(nsh_file_list(file, &n, &names)))
+        free(names);
+    if (went_well(nsh_file_load(file, "a", &loaded))) {
+        CHECK(holds(loaded, now));
+        nsh_array_free(&loaded);
+    }
+    went_well(nsh_file_close(&file));
+}
+
+static void append(const char *path)
+{
+    static const int three_numbers[] = {1, 2, 3};
+    static char mine[N];
+    const int64_t three = 3, one = 1, one_each = check_rank;
+    nsh_array *loaded = NULL;
+    nsh_file *file = NULL;
+    char **names = NULL;
+    int64_t n;
+
+    if (!went_well(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file)))
+        return;
+    if (went_well(nsh_file_write(file, "b", array)) &&
+        went_well(nsh_file_append(file, "series", array)) &&
+        went_well(nsh_file_append_hyperslab(file, "parts", MPI_INT, 1, &three, three_numbers,
+                                            &one_each, &one)) &&
+        went_well(nsh_file_write_hyperslab(file, "slab", MPI_INT, 1, &three, three_numbers,
+                                           &one_each, &one)) &&
+        went_well(nsh_file_set_attr(file, "b", "x", NSH_ATTR_INT64, 1, &three)) &&
+        went_well(nsh_file_set_dim(file, "b", 0, "place", "m", NULL)) &&
+        went_well(nsh_file_load(file, "series", &loaded))) {
+        CHECK_EQ(nsh_array_nbytes(loaded), N);
+        CHECK_MEM(nsh_array_data(loaded), nsh_array_data(array), N);
+    }
+    nsh_array_free(&loaded);
+    if (went_well(nsh_file_list(file, &n, &names)))
+        free(names);
+    if (failed == 0 && nsh_file_get(file, "a", NULL, NULL, mine) == NSH_SUCCESS)
+        CHECK(mine[0] == now && mine[N - 1] == now);
+    went_well(nsh_file_abandon(&file));
+}
+
+/* The file as it is, seen without faults. */
+static void check_file(const char *path)
+{
+    nsh_file *file = NULL;
+
+    unsetenv("NSH_FAULT");
+    CHECK_EQ(scratch_count("f.h5.tmp-"), 0);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "a", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK(holds(array, now));
+}
+
+/* Nobody broke the communicator, unless MPI itself was made to fail. */
+static void renew(void)
+{
+    const int64_t extent[] = {N};
+
+    if (comm != NULL) {
+        CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+        CHECK_EQ(comm->live, 0);
+        CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    }
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_CHAR, 1, extent, NULL, &array), NSH_SUCCESS);
+}
+
+static int scenario(const char *path, const char *wish)
+{
+    static char byte = 'a';
+
+    failed = 0;
+    if (wish != NULL)
+        setenv("NSH_FAULT", wish, 1);
+    byte = byte == 'z' ? 'a' : (char)(byte + 1);
+    save(path, byte);
+    look(path);
+    append(path);
+    if (failed != NSH_ERR_MPI)
+        check_file(path);
+    return failed;
+}
+
+static bool is_ours(const char *site)
+{
+    return strncmp(site, "file_", 5) == 0 || strncmp(site, "disk_", 5) == 0 ||
+           strncmp(site, "h5_", 3) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path;
+    char wish[128];
+
+    check_init(&argc, &argv);
+    scratch_make();
+    path = strdup(scratch_path("f.h5"));
+    renew();
+    if (nsh_file_open(comm, path, NSH_FILE_READ, NULL, NULL) == NSH_ERR_UNSUPPORTED)
+        check_skip("built without HDF5");
+    check_case("nothing fails");
+    CHECK_EQ(scenario(path, NULL), 0);
+    for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
+        int hits = 0;
+
+        if (!is_ours(nsh__fault_sites[s]))
+            continue;
+        check_case("%s fails", nsh__fault_sites[s]);
+        for (int rank = 0; rank < check_size; rank++)
+            for (int nth = 1; nth <= MOST_NTH; nth++) {
+                snprintf(wish, sizeof wish, "%s:%d:%d", nsh__fault_sites[s], nth, rank);
+                if (scenario(path, wish) == 0)
+                    break; /* not passed so often on that rank */
+                hits++;
+            }
+        CHECK_EQ(scenario(path, NULL), 0);
+        if (check_rank == 0)
+            check_note("%s: %d failures", nsh__fault_sites[s], hits);
+    }
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_EQ(comm->live, 0);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    scratch_remove();
+    return check_finish();
+}

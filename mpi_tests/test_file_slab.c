@@ -1,0 +1,546 @@
+/* test_file_slab.c -- ranks: 1 3 4  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial
+ * seconds: 90
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Hyperslabs, series, reading for oneself, attributes and dimensions, against plain loops. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+#include "scratch.h"
+
+enum { A = 7, B = 11, C = 5 };
+
+static nsh_comm *comm;
+
+static int32_t value(int64_t a, int64_t b, int64_t c)
+{
+    return (int32_t)(100000 + 10000 * a + 100 * b + c);
+}
+
+static nsh_file *open_file(const char *name, nsh_file_mode mode, int writers)
+{
+    nsh_file_options options = NSH_FILE_OPTIONS_INIT;
+    nsh_file *file = NULL;
+
+    options.writers = writers;
+    CHECK_ALL(nsh_file_open(comm, scratch_path(name), mode, &options, &file), NSH_SUCCESS);
+    return file;
+}
+
+static nsh_array *make(MPI_Datatype type, int ndim, const int64_t extent[])
+{
+    nsh_array *array = NULL;
+
+    CHECK_ALL(nsh_array_create(comm, type, ndim, extent, NULL, &array), NSH_SUCCESS);
+    return array;
+}
+
+/* ---- reading ---- */
+
+static const int64_t slabs[][6] = {
+    {0, 0, 0, A, B, C}, {2, 3, 1, 3, 5, 2}, {6, 0, 0, 1, B, C}, {0, 10, 0, A, 1, C},
+    {0, 0, 4, A, B, 1}, {3, 4, 2, 1, 1, 1}, {1, 1, 1, 0, 3, 2}, {0, 2, 0, 1, 4, C},
+    {4, 0, 0, 3, B, C}, {5, 5, 0, 2, 6, 5}, {0, 0, 1, 1, 1, 3}, {7, 0, 0, 0, 0, 0},
+};
+
+/* The elements of the array are -1 but for the hyperslab, which came to (1, 2, 3). */
+static bool holds(const int32_t *seen, const int64_t *o, const int64_t *n)
+{
+    bool good = true;
+
+    for (int64_t a = 0; a < A + 2; a++)
+        for (int64_t b = 0; b < B + 2; b++)
+            for (int64_t c = 0; c < C + 3; c++) {
+                bool inside =
+                    a >= 1 && a < 1 + n[0] && b >= 2 && b < 2 + n[1] && c >= 3 && c < 3 + n[2];
+                int32_t want = inside ? value(a - 1 + o[0], b - 2 + o[1], c - 3 + o[2]) : -1;
+
+                good &= seen[(a * (B + 2) + b) * (C + 3) + c] == want;
+            }
+    return good;
+}
+
+static bool equals(const int32_t *seen, const int64_t *o, const int64_t *n)
+{
+    bool good = true;
+
+    for (int64_t a = 0; a < n[0]; a++)
+        for (int64_t b = 0; b < n[1]; b++)
+            for (int64_t c = 0; c < n[2]; c++)
+                good &= *seen++ == value(a + o[0], b + o[1], c + o[2]);
+    return good;
+}
+
+static void read_slabs(nsh_file *file, const char *name)
+{
+    const int64_t extent[] = {A + 2, B + 2, C + 3}, to[] = {1, 2, 3};
+    nsh_array *into = make(MPI_INT32_T, 3, extent);
+    int32_t mine[A * B * C], minus = -1;
+
+    for (size_t i = 0; i < sizeof slabs / sizeof slabs[0]; i++) {
+        const int64_t *o = slabs[i], *n = slabs[i] + 3;
+
+        CHECK_ALL(nsh_array_fill(into, &minus), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_read_hyperslab(file, name, o, n, into, to), NSH_SUCCESS);
+        CHECK(holds(nsh_array_data(into), o, n));
+        /* Each rank another one, at its own time. */
+        o = slabs[(i + (size_t)check_rank) % (sizeof slabs / sizeof slabs[0])];
+        CHECK_EQ(nsh_file_get(file, name, o, o + 3, mine), NSH_SUCCESS);
+        CHECK(equals(mine, o, o + 3));
+    }
+    CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+}
+
+static void write_whole(nsh_file *file, const char *name)
+{
+    const int64_t extent[] = {A, B, C};
+    nsh_array *array = make(MPI_INT32_T, 3, extent);
+    int32_t data[A * B * C], *p = data;
+
+    for (int a = 0; a < A; a++)
+        for (int b = 0; b < B; b++)
+            for (int c = 0; c < C; c++)
+                *p++ = value(a, b, c);
+    CHECK_ALL(nsh_array_set(array, data, NULL, NULL, 0), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write(file, name, array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+}
+
+static void test_read(void)
+{
+    nsh_file *file = open_file("slabs.h5", NSH_FILE_CREATE, 0);
+
+    check_case("read hyperslabs");
+    write_whole(file, "x");
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    read_slabs(file, "x");
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = open_file("slabs.h5", NSH_FILE_READ, 0);
+    read_slabs(file, "x");
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* Rows with gaps, small and large, which are read through or by themselves. */
+static void test_sparse(void)
+{
+    const int64_t extent[] = {300, 70000};
+    const int64_t widths[] = {1, 7, 1000, 40000, 70000};
+    nsh_array *array = make(MPI_INT16_T, 2, extent), *into;
+    int16_t *data = malloc(300 * 70000 * sizeof *data);
+    nsh_file *file;
+
+    check_case("read narrow and wide columns");
+    for (int64_t i = 0; i < 300 * 70000; i++)
+        data[i] = (int16_t)(i * 7919 % 65521);
+    CHECK_ALL(nsh_array_set(array, data, NULL, NULL, 0), NSH_SUCCESS);
+    file = open_file("sparse.h5", NSH_FILE_CREATE, 0);
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    file = open_file("sparse.h5", NSH_FILE_READ, 0);
+    for (int i = 0; i < 5; i++) {
+        const int64_t offset[] = {3, (70000 - widths[i]) / 2}, count[] = {290, widths[i]};
+        int16_t *mine = malloc((size_t)(290 * widths[i]) * sizeof *mine);
+        bool good = true;
+
+        into = make(MPI_INT16_T, 2, count);
+        CHECK_ALL(nsh_file_read_hyperslab(file, "x", offset, count, into, NULL), NSH_SUCCESS);
+        CHECK_EQ(nsh_file_get(file, "x", offset, count, mine), NSH_SUCCESS);
+        for (int64_t r = 0; r < 290; r++)
+            good &= memcmp((const int16_t *)nsh_array_data(into) + r * widths[i],
+                           data + (r + 3) * 70000 + offset[1], (size_t)widths[i] * 2) == 0;
+        CHECK(good);
+        CHECK_MEM(mine, nsh_array_data(into), 290 * widths[i] * 2);
+        CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+        free(mine);
+    }
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    free(data);
+}
+
+/* ---- writing ---- */
+
+/* This rank's block of columns of an A x B x C whole; the last rank has none if there are several.
+ */
+static void my_block(int64_t *offset, int64_t *count)
+{
+    int active = check_size > 1 ? check_size - 1 : 1;
+
+    offset[0] = offset[2] = 0;
+    count[0] = A;
+    count[2] = C;
+    offset[1] = check_rank < active ? B * check_rank / active : 0;
+    count[1] = check_rank < active ? B * (check_rank + 1) / active - offset[1] : 0;
+}
+
+static int32_t *my_data(const int64_t *offset, const int64_t *count)
+{
+    int32_t *data = malloc((size_t)(count[0] * count[1] * count[2] + 1) * sizeof *data), *p = data;
+
+    for (int64_t a = 0; a < count[0]; a++)
+        for (int64_t b = 0; b < count[1]; b++)
+            for (int64_t c = 0; c < count[2]; c++)
+                *p++ = value(offset[0] + a, offset[1] + b, offset[2] + c);
+    return data;
+}
+
+static void test_write(void)
+{
+    const int64_t extent[] = {A, B, C};
+    int64_t offset[3], count[3];
+    int32_t *data;
+
+    my_block(offset, count);
+    data = my_data(offset, count);
+    for (int writers = 0; writers <= 1; writers++) {
+        const char *name = writers == 0 ? "blocks.h5" : "through.h5";
+        nsh_file *file = open_file(name, NSH_FILE_CREATE, writers);
+
+        check_case("write hyperslabs, %s", writers == 0 ? "all nodes" : "one writer");
+        CHECK_ALL(
+            nsh_file_write_hyperslab(file, "g/x", MPI_INT32_T, 3, extent, data, offset, count),
+            NSH_SUCCESS);
+        CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+        read_slabs(file, "g/x");
+        /* In two halves, the second after a commit: into what is there. */
+        for (int half = 0; half < 2; half++) {
+            int64_t o[] = {half == 0 ? 0 : 3, offset[1], 0};
+            int64_t n[] = {half == 0 ? 3 : A - 3, count[1], C};
+            int32_t *part = my_data(o, n);
+
+            CHECK_ALL(nsh_file_write_hyperslab(file, "y", MPI_INT32_T, 3, extent, part, o, n),
+                      NSH_SUCCESS);
+            CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+            free(part);
+        }
+        CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+        file = open_file(name, NSH_FILE_READ, 0);
+        read_slabs(file, "y");
+        read_slabs(file, "g/x");
+        CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    }
+    free(data);
+}
+
+/* What nobody has written is zero; a scalar is rank 0's. */
+static void test_holes(void)
+{
+    const int64_t extent[] = {1000, 1000}, offset[] = {500, check_rank}, count[] = {1, 1};
+    nsh_file *file = open_file("holes.h5", NSH_FILE_CREATE, 0);
+    nsh_array *array = make(MPI_INT, 2, extent), *one = make(MPI_INT, 0, NULL);
+    int mine = 77 + check_rank;
+    int64_t wrong = 0;
+
+    check_case("holes and scalars");
+    CHECK_ALL(nsh_file_write_hyperslab(file, "x", MPI_INT, 2, extent, &mine, offset, count),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "s", MPI_INT, 0, NULL, &mine, NULL, NULL),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "s", one), NSH_SUCCESS);
+    for (int64_t i = 0; i < 1000000; i++) {
+        int64_t r = i - 500000;
+
+        wrong +=
+            ((const int *)nsh_array_data(array))[i] != (r >= 0 && r < check_size ? 77 + (int)r : 0);
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(*(const int *)nsh_array_data(one), 77);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&one), NSH_SUCCESS);
+}
+
+/* ---- series ---- */
+
+static void append_frames(nsh_file *file, int from, int to)
+{
+    const int64_t extent[] = {B, C};
+    nsh_array *frame = make(MPI_INT32_T, 2, extent);
+    int64_t offset[3], count[3];
+
+    my_block(offset, count);
+    for (int a = from; a < to; a++) {
+        int64_t o[] = {a, 0, 0}, n[] = {1, B, C};
+        int32_t *whole = my_data(o, n), *part;
+
+        CHECK_ALL(nsh_array_set(frame, whole, NULL, NULL, a % check_size), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_append(file, "run/t", frame), NSH_SUCCESS);
+        o[1] = offset[1];
+        n[1] = count[1];
+        part = my_data(o, n);
+        CHECK_ALL(nsh_file_append_hyperslab(file, "run/p", MPI_INT32_T, 2, extent, part, offset + 1,
+                                            count + 1),
+                  NSH_SUCCESS);
+        free(part);
+        free(whole);
+    }
+    CHECK_ALL(nsh_array_free(&frame), NSH_SUCCESS);
+}
+
+static void test_series(void)
+{
+    const int64_t frame[] = {B, C}, offset[] = {4, 0, 0}, count[] = {1, B, C};
+    nsh_file *file = open_file("series.h5", NSH_FILE_APPEND, 0);
+    nsh_array *into = make(MPI_INT32_T, 2, frame);
+    nsh_dataset_info info;
+
+    check_case("series: appended, continued, read");
+    append_frames(file, 0, 3);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    append_frames(file, 3, 4);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = open_file("series.h5", NSH_FILE_APPEND, 0);
+    append_frames(file, 4, A);
+    CHECK_ALL(nsh_file_info(file, "run/t", &info), NSH_SUCCESS);
+    CHECK_EQ(info.ndim, 3);
+    CHECK_EQ(info.growing, 1);
+    CHECK_EQ(info.extent[0], A);
+    CHECK_EQ(info.extent[1], B);
+    CHECK(info.chunk[0] > 0 && info.chunk[1] > 0 && info.chunk[2] > 0);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = open_file("series.h5", NSH_FILE_READ, 0);
+    read_slabs(file, "run/t");
+    read_slabs(file, "run/p");
+    CHECK_ALL(nsh_file_read_hyperslab(file, "run/t", offset, count, into, NULL), NSH_SUCCESS);
+    CHECK(equals(nsh_array_data(into), offset, count));
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+}
+
+/* Frames of no dimension, without elements, and larger than a chunk. */
+static void test_frames(void)
+{
+    const int64_t none[] = {3, 0}, large[] = {3, 5, 40000};
+    nsh_file *file = open_file("frames.h5", NSH_FILE_CREATE, 0);
+    nsh_array *one = make(MPI_DOUBLE, 0, NULL), *empty = make(MPI_INT, 2, none);
+    nsh_array *big = make(MPI_INT, 3, large), *loaded = NULL;
+    double now = 0.5;
+    int fill, wrong = 0;
+
+    check_case("frames of other shapes");
+    for (int i = 0; i < 4; i++) {
+        now += 1;
+        fill = i;
+        CHECK_ALL(nsh_array_set(one, &now, NULL, NULL, 0), NSH_SUCCESS);
+        CHECK_ALL(nsh_array_fill(big, &fill), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_append(file, "time", one), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_append(file, "empty", empty), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_append(file, "big", big), NSH_SUCCESS);
+    }
+    CHECK_ALL(nsh_file_load(file, "time", &loaded), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_size(loaded), 4);
+    CHECK_DOUBLE(((const double *)nsh_array_data(loaded))[3], 4.5);
+    CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_load(file, "empty", &loaded), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_extent_of(loaded, 0), 4);
+    CHECK_EQ(nsh_array_size(loaded), 0);
+    CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_load(file, "big", &loaded), NSH_SUCCESS);
+    for (int64_t i = 0; i < 4 * 600000; i++)
+        wrong += ((const int *)nsh_array_data(loaded))[i] != i / 600000;
+    CHECK_EQ(wrong, 0);
+    CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&one), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&empty), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&big), NSH_SUCCESS);
+}
+
+/* ---- attributes, dimensions ---- */
+
+static void test_attrs(void)
+{
+    const int64_t whole[] = {3, -4, INT64_MAX}, one = 42;
+    const double real[] = {0.1, -2.5};
+    nsh_file *file = open_file("slabs.h5", NSH_FILE_APPEND, 0);
+    char **names = NULL;
+    int64_t n = 0;
+    void *got = NULL;
+
+    check_case("attributes");
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "title", NSH_ATTR_TEXT, -1, "H\xc3\xa4us"),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "empty", NSH_ATTR_TEXT, 0, ""), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, "x", "whole", NSH_ATTR_INT64, 3, whole), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, "x", "real", NSH_ATTR_DOUBLE, 2, real), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, "x", "one", NSH_ATTR_TEXT, -1, "first"), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, "x", "one", NSH_ATTR_INT64, 1, &one), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = open_file("slabs.h5", NSH_FILE_READ, 0);
+    CHECK_ALL(nsh_file_list_attrs(file, "x", &n, &names), NSH_SUCCESS);
+    CHECK_EQ(n, 3);
+    if (n == 3) {
+        CHECK_STR(names[0], "one");
+        CHECK_STR(names[1], "real");
+        CHECK_STR(names[2], "whole");
+    }
+    free(names);
+    CHECK_ALL(nsh_file_get_attr(file, "", "title", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "H\xc3\xa4us");
+    CHECK_EQ(n, 5);
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "empty", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "");
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, "x", "whole", NSH_ATTR_INT64, &n, &got), NSH_SUCCESS);
+    CHECK_EQ(n, 3);
+    CHECK_MEM(got, whole, sizeof whole);
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, "x", "real", NSH_ATTR_DOUBLE, &n, &got), NSH_SUCCESS);
+    CHECK_MEM(got, real, sizeof real);
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, "x", "one", NSH_ATTR_DOUBLE, &n, &got), NSH_SUCCESS);
+    CHECK_DOUBLE(*(double *)got, 42.0);
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, "x", "whole", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "3, -4, 9223372036854775807");
+    free(got);
+    got = NULL;
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "title", NSH_ATTR_INT64, &n, &got), NSH_ERR_TYPE);
+    CHECK_ALL(nsh_file_get_attr(file, "x", "none", NSH_ATTR_INT64, &n, &got), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_get_attr(file, "none", "x", NSH_ATTR_INT64, &n, &got), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_list_attrs(file, "none", &n, &names), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_set_attr(file, "x", "a", NSH_ATTR_INT64, 1, &one), NSH_ERR_STATE);
+    CHECK(got == NULL);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+static void test_dims(void)
+{
+    nsh_file *file = open_file("dims.h5", NSH_FILE_CREATE, 0);
+    nsh_array *loaded = NULL;
+    double points[B];
+    int64_t n = 0;
+    void *got = NULL;
+
+    check_case("dimensions");
+    for (int i = 0; i < B; i++)
+        points[i] = 0.25 * i;
+    write_whole(file, "g/x");
+    write_whole(file, "g/y");
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 1, "lat", "degree", check_rank == 0 ? points : NULL),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "g/y", 1, "lat", "degree", check_rank == 0 ? points : NULL),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 0, "level", NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 0, "level", NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 0, "height", "m", NULL), NSH_SUCCESS); /* instead */
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 3, "z", NULL, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", -1, "z", NULL, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 2, "y", NULL, NULL), NSH_ERR_EXISTS);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 2, "lat", NULL, NULL), NSH_ERR_EXISTS);
+    CHECK_ALL(nsh_file_set_dim(file, "g/x", 2, "a/b", NULL, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_dim(file, "g/z", 2, "lon", NULL, NULL), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_load(file, "g/lat", &loaded), NSH_SUCCESS);
+    CHECK_MEM(nsh_array_data(loaded), points, nsh_array_nbytes(loaded));
+    CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_get_attr(file, "g/lat", "units", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "degree");
+    free(got);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* ---- errors ---- */
+
+static void test_errors(void)
+{
+    const int64_t extent[] = {A, B, C}, outside[] = {1, 0, 0}, wide[] = {A, B, C + 1};
+    const int64_t one[] = {1, 1, 1}, two[] = {2, B, C}, frame[] = {B, C}, negative[] = {A, -1, C};
+    bool odd = check_rank == check_size - 1;
+    nsh_file *file = open_file("slabs.h5", NSH_FILE_READ, 0);
+    nsh_array *into = make(MPI_INT32_T, 3, extent), *flat = make(MPI_INT32_T, 2, frame);
+    nsh_array *other = make(MPI_FLOAT, 3, extent);
+    int32_t data[A * B * C] = {0};
+
+    check_case("errors of hyperslabs");
+    CHECK_ALL(nsh_file_read_hyperslab(NULL, "x", NULL, NULL, into, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_read_hyperslab(file, "x", outside, extent, into, NULL), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "of the dataset in dimension 0");
+    CHECK_ALL(nsh_file_read_hyperslab(file, "x", NULL, NULL, into, outside), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "of the array in dimension 0");
+    CHECK_ALL(nsh_file_read_hyperslab(file, "x", NULL, two, flat, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_read_hyperslab(file, "x", NULL, NULL, other, NULL), NSH_ERR_TYPE);
+    CHECK_ALL(nsh_file_read_hyperslab(file, "nobody", NULL, NULL, into, NULL), NSH_ERR_NOT_FOUND);
+    if (check_size > 1)
+        CHECK_ALL(nsh_file_read_hyperslab(file, "x", odd ? outside : NULL, one, into, NULL),
+                  NSH_ERR_MISMATCH);
+    CHECK_EQ(nsh_file_get(NULL, "x", NULL, NULL, data), NSH_ERR_ARG);
+    CHECK_EQ(nsh_file_get(file, "x", outside, extent, data), NSH_ERR_ARG);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, NULL), NSH_ERR_ARG);
+    CHECK_EQ(nsh_file_get(file, "nobody", NULL, NULL, data), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "z", MPI_INT, 3, extent, data, NULL, NULL),
+              NSH_ERR_STATE);
+    CHECK_ALL(nsh_file_append(file, "z", flat), NSH_ERR_STATE);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+
+    file = open_file("slabs.h5", NSH_FILE_APPEND, 0);
+    CHECK_ALL(
+        nsh_file_write_hyperslab(file, "z", MPI_INT, 3, extent, odd ? NULL : data, NULL, NULL),
+        NSH_ERR_ARG);
+    CHECK_ALL(
+        nsh_file_write_hyperslab(file, "z", MPI_INT, 3, extent, data, odd ? outside : NULL, extent),
+        NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "z", MPI_INT, 33, extent, data, NULL, NULL),
+              NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "z", MPI_INT, 3, negative, data, NULL, NULL),
+              NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "z", MPI_DATATYPE_NULL, 3, extent, data, NULL, NULL),
+              NSH_ERR_TYPE);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "x", MPI_FLOAT, 3, extent, data, NULL, NULL),
+              NSH_ERR_TYPE);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "x", MPI_INT, 3, wide, data, NULL, one), NSH_ERR_ARG);
+    if (check_size > 1)
+        CHECK_ALL(
+            nsh_file_write_hyperslab(file, "z", MPI_INT, 3, odd ? extent : wide, data, NULL, one),
+            NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_file_append(file, "x", flat), NSH_ERR_ARG); /* not a series */
+    CHECK_ALL(nsh_file_append(file, "s", flat), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_append(file, "s", into), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append_hyperslab(file, "s", MPI_FLOAT, 2, frame, data, NULL, NULL),
+              NSH_ERR_TYPE);
+    CHECK_ALL(
+        nsh_file_append_hyperslab(file, "s", MPI_INT, 2, frame, odd ? NULL : data, NULL, NULL),
+        NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append(NULL, "s", flat), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append(file, "s", NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append(file, "s", flat), NSH_SUCCESS); /* nothing of that has spoilt it */
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    file = open_file("new.h5", NSH_FILE_CREATE, 0);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, data), NSH_ERR_STATE);
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&flat), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&other), NSH_SUCCESS);
+}
+
+int main(int argc, char **argv)
+{
+    nsh_file *file = NULL;
+
+    check_init(&argc, &argv);
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
+        check_skip("built without HDF5");
+    scratch_make();
+    test_read();
+    test_sparse();
+    test_write();
+    test_holes();
+    test_series();
+    test_frames();
+    test_attrs();
+    test_dims();
+    test_errors();
+    scratch_remove();
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    return check_finish();
+}

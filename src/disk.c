@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* disk.c -- files as POSIX knows them.
+ *
+ * Invariant: a target is either what it was or a whole new file, whatever is killed when: only
+ * rename(2) changes it, after its bytes are on disk. A working copy in use is locked by its maker,
+ * and the kernel drops the lock with the process; so one without a lock is nobody's. */
+#define _GNU_SOURCE
+#include "disk.h"
+
+#include "error.h"
+#include "fault.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#endif
+
+enum {
+    PART = 1 << 20,     /* bytes of one call */
+    DIRECT = 64 << 10,  /* runs from this length on are read and written by themselves */
+    SPARSE = 16,        /* gaps so many times as long as the runs are not read through */
+    LOCK_BYTE = 1 << 30 /* times 2^30: far from all bytes that HDF5 or anyone locks */
+};
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int failed(const char *call, const char *what, const char *path, int error)
+{
+    int code = error == ENOENT   ? NSH_ERR_NOT_FOUND
+               : error == EEXIST ? NSH_ERR_EXISTS
+               : error == ENOMEM ? NSH_ERR_NOMEM
+                                 : NSH_ERR_IO;
+
+    return nsh__fail(code, "%s: %s %.120s: %s", call, what, path, strerror(error));
+}
+
+/* Guards of this thread, one within the other: only the outermost asks the system. */
+static _Thread_local int guards;
+
+void nsh__disk_guard_begin(nsh__disk_guard *guard)
+{
+    sigset_t block, now;
+
+    if (guards++ > 0)
+        return;
+    sigemptyset(&block);
+    sigaddset(&block, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &block, &guard->mask);
+    sigpending(&now);
+    guard->pending = sigismember(&now, SIGXFSZ) == 1;
+}
+
+void nsh__disk_guard_end(const nsh__disk_guard *guard)
+{
+    const struct timespec at_once = {0, 0};
+    sigset_t mine;
+
+    if (--guards > 0)
+        return;
+    sigemptyset(&mine);
+    sigaddset(&mine, SIGXFSZ);
+    while (!guard->pending && sigtimedwait(&mine, NULL, &at_once) == SIGXFSZ)
+        ;
+    pthread_sigmask(SIG_SETMASK, &guard->mask, NULL);
+}
+
+/* ---- reading and writing ---- */
+
+int nsh__disk_open(const char *call, const char *path, bool write, int *fd, uint64_t *inode)
+{
+    int opened = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK), error = errno;
+    struct stat st;
+
+    if (opened >= 0 && nsh__fault(disk_open)) {
+        close(opened);
+        opened = -1;
+        error = EIO;
+    }
+    if (opened < 0)
+        return failed(call, "cannot open", path, error);
+    if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(opened);
+        return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+    }
+    *fd = opened;
+    *inode = (uint64_t)st.st_ino;
+    return NSH_SUCCESS;
+}
+
+static int write_all(const char *call, const char *path, int fd, int64_t at, const char *data,
+                     int64_t n)
+{
+    while (n > 0) {
+        ssize_t done = nsh__fault(disk_write) ? (errno = ENOSPC, -1)
+                                              : pwrite(fd, data, (size_t)min64(n, PART), at);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return failed(call, "cannot write", path, done < 0 ? errno : ENOSPC);
+        data += done;
+        at += done;
+        n -= done;
+    }
+    return NSH_SUCCESS;
+}
+
+static int read_all(const char *call, const char *path, int fd, int64_t at, char *data, int64_t n)
+{
+    while (n > 0) {
+        ssize_t done =
+            nsh__fault(disk_read) ? (errno = EIO, -1) : pread(fd, data, (size_t)min64(n, PART), at);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return failed(call, "cannot read", path, errno);
+        if (done == 0)
+            return nsh__fail(NSH_ERR_FORMAT,
+                             "%s: %.120s is truncated: it ends before byte %" PRId64, call, path,
+                             at + n);
+        data += done;
+        at += done;
+        n -= done;
+    }
+    return NSH_SUCCESS;
+}
+
+/* The i-th run of a slab. */
+static int64_t run_at(const nsh__slab *slab, int64_t i)
+{
+    int64_t at = slab->start;
+
+    for (int d = slab->ndim; d-- > 0; i /= slab->count[d])
+        at += i % slab->count[d] * slab->stride[d];
+    return at;
+}
+
+/* A stretch of the file that is moved at once: what of the stream it holds. */
+typedef struct stretch {
+    int64_t at, span; /* in the file */
+    int64_t n;        /* stream bytes */
+    int64_t step;     /* between runs inside it; 0: it is one run */
+} stretch;
+
+/* Is the memory side contiguous here, so that no staging is needed? */
+static char *direct(char *base, const nsh__slab *slab, int64_t from, int64_t n)
+{
+    int64_t run = from / slab->run, within = from % slab->run;
+
+    return within + n <= slab->run ? base + run_at(slab, run) + within : NULL;
+}
+
+/* The stretch at stream position pos: a piece of one run, or, to read, several near runs. */
+static stretch next_stretch(const nsh__slab *slab, int64_t pos, int64_t end, bool gather)
+{
+    int64_t run = slab->run, i = pos / run, within = pos % run;
+    stretch s = {run_at(slab, i) + within, 0, min64(run - within, end - pos), 0};
+    int last = slab->ndim - 1;
+
+    s.n = s.span = min64(s.n, PART);
+    if (gather && last >= 0 && within == 0 && run < DIRECT && slab->stride[last] >= run &&
+        slab->stride[last] <= SPARSE * run) {
+        int64_t step = slab->stride[last], left = slab->count[last] - i % slab->count[last];
+        int64_t runs = min64(min64(left, (end - pos) / run), 1 + (PART - run) / step);
+
+        if (runs > 1)
+            s = (stretch){s.at, (runs - 1) * step + run, runs * run, step};
+    }
+    return s;
+}
+
+int nsh__disk_write(const char *call, const char *path, int fd, int64_t at,
+                    const nsh__slab *in_file, const char *base, const nsh__slab *in_memory,
+                    int64_t from, int64_t n)
+{
+    char *staging = NULL;
+    nsh__disk_guard guard;
+    int rc = NSH_SUCCESS;
+
+    nsh__disk_guard_begin(&guard);
+    for (int64_t pos = from; pos < from + n && rc == NSH_SUCCESS;) {
+        stretch s = next_stretch(in_file, pos, from + n, false);
+        const char *data = direct((char *)(uintptr_t)base, in_memory, pos, s.n);
+
+        if (data == NULL) {
+            if (staging == NULL && (staging = malloc(PART)) == NULL)
+                rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory to write", call);
+            else
+                nsh__slab_pack(staging, base, in_memory, pos, s.n);
+            data = staging;
+        }
+        if (rc == NSH_SUCCESS)
+            rc = write_all(call, path, fd, at + s.at, data, s.n);
+        pos += s.n;
+    }
+    nsh__disk_guard_end(&guard);
+    free(staging);
+    return rc;
+}
+
+int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const nsh__slab *in_file,
+                   char *base, const nsh__slab *in_memory, int64_t from, int64_t n)
+{
+    char *staging = NULL;
+    int rc = NSH_SUCCESS;
+
+    for (int64_t pos = from; pos < from + n && rc == NSH_SUCCESS;) {
+        stretch s = next_stretch(in_file, pos, from + n, true);
+        char *data = s.step == 0 ? direct(base, in_memory, pos, s.n) : NULL;
+        bool staged = data == NULL;
+
+        if (staged) {
+            if (staging == NULL && (staging = malloc(PART)) == NULL)
+                return nsh__fail(NSH_ERR_NOMEM, "%s: no memory to read", call);
+            data = staging;
+        }
+        rc = read_all(call, path, fd, at + s.at, data, s.span);
+        for (int64_t r = 1; s.step > 0 && r < s.n / in_file->run; r++)
+            memmove(staging + r * in_file->run, staging + r * s.step, (size_t)in_file->run);
+        if (staged && rc == NSH_SUCCESS)
+            nsh__slab_unpack(base, in_memory, pos, s.n, staging);
+        pos += s.n;
+    }
+    free(staging);
+    return rc;
+}
+
+int nsh__disk_sync(const char *call, const char *path, int fd)
+{
+    if (fsync(fd) != 0 || nsh__fault(disk_sync))
+        return failed(call, "cannot sync", path, errno != 0 ? errno : EIO);
+    return NSH_SUCCESS;
+}
+
+bool nsh__disk_is_nfs(int fd)
+{
+#if defined(__linux__)
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type == 0x6969;
+#else
+    (void)fd;
+    return true; /* who knows */
+#endif
+}
+
+/* ---- working copies ---- */
+
+/* What a working copy's name has after that of its target. */
+static const char infix[] = ".tmp-";
+
+int nsh__disk_resolve(const char *call, const char *path, char out[NSH__PATH])
+{
+    char *real;
+
+    if (path[0] == '\0' || strlen(path) > NSH__PATH - 128)
+        return nsh__fail(NSH_ERR_ARG, "%s: path of %zu bytes", call, strlen(path));
+    real = realpath(path, NULL);
+    snprintf(out, NSH__PATH, "%s", real != NULL && strlen(real) < NSH__PATH - 128 ? real : path);
+    free(real);
+    return NSH_SUCCESS;
+}
+
+int nsh__disk_look(const char *call, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return failed(call, "cannot open", path, errno);
+    if (!S_ISREG(st.st_mode))
+        return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+    return NSH_SUCCESS;
+}
+
+static void directory_of(const char *path, char out[NSH__PATH])
+{
+    const char *slash = strrchr(path, '/');
+
+    if (slash == NULL)
+        snprintf(out, NSH__PATH, ".");
+    else
+        snprintf(out, NSH__PATH, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+/* The lock belongs to the open file, not to the process, and is not that of flock(2), which HDF5
+ * uses. False: somebody else has it. Where there are no locks nobody can have one. */
+static bool lock(int fd)
+{
+#ifdef F_OFD_SETLK
+    struct flock byte = {.l_type = F_WRLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = (off_t)LOCK_BYTE * LOCK_BYTE,
+                         .l_len = 1};
+
+    return fcntl(fd, F_OFD_SETLK, &byte) == 0 || (errno != EAGAIN && errno != EACCES);
+#else
+    (void)fd;
+    return true;
+#endif
+}
+
+/* Remove a working copy that nobody has open any more. */
+static void remove_stale(int directory, const char *name)
+{
+    int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lock(fd))
+        unlinkat(directory, name, 0);
+    close(fd);
+}
+
+static void sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[NSH__PATH], prefix[NSH__PATH];
+    struct dirent *entry;
+    DIR *d;
+
+    directory_of(path, directory);
+    snprintf(prefix, sizeof prefix, "%.*s%s", NSH__PATH - 16, slash != NULL ? slash + 1 : path,
+             infix);
+    d = opendir(directory);
+    while (d != NULL && (entry = readdir(d)) != NULL)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0)
+            remove_stale(dirfd(d), entry->d_name);
+    if (d != NULL)
+        closedir(d);
+}
+
+/* Is a new working copy locked now, and still there? */
+static bool keep(int fd)
+{
+    struct stat st;
+
+    return lock(fd) && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* Permissions of the target, if there is one. */
+static void copy_mode(const char *path, int fd)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0)
+        (void)!fchmod(fd, st.st_mode & 07777);
+}
+
+int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd)
+{
+    static atomic_uint made;
+    char host[65] = "";
+    int made_fd = -1, error = EEXIST;
+
+    sweep(path);
+    gethostname(host, sizeof host - 1);
+    for (int tries = 0; made_fd < 0 && error == EEXIST && tries < 1000; tries++) {
+        snprintf(work, NSH__PATH, "%.*s%s%.32s-%ld-%u", NSH__PATH - 96, path, infix, host,
+                 (long)getpid(), atomic_fetch_add(&made, 1));
+        made_fd = open(work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        error = errno;
+        if (made_fd >= 0 && !keep(made_fd)) { /* it looked stale to somebody */
+            close(made_fd);
+            made_fd = -1;
+            error = EEXIST;
+        }
+    }
+    if (made_fd >= 0 && nsh__fault(disk_work)) {
+        close(made_fd);
+        unlink(work);
+        made_fd = -1;
+        error = ENOSPC;
+    }
+    if (made_fd < 0) {
+        failed(call, "cannot create", work, error);
+        return NSH_ERR_IO; /* also where the directory is missing */
+    }
+    copy_mode(path, made_fd);
+    *fd = made_fd;
+    return NSH_SUCCESS;
+}
+
+/* Bytes by the shortest way that the file system has. */
+static int copy_bytes(int from, int to)
+{
+    enum { MOST = 1 << 30 };
+    char *buffer;
+    ssize_t n;
+
+#ifdef FICLONE
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+#endif
+#if defined(__linux__)
+    while ((n = copy_file_range(from, NULL, to, NULL, MOST, 0)) > 0)
+        ;
+    if (n == 0 && lseek(to, 0, SEEK_CUR) > 0)
+        return 0;
+    if (n < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+        return errno;
+#endif
+    buffer = malloc(PART);
+    if (buffer == NULL)
+        return ENOMEM;
+    n = lseek(from, 0, SEEK_SET) < 0 || lseek(to, 0, SEEK_SET) < 0 ? -1 : 0;
+    while (n >= 0 && (n = read(from, buffer, PART)) > 0)
+        n = write(to, buffer, (size_t)n) == n ? n : -1;
+    free(buffer);
+    return n < 0 ? (errno != 0 ? errno : ENOSPC) : 0;
+}
+
+int nsh__disk_fill(const char *call, const char *path, const char *work, int fd)
+{
+    int from = open(path, O_RDONLY | O_CLOEXEC), error;
+    nsh__disk_guard guard;
+
+    if (from < 0)
+        return failed(call, "cannot open", path, errno);
+    nsh__disk_guard_begin(&guard);
+    error = copy_bytes(from, fd);
+    nsh__disk_guard_end(&guard);
+    close(from);
+    return error == 0 ? NSH_SUCCESS : failed(call, "cannot write", work, error);
+}
+
+static int rename_new(const char *work, const char *path)
+{
+#if defined(__linux__) && defined(RENAME_NOREPLACE)
+    if (renameat2(AT_FDCWD, work, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+#endif
+    return link(work, path) == 0 ? unlink(work) : -1;
+}
+
+int nsh__disk_replace(const char *call, const char *work, const char *path, bool new)
+{
+    char directory[NSH__PATH];
+    int fd, rc = NSH_SUCCESS;
+
+    if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
+        return failed(call, "cannot replace", path, errno != 0 ? errno : EIO);
+    directory_of(path, directory);
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return failed(call, "cannot open", directory, errno);
+    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+        rc = failed(call, "cannot sync", directory, errno);
+    close(fd);
+    return rc;
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* file.c -- files: open, commit, close, and how ranks talk about what they do with one.
+ *
+ * Invariant: what is open is either the target, for reading, or something that may be changed: its
+ * working copy, or with in_place the target itself. Only a commit makes one of the other. */
+#include "file.h"
+
+#include "agree.h"
+#include "fault.h"
+#include "hash.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAIL = 16 << 10 }; /* bytes: within one message between nodes */
+
+_Static_assert((int)MAIL >= (int)sizeof(nsh__found) && (int)MAIL >= 2 * NSH__PATH, "mail is large");
+
+/* ---- how ranks talk ---- */
+
+int nsh__file_null(nsh__call call, const char *what)
+{
+    int rc = nsh__h5_available(nsh__call_name(call));
+
+    return rc != NSH_SUCCESS ? rc
+                             : nsh__fail(NSH_ERR_ARG, "%s: %s is NULL", nsh__call_name(call), what);
+}
+
+int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t mark)
+{
+    return nsh__agree(file->comm, call, code, nsh__mix(file->mail->id, mark));
+}
+
+uint64_t nsh__file_name_mark(const nsh_file *file, nsh__call call, const char *name, int *code)
+{
+    size_t n = name != NULL ? strlen(name) : 0;
+
+    if (*code == NSH_SUCCESS && (n == 0 || n > NSH__FILE_NAME || name[n - 1] == '/'))
+        *code = nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is no name within a file (rank %d)",
+                          nsh__call_name(call), name != NULL ? name : "(NULL)", file->comm->rank);
+    return nsh__mix_bytes(1, name, n);
+}
+
+int nsh__file_answer(nsh_file *file, nsh__call call, int code, void *reply, int64_t bytes)
+{
+    const nsh_piece piece = {reply, NULL, &bytes, NULL};
+    int rc = nsh__array_set_for(file->mail, call, &piece, 0, code);
+
+    if (rc == NSH_SUCCESS && bytes > 0 && !nsh__file_owns(file))
+        memcpy(reply, nsh_array_data(file->mail), (size_t)bytes);
+    return rc;
+}
+
+int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply, int64_t *bytes)
+{
+    char *mine = nsh__file_owns(file) ? *reply : NULL;
+    int64_t n = nsh__file_owns(file) && code == NSH_SUCCESS ? *bytes : 0;
+    int rc = nsh__file_answer(file, call, code, &n, sizeof n);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!nsh__file_owns(file)) {
+        mine = nsh__fault(file_alloc) ? NULL : malloc((size_t)n + 1);
+        if (mine == NULL)
+            rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for %" PRId64 " bytes",
+                           nsh__call_name(call), n);
+    }
+    rc = nsh__file_enter(file, call, rc, 2);
+    for (int64_t at = 0; at < n && rc == NSH_SUCCESS; at += MAIL)
+        rc = nsh__file_answer(file, call, NSH_SUCCESS, mine + at, n - at < MAIL ? n - at : MAIL);
+    if (rc != NSH_SUCCESS) {
+        if (!nsh__file_owns(file))
+            free(mine);
+        return rc;
+    }
+    *reply = mine;
+    *bytes = n;
+    return NSH_SUCCESS;
+}
+
+/* ---- the owner's side of a file ---- */
+
+/* Give up what was changed. Its blocks are freed first: then HDF5, which insists on writing what it
+ * still has, finds room for it even on a full disk. */
+static void discard(nsh_file *file, nsh__call call)
+{
+    if (file->in_work && unlink(file->work) == 0 && ftruncate(file->work_fd, 0) != 0)
+        nsh__log("%s: cannot truncate %s", nsh__call_name(call), file->work);
+    nsh__h5_close(NULL, &file->h5);
+    if (file->work_fd >= 0)
+        close(file->work_fd);
+    file->work_fd = -1;
+    file->working = file->in_work = false;
+}
+
+int nsh__file_readable(nsh_file *file, nsh__call call)
+{
+    if (file->failed)
+        return nsh__fail(NSH_ERR_STATE, "%s: an earlier change of %.120s has failed",
+                         nsh__call_name(call), file->path);
+    if (file->h5 != NULL)
+        return NSH_SUCCESS;
+    return nsh__h5_open(nsh__call_name(call), file->path, false, &file->h5);
+}
+
+/* A working copy of the target, or an empty one; or the target itself. */
+static int begin_change(nsh_file *file, nsh__call call)
+{
+    const char *name = nsh__call_name(call);
+    int rc = nsh__h5_close(name, &file->h5);
+    bool in_place = file->in_place && file->there;
+
+    if (rc == NSH_SUCCESS && !in_place) {
+        rc = nsh__disk_work(name, file->path, file->work, &file->work_fd);
+        file->in_work = rc == NSH_SUCCESS;
+        if (rc == NSH_SUCCESS && file->there)
+            rc = nsh__disk_fill(name, file->path, file->work, file->work_fd);
+    }
+    if (rc == NSH_SUCCESS && file->there)
+        rc = nsh__h5_open(name, in_place ? file->path : file->work, true, &file->h5);
+    else if (rc == NSH_SUCCESS)
+        rc = nsh__h5_create(name, file->work, &file->h5);
+    if (rc != NSH_SUCCESS) {
+        discard(file, call);
+        return rc;
+    }
+    file->working = true;
+    file->generation++;
+    return NSH_SUCCESS;
+}
+
+int nsh__file_writable(nsh_file *file, nsh__call call)
+{
+    if (file->failed)
+        return nsh__fail(NSH_ERR_STATE, "%s: an earlier change of %.120s has failed",
+                         nsh__call_name(call), file->path);
+    if (file->mode == NSH_FILE_READ)
+        return nsh__fail(NSH_ERR_STATE, "%s: %.120s is open for reading", nsh__call_name(call),
+                         file->path);
+    return file->working ? NSH_SUCCESS : begin_change(file, call);
+}
+
+void nsh__file_changed(nsh_file *file, int code)
+{
+    if (code == NSH_ERR_IO || code == NSH_ERR_FORMAT || code == NSH_ERR_MPI ||
+        code == NSH_ERR_INTERNAL)
+        file->failed = true;
+}
+
+int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes)
+{
+    *out = (nsh__place){.generation = file->generation};
+    if (file->in_work)
+        snprintf(out->suffix, sizeof out->suffix, "%s", file->work + strlen(file->path));
+    return nsh__h5_stat(nsh__call_name(call), file->h5, &out->inode, bytes);
+}
+
+int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
+                   bool whole, nsh__found *out)
+{
+    const char *words = nsh__call_name(call);
+    nsh__dataset *dataset = &out->dataset;
+    nsh__form form;
+    int64_t bytes;
+    char in_file[96], wanted[96];
+    int rc = nsh__file_readable(file, call);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_place(file, call, &out->place, &bytes);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__h5_describe(words, file->h5, name, dataset);
+    if (rc == NSH_SUCCESS && dataset->offset >= 0 && dataset->nbytes > bytes - dataset->offset)
+        rc = nsh__fail(NSH_ERR_FORMAT, "%s: the file ends before \"%.80s\" does", words, name);
+    if (rc == NSH_SUCCESS && array != NULL)
+        rc = nsh__form_of_type(&array->type, &form);
+    if (rc != NSH_SUCCESS || array == NULL)
+        return rc;
+    if (!nsh__form_equal(&form, &dataset->form)) {
+        nsh__form_print(&dataset->form, in_file, sizeof in_file);
+        nsh__form_print(&form, wanted, sizeof wanted);
+        return nsh__fail(NSH_ERR_TYPE, "%s: elements of \"%.60s\" are %s, of the array %s", words,
+                         name, in_file, wanted);
+    }
+    if (whole && dataset->ndim != array->ndim)
+        return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" has %d dimensions, the array %d", words, name,
+                         dataset->ndim, array->ndim);
+    for (int d = 0; whole && d < array->ndim; d++)
+        if (dataset->extent[d] != array->extent[d])
+            return nsh__fail(NSH_ERR_ARG,
+                             "%s: extent of \"%.80s\" in dimension %d is %" PRId64
+                             ", of the array %" PRId64,
+                             words, name, d, dataset->extent[d], array->extent[d]);
+    return NSH_SUCCESS;
+}
+
+/* ---- every rank's descriptor ---- */
+
+static void close_fd(nsh_file *file)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place)
+{
+    char path[NSH__PATH];
+    uint64_t inode = 0;
+    int rc;
+
+    if (file->fd >= 0 && file->fd_generation == place->generation)
+        return NSH_SUCCESS;
+    close_fd(file);
+    file->fd_dirty = false;
+    snprintf(path, sizeof path, "%.*s%s", NSH__PATH - NSH__SUFFIX, file->path, place->suffix);
+    rc = nsh__disk_open(nsh__call_name(call), path, file->mode != NSH_FILE_READ, &file->fd, &inode);
+    if (rc == NSH_ERR_NOT_FOUND)
+        rc = nsh__fail(NSH_ERR_IO, "%s: rank %d does not see %.120s", nsh__call_name(call),
+                       file->comm->rank, path);
+    if (rc == NSH_SUCCESS && inode != place->inode) {
+        close_fd(file);
+        rc = nsh__fail(NSH_ERR_IO, "%s: %.120s is another file on rank %d than on rank 0",
+                       nsh__call_name(call), path, file->comm->rank);
+    }
+    file->fd_generation = place->generation;
+    return rc;
+}
+
+/* ---- open ---- */
+
+/* What the owner tells the others about a new file. */
+typedef struct opened {
+    nsh__place place;
+    int64_t writers;
+    int64_t there;
+    char path[NSH__PATH];
+} opened;
+
+static int check_open(const char *path, nsh_file_mode mode, const nsh_file_options *options,
+                      nsh_file **out)
+{
+    if (path == NULL || out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_file_open: %s is NULL", path == NULL ? "path" : "out");
+    if ((int)mode < NSH_FILE_CREATE || mode > NSH_FILE_APPEND)
+        return nsh__fail(NSH_ERR_ARG, "nsh_file_open: mode %d", (int)mode);
+    if (options->writers < 0)
+        return nsh__fail(NSH_ERR_ARG, "nsh_file_open: %d writers", options->writers);
+    return NSH_SUCCESS;
+}
+
+static int file_describe(nsh_comm *comm, const char *path, nsh_file_mode mode,
+                         const nsh_file_options *options, nsh_file **out, nsh_file **made)
+{
+    nsh_file *file;
+    int rc = nsh__h5_available("nsh_file_open");
+
+    if (rc == NSH_SUCCESS)
+        rc = check_open(path, mode, options, out);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    file = *made = nsh__fault(file_alloc) ? NULL : calloc(1, sizeof *file);
+    if (file == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_file_open: no memory");
+    file->comm = comm;
+    file->mode = mode;
+    file->in_place = options->in_place != 0;
+    file->writers = options->writers;
+    file->work_fd = file->fd = -1;
+    return nsh__disk_resolve("nsh_file_open", path, file->path);
+}
+
+/* By the owner: the target is there or not, as the mode wants it, and is HDF5. */
+static int begin(nsh_file *file, nsh__call call, opened *reply)
+{
+    const char *name = nsh__call_name(call);
+    int rc = nsh__disk_look(name, file->path);
+    bool there = rc == NSH_SUCCESS;
+    int64_t bytes;
+
+    if (rc == NSH_ERR_NOT_FOUND && file->mode != NSH_FILE_READ)
+        rc = NSH_SUCCESS;
+    if (rc == NSH_SUCCESS && there && file->mode == NSH_FILE_EXCL)
+        rc = nsh__fail(NSH_ERR_EXISTS, "%s: %.160s exists", name, file->path);
+    file->there = there && (file->mode == NSH_FILE_READ || file->mode == NSH_FILE_APPEND);
+    if (rc == NSH_SUCCESS)
+        rc = file->there ? nsh__file_readable(file, call) : nsh__file_writable(file, call);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_place(file, call, &reply->place, &bytes);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    reply->there = file->there;
+    reply->writers = file->writers;
+    if (file->writers == 0 && file->work_fd >= 0 && nsh__disk_is_nfs(file->work_fd))
+        reply->writers = 1;
+    snprintf(reply->path, sizeof reply->path, "%s", file->path);
+    return NSH_SUCCESS;
+}
+
+/* Readers hold on to the file that rank 0 has open, before anybody replaces it. */
+static int hold(nsh_file *file, nsh__call call, const opened *reply)
+{
+    nsh_comm *comm = file->comm;
+    int rc = NSH_SUCCESS;
+
+    snprintf(file->path, sizeof file->path, "%s", reply->path);
+    file->there = reply->there != 0;
+    file->writers = reply->writers == 0 || reply->writers > comm->node_count ? comm->node_count
+                                                                             : (int)reply->writers;
+    if (reply->there && nsh__comm_leads(comm))
+        rc = nsh__file_fd(file, call, &reply->place);
+    return nsh__file_enter(file, call, rc, 3);
+}
+
+/* Accepts every stage. */
+static void file_destroy(nsh_file *file, nsh__call call)
+{
+    if (file == NULL)
+        return;
+    nsh__file_reader_free(file);
+    discard(file, call);
+    close_fd(file);
+    nsh_array_free(&file->mail);
+    free(file);
+}
+
+int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mode mode,
+                   const nsh_file_options *options, nsh_file **out)
+{
+    static const nsh_file_options defaults = NSH_FILE_OPTIONS_INIT;
+    const int64_t bytes = MAIL;
+    opened reply = {.there = 0};
+    nsh_file *file = NULL;
+    uint64_t mark;
+    int rc;
+
+    options = options != NULL ? options : &defaults;
+    rc = file_describe(comm, path, mode, options, out, &file);
+    mark = nsh__mix_bytes((uint64_t)mode, path, path != NULL ? strlen(path) : 0);
+    mark = nsh__mix(mark, (uint64_t)options->writers << 1 | (options->in_place != 0));
+    rc = nsh__agree(comm, call, rc, mark);
+    if (rc == NSH_SUCCESS)
+        rc = nsh_array_create(comm, MPI_BYTE, 1, &bytes, NULL, &file->mail);
+    if (rc != NSH_SUCCESS)
+        goto fail;
+    if (nsh__file_owns(file))
+        rc = begin(file, call, &reply);
+    rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
+    if (rc == NSH_SUCCESS)
+        rc = hold(file, call, &reply);
+    if (rc != NSH_SUCCESS)
+        goto fail;
+    *out = file;
+    return NSH_SUCCESS;
+fail:
+    file_destroy(file, call);
+    return rc;
+}
+
+int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
+                  const nsh_file_options *options, nsh_file **out)
+{
+    if (comm == NULL)
+        return nsh__file_null(NSH__CALL_FILE_OPEN, "comm");
+    return nsh__file_open(comm, NSH__CALL_FILE_OPEN, path, mode, options, out);
+}
+
+/* ---- commit ---- */
+
+/* By the owner, when the bytes that went around HDF5 are on disk. */
+static int replace(nsh_file *file, nsh__call call)
+{
+    const char *name = nsh__call_name(call);
+    int rc, fd = file->work_fd;
+    uint64_t inode;
+
+    if (file->failed)
+        return nsh__fail(NSH_ERR_STATE, "%s: an earlier change has failed; %.120s is as it was",
+                         name, file->path);
+    if (!file->working)
+        return NSH_SUCCESS;
+    rc = nsh__h5_close(name, &file->h5);
+    if (rc == NSH_SUCCESS && !file->in_work)
+        rc = nsh__disk_open(name, file->path, true, &fd, &inode);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__disk_sync(name, file->path, fd);
+    if (rc == NSH_SUCCESS && file->in_work)
+        rc = nsh__disk_replace(name, file->work, file->path,
+                               file->mode == NSH_FILE_EXCL && !file->there);
+    if (!file->in_work && fd >= 0)
+        close(fd);
+    file->failed = rc != NSH_SUCCESS;
+    if (rc != NSH_SUCCESS)
+        return rc;
+    file->in_work = false; /* there is nothing to unlink any more */
+    discard(file, call);
+    return NSH_SUCCESS;
+}
+
+static int commit(nsh_file *file, nsh__call call)
+{
+    int rc = NSH_SUCCESS;
+
+    if (file->fd_dirty)
+        rc = nsh__disk_sync(nsh__call_name(call), file->path, file->fd);
+    rc = nsh__file_enter(file, call, rc, 0);
+    if (rc != NSH_SUCCESS) {
+        nsh__file_changed(file, rc);
+        return rc;
+    }
+    if (nsh__file_owns(file))
+        rc = replace(file, call);
+    rc = nsh__file_answer(file, call, rc, NULL, 0);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    file->fd_dirty = false;
+    file->there = true;
+    file->commits++;
+    return NSH_SUCCESS;
+}
+
+int nsh_file_commit(nsh_file *file)
+{
+    if (file == NULL)
+        return nsh__file_null(NSH__CALL_FILE_COMMIT, "file");
+    return commit(file, NSH__CALL_FILE_COMMIT);
+}
+
+int nsh__file_close(nsh_file **file, nsh__call call)
+{
+    int rc = commit(*file, call);
+
+    file_destroy(*file, call);
+    *file = NULL;
+    return rc;
+}
+
+int nsh_file_close(nsh_file **file)
+{
+    if (file == NULL)
+        return nsh__file_null(NSH__CALL_FILE_CLOSE, "file");
+    return *file != NULL ? nsh__file_close(file, NSH__CALL_FILE_CLOSE) : NSH_SUCCESS;
+}
+
+int nsh_file_abandon(nsh_file **file)
+{
+    int rc;
+
+    if (file == NULL)
+        return nsh__file_null(NSH__CALL_FILE_ABANDON, "file");
+    if (*file == NULL)
+        return NSH_SUCCESS;
+    rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS);
+    file_destroy(*file, NSH__CALL_FILE_ABANDON);
+    *file = NULL;
+    return rc;
+}

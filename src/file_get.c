@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* file_get.c -- one rank reads for itself.
+ *
+ * Invariant: the reader's handle, its descriptor, and what it knows of a dataset are of one file:
+ * that which was last committed when it was opened. */
+#include "file.h"
+
+#include "fault.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct nsh__reader {
+    nsh__h5 *h5;
+    int fd;
+    int64_t commits;               /* of the file, when this was opened */
+    char name[NSH__FILE_NAME + 1]; /* of the dataset that was described last; "": none */
+    nsh__dataset dataset;
+};
+
+static const char call[] = "nsh_file_get";
+
+void nsh__file_reader_free(nsh_file *file)
+{
+    nsh__reader *reader = file->reader;
+
+    if (reader == NULL)
+        return;
+    nsh__h5_close(NULL, &reader->h5);
+    if (reader->fd >= 0)
+        close(reader->fd);
+    free(reader);
+    file->reader = NULL;
+}
+
+/* A handle and a descriptor of the same file: it may be replaced between the two. */
+static int open_both(const nsh_file *file, nsh__reader *reader)
+{
+    enum { TRIES = 10 };
+    uint64_t opened = 0, in_hdf5 = 1;
+    int64_t bytes;
+    int rc = NSH_SUCCESS;
+
+    for (int i = 0; i < TRIES && opened != in_hdf5 && rc == NSH_SUCCESS; i++) {
+        nsh__h5_close(NULL, &reader->h5);
+        if (reader->fd >= 0)
+            close(reader->fd);
+        reader->fd = -1;
+        rc = nsh__disk_open(call, file->path, false, &reader->fd, &opened);
+        if (rc == NSH_SUCCESS)
+            rc = nsh__h5_open(call, file->path, false, &reader->h5);
+        if (rc == NSH_SUCCESS)
+            rc = nsh__h5_stat(call, reader->h5, &in_hdf5, &bytes);
+    }
+    if (rc == NSH_SUCCESS && opened != in_hdf5)
+        rc = nsh__fail(NSH_ERR_IO, "%s: %.120s is replaced all the time", call, file->path);
+    return rc;
+}
+
+static int reader_for(nsh_file *file, nsh__reader **out)
+{
+    int rc = NSH_SUCCESS;
+
+    if (file->in_place || !file->there)
+        return nsh__fail(NSH_ERR_STATE, "%s: %.120s %s (rank %d)", call, file->path,
+                         file->in_place ? "is changed in place" : "has not been committed yet",
+                         file->comm->rank);
+    if (file->reader != NULL && file->reader->commits != file->commits)
+        nsh__file_reader_free(file);
+    if (file->reader == NULL) {
+        file->reader = nsh__fault(file_alloc) ? NULL : calloc(1, sizeof *file->reader);
+        if (file->reader == NULL)
+            return nsh__fail(NSH_ERR_NOMEM, "%s: no memory", call);
+        file->reader->fd = -1;
+        file->reader->commits = file->commits;
+        rc = open_both(file, file->reader);
+        if (rc != NSH_SUCCESS)
+            nsh__file_reader_free(file);
+    }
+    *out = file->reader;
+    return rc;
+}
+
+static int describe(nsh__reader *reader, const char *name)
+{
+    int rc;
+
+    if (strcmp(reader->name, name) == 0)
+        return NSH_SUCCESS;
+    reader->name[0] = '\0';
+    rc = nsh__h5_describe(call, reader->h5, name, &reader->dataset);
+    if (rc == NSH_SUCCESS)
+        memcpy(reader->name, name, strlen(name) + 1);
+    return rc;
+}
+
+static int check_slab(const nsh_file *file, const nsh__dataset *dataset, const int64_t offset[],
+                      const int64_t count[])
+{
+    int d = nsh__hyperslab_outside(dataset->ndim, dataset->extent, offset, count);
+
+    if (d < 0)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_ARG,
+                     "%s: offset %" PRId64 " and count %" PRId64 " exceed extent %" PRId64
+                     " in dimension %d (rank %d)",
+                     call, offset != NULL ? offset[d] : 0,
+                     count != NULL ? count[d] : dataset->extent[d], dataset->extent[d], d,
+                     file->comm->rank);
+}
+
+int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const int64_t count[],
+                 void *out)
+{
+    static const int64_t zeros[NSH__MAX_NDIM];
+    const nsh__dataset *dataset;
+    nsh__slab in_file, packed;
+    nsh__reader *reader;
+    int64_t item;
+    int rc = NSH_SUCCESS;
+
+    if (file == NULL)
+        return nsh__file_null(NSH__CALL_FILE_GET, "file");
+    nsh__file_name_mark(file, NSH__CALL_FILE_GET, name, &rc);
+    if (rc == NSH_SUCCESS)
+        rc = reader_for(file, &reader);
+    if (rc == NSH_SUCCESS)
+        rc = describe(reader, name);
+    if (rc == NSH_SUCCESS)
+        rc = check_slab(file, &reader->dataset, offset, count);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    dataset = &reader->dataset;
+    item = dataset->form.node[0].size * dataset->form.node[0].count;
+    nsh__slab_of(&in_file, dataset->ndim, dataset->extent, offset, count, item);
+    if (in_file.nbytes == 0)
+        return NSH_SUCCESS;
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: out is NULL (rank %d)", call, file->comm->rank);
+    if (dataset->offset < 0)
+        return nsh__h5_read(call, reader->h5, name, offset != NULL ? offset : zeros,
+                            count != NULL ? count : dataset->extent, out);
+    nsh__slab_packed(&packed, in_file.nbytes);
+    return nsh__disk_read(call, file->path, reader->fd, dataset->offset, &in_file, out, &packed, 0,
+                          packed.nbytes);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* file_series.c -- frames appended along an unlimited leading dimension.
+ *
+ * Invariant: a series has grown by whole frames, or the file is spoilt and will not be committed.
+ */
+#include "file.h"
+
+#include "agree.h"
+#include "hash.h"
+
+/* By the owner: room for one more frame of that form, the number of which is *frame. */
+static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__type *type, int ndim,
+                const int64_t extent[], int64_t *frame)
+{
+    const char *words = nsh__call_name(call);
+    int64_t whole[NSH__MAX_NDIM + 1] = {0};
+    nsh__form form;
+    nsh__found found;
+    int rc = nsh__form_of_type(type, &form);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_writable(file, call);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_find(file, call, name, NULL, false, &found);
+    if (rc == NSH_ERR_NOT_FOUND) {
+        for (int d = 0; d < ndim; d++)
+            whole[1 + d] = extent[d];
+        rc = nsh__h5_make(words, file->h5, name, &form, ndim + 1, whole, true);
+        if (rc == NSH_SUCCESS)
+            rc = nsh__file_find(file, call, name, NULL, false, &found);
+    }
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!nsh__form_equal(&form, &found.dataset.form))
+        return nsh__fail(NSH_ERR_TYPE, "%s: \"%.80s\" has elements of another type", words, name);
+    if (!found.dataset.growing || !nsh__file_same_extent(&found.dataset, ndim, extent, 1))
+        return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is no series of frames of this extent", words,
+                         name);
+    if (found.dataset.extent[0] == INT64_MAX)
+        return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is full", words, name);
+    *frame = found.dataset.extent[0];
+    return nsh__h5_resize(words, file->h5, name, *frame + 1);
+}
+
+/* By the owner: a whole frame, from the replica. */
+static int append(nsh_file *file, nsh__call call, const char *name, const nsh_array *array)
+{
+    int64_t offset[NSH__MAX_NDIM + 1] = {0}, count[NSH__MAX_NDIM + 1] = {1};
+    nsh__disk_guard guard;
+    int rc;
+
+    nsh__disk_guard_begin(&guard); /* one for all visits to HDF5 */
+    rc = grow(file, call, name, &array->type, array->ndim, array->extent, &offset[0]);
+    for (int d = 0; d < array->ndim; d++)
+        count[1 + d] = array->extent[d];
+    if (rc == NSH_SUCCESS && array->nbytes > 0)
+        rc = nsh__h5_write(nsh__call_name(call), file->h5, name, offset, count, array->replica.ro);
+    nsh__disk_guard_end(&guard);
+    return rc;
+}
+
+static int too_many(nsh__call call, int ndim)
+{
+    return nsh__fail(NSH_ERR_ARG, "%s: frames of %d dimensions", nsh__call_name(call), ndim);
+}
+
+int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame)
+{
+    const nsh__call call = NSH__CALL_FILE_APPEND;
+    uint64_t mark;
+    int rc;
+
+    if (file == NULL)
+        return nsh__file_null(call, "file");
+    rc = frame != NULL ? nsh__file_check_array(file, call, frame) : nsh__file_null(call, "frame");
+    if (rc == NSH_SUCCESS && frame->ndim >= NSH__MAX_NDIM)
+        rc = too_many(call, frame->ndim);
+    mark = nsh__file_name_mark(file, call, name, &rc);
+    rc = nsh__file_enter(file, call, rc, nsh__mix(mark, frame != NULL ? frame->id : 0));
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (nsh__file_owns(file)) {
+        rc = append(file, call, name, frame);
+        nsh__file_changed(file, rc);
+    }
+    return nsh__file_answer(file, call, rc, NULL, 0);
+}
+
+int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
+                              const int64_t extent[], const void *data, const int64_t offset[],
+                              const int64_t count[])
+{
+    const nsh__call call = NSH__CALL_FILE_APPEND_HYPERSLAB;
+    nsh__type described;
+    nsh__share_of share;
+    int64_t frame = 0;
+    uint64_t mark;
+    int rc;
+
+    if (file == NULL)
+        return nsh__file_null(call, "file");
+    rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
+                         &mark);
+    if (rc == NSH_SUCCESS && ndim >= NSH__MAX_NDIM)
+        rc = too_many(call, ndim);
+    mark = nsh__mix(mark, nsh__file_name_mark(file, call, name, &rc));
+    rc = nsh__file_enter(file, call, rc, mark);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (nsh__file_owns(file)) {
+        rc = grow(file, call, name, &described, ndim, extent, &frame);
+        nsh__file_changed(file, rc);
+    }
+    rc = nsh__file_answer(file, call, rc, &frame, sizeof frame);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__file_gather(file, call, name, &share, frame);
+    if (nsh__file_owns(file) && rc != NSH_SUCCESS)
+        file->failed = true; /* there is a frame that nobody has written */
+    return rc;
+}

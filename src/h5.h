@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* h5.h -- HDF5, as one process uses it: files, datasets, attributes. No MPI in here, and HDF5
+ * nowhere else: only h5*.c include hdf5.h.
+ *
+ * All functions are [local], return a status and word a failure with the name of the public call
+ * and with HDF5's own reason. HDF5 prints nothing meanwhile, one thread at a time is inside, and
+ * SIGXFSZ does not end the process. In builds without HDF5 they return NSH_ERR_UNSUPPORTED. */
+#ifndef NSH_SRC_H5_H
+#define NSH_SRC_H5_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <nodeshare/file.h>
+
+#include "form.h"
+#include "hyperslab.h"
+
+typedef struct nsh__h5 nsh__h5;
+
+/* Bytes of a name within a file, at most. */
+enum { NSH__FILE_NAME = 1023 };
+
+/* What a dataset is. Travels between ranks as bytes. */
+typedef struct nsh__dataset {
+    int32_t ndim;
+    int32_t growing;    /* its leading dimension is unlimited */
+    int32_t chunked;    /* chunk says how */
+    int32_t attributes; /* how many */
+    int64_t extent[NSH__MAX_NDIM];
+    int64_t chunk[NSH__MAX_NDIM];
+    int64_t size, nbytes; /* elements, bytes of them in memory */
+    int64_t stored;       /* bytes in the file; -1: see nsh__h5_stored */
+    int64_t offset;       /* where its bytes lie in the file as they lie in memory; -1: nowhere */
+    char filters[64];     /* names with commas */
+    nsh__form form;
+} nsh__dataset;
+
+/* The version that is linked, "1.10.8"; "none". */
+const char *nsh__h5_version(void);
+
+/* NSH_SUCCESS, or why there is no HDF5. */
+int nsh__h5_available(const char *call);
+
+/* A new file in place of whatever is at path; an existing one. */
+int nsh__h5_create(const char *call, const char *path, nsh__h5 **out);
+int nsh__h5_open(const char *call, const char *path, bool write, nsh__h5 **out);
+
+/* Which file it is, and how long it is now. */
+int nsh__h5_stat(const char *call, const nsh__h5 *h5, uint64_t *inode, int64_t *bytes);
+
+/* Everything out to the file, which then is as long as it will be. */
+int nsh__h5_flush(const char *call, nsh__h5 *h5);
+
+/* Flush and close; *h5 is NULL afterwards, whatever the outcome. call NULL: nobody wants to know.
+ */
+int nsh__h5_close(const char *call, nsh__h5 **h5);
+
+/* ---- datasets ---- */
+
+/* NSH_ERR_NOT_FOUND, NSH_ERR_TYPE, NSH_ERR_FORMAT. */
+int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__dataset *out);
+
+/* Bytes in the file, also of chunks: looks at each of them. */
+int nsh__h5_stored(const char *call, nsh__h5 *h5, const char *name, int64_t *bytes);
+
+/* A new dataset and the groups on the way to it; its bytes are in no file yet. series: of frames of
+ * that extent, none so far. NSH_ERR_EXISTS. */
+int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
+                 const int64_t extent[], bool series);
+
+/* Nothing, if there is none of that name. */
+void nsh__h5_remove(nsh__h5 *h5, const char *name);
+
+/* A hyperslab, packed in data, elements as nsh__h5_describe says. */
+int nsh__h5_read(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
+                 const int64_t count[], void *data);
+int nsh__h5_write(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
+                  const int64_t count[], const void *data);
+
+/* Give a growing dataset another leading extent. */
+int nsh__h5_resize(const char *call, nsh__h5 *h5, const char *name, int64_t leading);
+
+/* The full names of all datasets, or of an object's attributes, NUL after each, in *names, to be
+ * freed; name NULL or "": the file. */
+int nsh__h5_list(const char *call, nsh__h5 *h5, char **names, int64_t *bytes);
+int nsh__h5_list_attrs(const char *call, nsh__h5 *h5, const char *name, char **names,
+                       int64_t *bytes);
+
+/* ---- attributes and dimension scales ---- */
+
+int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char *attr,
+                     nsh_attr_type type, int64_t n, const void *values);
+
+/* Values of the attribute in *values, to be freed, and how many; text: its bytes, and a NUL that is
+ * not counted. */
+int nsh__h5_get_attr(const char *call, nsh__h5 *h5, const char *name, const char *attr,
+                     nsh_attr_type type, int64_t *n, void **values);
+
+int nsh__h5_set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, const char *label,
+                    const char *unit, const double points[]);
+
+#endif

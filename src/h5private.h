@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* h5private.h -- what h5.c, h5type.c and h5attr.c share. The only header that includes hdf5.h. */
+#ifndef NSH_SRC_H5PRIVATE_H
+#define NSH_SRC_H5PRIVATE_H
+
+#include <hdf5.h>
+
+#include "disk.h"
+#include "h5.h"
+
+enum { NSH__H5_OPEN = 8 }; /* datasets that stay open: opening one costs as much as a small write */
+
+typedef struct nsh__h5_open_dataset {
+    char *name;
+    hid_t id;
+    hid_t memory; /* type of its elements in memory */
+    bool plain;   /* which is that in the file */
+} nsh__h5_open_dataset;
+
+struct nsh__h5 {
+    hid_t id;
+    int next; /* the next of these to give up its place */
+    nsh__h5_open_dataset open[NSH__H5_OPEN];
+};
+
+/* Around every visit to HDF5. */
+typedef struct nsh__h5_visit {
+    nsh__disk_guard guard;
+    unsigned is_v2;
+    H5E_auto2_t print2;
+#ifndef H5_NO_DEPRECATED_SYMBOLS
+    H5E_auto1_t print1;
+#endif
+    void *data;
+} nsh__h5_visit;
+
+void nsh__h5_enter(nsh__h5_visit *visit);
+void nsh__h5_leave(nsh__h5_visit *visit);
+
+/* What HDF5 says of its last failure, worded; code, or NSH_ERR_IO where the system is to blame. */
+int nsh__h5_failed(const char *call, int code, const char *what, const char *name);
+
+/* "" and NULL are the file itself. */
+int nsh__h5_exists(const nsh__h5 *h5, const char *name);
+
+/* An open dataset, which stays the file's. */
+int nsh__h5_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5_open_dataset **out);
+
+/* The HDF5 type of a form; negative on failure. */
+hid_t nsh__h5_type_of(const nsh__form *form);
+
+/* The type in memory of elements with this type in a file, and whether it is the same. */
+hid_t nsh__h5_memory_type(hid_t in_file, bool *plain);
+
+/* The form of a type in memory. NSH_ERR_TYPE. */
+int nsh__h5_form_of(const char *call, const char *name, hid_t type, nsh__form *out);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* snapshot.c -- named arrays to and from a file of their own, in one call. */
+#include "file.h"
+
+/* The communicator of the first array; NULL: there is nobody to agree with. */
+static nsh_comm *comm_of(nsh_array *const arrays[], int n)
+{
+    return n > 0 && arrays != NULL && arrays[0] != NULL ? arrays[0]->comm : NULL;
+}
+
+static const char *name_of(const nsh_array *array)
+{
+    return array != NULL && array->entry.name != NULL ? array->entry.name : "";
+}
+
+int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
+{
+    const nsh__call call = NSH__CALL_SNAPSHOT_SAVE;
+    nsh_comm *comm = comm_of(arrays, n);
+    nsh_file *file;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__file_null(call, "the first of arrays");
+    rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
+        rc = nsh__file_write(file, call, name_of(arrays[i]), arrays[i]);
+    if (rc == NSH_SUCCESS)
+        return nsh__file_close(&file, call);
+    nsh_file_abandon(&file);
+    return rc;
+}
+
+int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n)
+{
+    const nsh__call call = NSH__CALL_SNAPSHOT_RESTORE;
+    nsh_comm *comm = comm_of(arrays, n);
+    nsh_file *file;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__file_null(call, "the first of arrays");
+    rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
+        rc = nsh__file_match(file, call, name_of(arrays[i]), arrays[i]);
+    for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
+        rc = nsh__file_read(file, call, name_of(arrays[i]), arrays[i]);
+    nsh_file_abandon(&file);
+    return rc;
+}
