@@ -151,7 +151,7 @@ static void taking(const bench *b)
     double ours = median_of(b, many, NULL);
 
     bench_row(b, "batch-1e4-tasks-vs-locked-table", median_of(b, TABLE, NULL),
-              table_tasks(b, crowded ? 200 : 2000), "us");
+              table_tasks(b, crowded ? 200 : TABLE), "us");
     bench_row(b, crowded ? "batch-1e5-tasks-vs-1e3" : "batch-1e6-tasks-vs-1e3", ours,
               median_of(b, FEW, NULL), "us");
     if (!crowded)
