@@ -149,6 +149,18 @@ status_is()
     [ "$said" = "$1" ] || { echo "# $said"; return 1; }
 }
 
+# Progress on a terminal: one line, redrawn, ended. Somewhere else there is none.
+shows_progress()
+{
+    forget
+    script -qec "'$farm' --serial --usec 100 '$journal' 200 '$log'" /dev/null </dev/null >"$tmp/out" 2>&1
+    grep -q $'\r200 Jobs: 0 Finished' "$tmp/out" &&
+        grep -q $'\r200 Jobs: 200 Finished / 0 Running / 0 Failed / 0 in Queue\033\\[K' "$tmp/out" || return 1
+    rm -f "$journal"
+    "$farm" --serial --usec 100 "$journal" 200 "$log" 2>&1 >/dev/null | grep -q Jobs && return 1
+    return 0
+}
+
 fails_with()
 {
     local code=$1
@@ -193,4 +205,7 @@ verdict "status of another file" fails_with 1 "$nsh" status "$nsh"
 verdict "reset of another file" fails_with 1 "$nsh" reset --all "$nsh"
 verdict "reset of nothing in particular" fails_with 2 "$nsh" reset "$journal"
 verdict "status of nothing" fails_with 2 "$nsh" status
+if command -v script >/dev/null; then
+    verdict "progress on a terminal" shows_progress
+fi
 echo "1..$n"

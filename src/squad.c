@@ -99,14 +99,18 @@ static int collect(nsh__squad *squad, nsh__round *round)
     int rc, far = 0, from;
     message m;
 
-    for (int r = squad->leader + 1; r < squad->leader + squad->size; r++)
-        near(squad, r) ? (void)here++ : (void)far++;
+    for (int r = squad->leader + 1; r < squad->leader + squad->size; r++) {
+        if (near(squad, r))
+            here++;
+        else
+            far++;
+    }
     rc = nsh__wait_word(&squad->comm->wait, &own->reports, squad->rounds * here,
                         &own->reports_sleepers);
     for (int r = squad->leader + 1; r < squad->leader + squad->size && rc == NSH_SUCCESS; r++) {
-        const nsh__seat *seat = near(squad, r) ? seat_of(squad, r) : NULL;
+        const nsh__seat *seat = seat_of(squad, r); /* of another node: not read */
 
-        if (seat != NULL)
+        if (near(squad, r))
             heed(round, r, seat->code, seat->flag, seat->text);
     }
     for (; far > 0 && rc == NSH_SUCCESS; far--) {
