@@ -1,4 +1,4 @@
-/* test_counter.c -- ranks: 2 3 5  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial */
+/* test_counter.c -- ranks: 2 3  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The counter, the semaphore and the sequential section, call by call. */
 #define _DEFAULT_SOURCE /* usleep */

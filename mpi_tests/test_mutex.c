@@ -1,4 +1,4 @@
-/* test_mutex.c -- ranks: 2 3 5  layouts: one-node cliques-2 odd-even rpn-2 per-rank hosts-2 serial
+/* test_mutex.c -- ranks: 2 3  layouts: one-node cliques-2 odd-even rpn-2 per-rank hosts-2 serial
  * seconds: 60 */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The mutex, call by call: errors, order, giving up, who holds it, many of them. */
