@@ -1,5 +1,6 @@
-/* test_batch.c -- ranks: 1 2 3 5  layouts: one-node cliques-2 odd-even per-rank rpn-2 hosts-2
- * serial seconds: 90
+/* test_batch.c -- ranks: 1 2 5  layouts: one-node cliques-2 odd-even per-rank rpn-2
+ * layouts: hosts-2 serial
+ * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Batches without a journal, call by call. */

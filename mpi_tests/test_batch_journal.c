@@ -1,5 +1,6 @@
 /* test_batch_journal.c -- ranks: 1 2 3  layouts: one-node cliques-2 odd-even per-rank hosts-2
- * serial seconds: 90
+ * layouts: serial
+ * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Batches with a journal: modes, resuming, mismatches, a full disk, several jobs' batches at once.

@@ -1,4 +1,4 @@
-/* test_file.c -- ranks: 1 3 5  layouts: one-node cliques-2 odd-even per-rank rpn-2 hosts-2 serial
+/* test_file.c -- ranks: 1 4  layouts: one-node cliques-2 odd-even per-rank rpn-2 hosts-2 serial
  * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */

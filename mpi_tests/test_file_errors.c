@@ -1,4 +1,4 @@
-/* test_file_errors.c -- ranks: 1 3 5  layouts: one-node cliques-2 odd-even per-rank serial
+/* test_file_errors.c -- ranks: 1 3  layouts: one-node cliques-2 odd-even per-rank serial
  * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */

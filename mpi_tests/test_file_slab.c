@@ -1,4 +1,4 @@
-/* test_file_slab.c -- ranks: 1 3 4  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial
+/* test_file_slab.c -- ranks: 1 3  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial
  * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */

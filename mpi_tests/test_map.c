@@ -1,4 +1,4 @@
-/* test_map.c -- ranks: 1 2 3 5  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial
+/* test_map.c -- ranks: 1 2 3  layouts: one-node cliques-2 odd-even per-rank hosts-2 serial
  * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
