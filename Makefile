@@ -4,8 +4,8 @@
 #   make            libnodeshare.a, libnodeshare.so.0, nsh, nodeshare.pc      into $(BUILD)
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs
-#   make demo       the quickstart, the word count, the log that all ranks append to, heat, on one node
-#                   and on two
+#   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
+#                   matrix product, a study and a simulation that are killed and resumed
 #   make bench      the tables of nsh bench
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make uninstall  the same PREFIX and DESTDIR
@@ -26,6 +26,7 @@
 #   TESTS="test_a test_b"  run only these tests
 #   NSH_TEST_QUICK=1       run each MPI test only once per kind of layout
 #   WC_FILE=               the file that make demo counts
+#   STUDY_DIR=             the directory tree that make demo compresses (/usr/share/doc)
 #   V=1                    show the commands
 
 BUILD   ?= build
@@ -38,6 +39,8 @@ NSH_FAULTS ?=
 HDF5    ?= auto
 TESTS   ?=
 WC_FILE ?=
+STUDY_DIR ?= /usr/share/doc
+export STUDY_DIR
 CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format) clang-format)
 
 # ---- MPI: ask the wrapper for its flags, so that any CC can compile -------------------------
@@ -165,8 +168,9 @@ $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/chec
                                    $(BUILD)/mpi_tests/scratch.o $(lib_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
+$(BUILD)/mpi_tests/examples/study: example_libs := -lz
 $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
-	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
+	$(call say,LINK)$(link) -o $@ $^ $(example_libs) $(hdf5_libs) $(mpi_libs) -lm
 
 # Needs CC=clang and CFLAGS=-fsanitize=fuzzer-no-link; see scripts/check.
 $(BUILD)/test/fuzz_file: $(BUILD)/test/fuzz_file.o $(lib_a)

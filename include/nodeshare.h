@@ -7,6 +7,8 @@
  *   nodeshare/mutex.h   ranks take turns: a mutex, first come, first served
  *   nodeshare/counter.h a counter, a semaphore, a section for one rank after another
  *   nodeshare/file.h    arrays to and from HDF5 files
+ *   nodeshare/batch.h   tasks for workers, with results, recorded in a journal
+ *   nodeshare/map.h     a function over indices or over the rows of an array, on all workers
  *   nodeshare/error.h   status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
@@ -24,7 +26,8 @@
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.
  *   Fork          after fork the child may only exec.
- *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1).
+ *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1; and the
+ *                 progress of a batch where stderr is a terminal).
  */
 #ifndef NODESHARE_H
 #define NODESHARE_H
@@ -41,6 +44,8 @@
 #include <nodeshare/mutex.h>
 #include <nodeshare/counter.h>
 #include <nodeshare/file.h>
+#include <nodeshare/map.h>
+#include <nodeshare/batch.h>
 
 #ifdef __cplusplus
 extern "C" {

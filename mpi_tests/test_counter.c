@@ -201,8 +201,10 @@ static void sections(void)
 {
     check_case("sequential: rank after rank, again and again");
     for (int i = 0; i < 20; i++) {
-        if (check_rank == 0)
-            s->got = s->inside = 0;
+        if (check_rank == 0) {
+            s->got = 0;
+            s->inside = 0;
+        }
         PMPI_Barrier(MPI_COMM_WORLD);
         CHECK_EQ(nsh_sequential_begin(comm), NSH_SUCCESS);
         CHECK_EQ(s->inside++, 0);

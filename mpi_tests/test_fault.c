@@ -1,5 +1,5 @@
 /* test_fault.c -- ranks: 2 3  layouts: one-node cliques-2
- * seconds: 90
+ * seconds: 240
  * build: faults
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
@@ -90,6 +90,53 @@ static bool work(nsh_comm *comm, int64_t n, MPI_Datatype type, nsh_array **a)
     return went_well(nsh_array_checksum(*a, &sum));
 }
 
+static int lock_and_unlock(nsh_mutex *mutex)
+{
+    int rc = nsh_mutex_lock(mutex);
+
+    return rc == NSH_SUCCESS ? nsh_mutex_unlock(mutex) : rc;
+}
+
+static int acquire_and_release(nsh_semaphore *semaphore)
+{
+    int rc = nsh_semaphore_acquire(semaphore);
+
+    return rc == NSH_SUCCESS ? nsh_semaphore_release(semaphore) : rc;
+}
+
+static int section(nsh_comm *comm)
+{
+    int rc = nsh_sequential_begin(comm);
+
+    return rc == NSH_SUCCESS ? nsh_sequential_end(comm) : rc;
+}
+
+/* What ranks take turns with. On failure a mutex is nobody's, as nobody can tell whose. */
+static void take_turns(nsh_comm *comm)
+{
+    nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
+    nsh_mutex *mutex[2] = {NULL, NULL};
+    nsh_semaphore *semaphore = NULL;
+    nsh_counter *counter = NULL;
+    int64_t before;
+    bool well = true;
+
+    for (int order = NSH_MUTEX_FIFO; order <= NSH_MUTEX_COHORT && well; order++) {
+        options.order = (nsh_mutex_order)order;
+        well = went_well(nsh_mutex_create(comm, &options, &mutex[order]));
+        for (int i = 0; i < 3 && well; i++)
+            well = went_well(lock_and_unlock(mutex[order]));
+    }
+    well = well && went_well(nsh_semaphore_create(comm, 1, NULL, &semaphore)) &&
+           went_well(acquire_and_release(semaphore)) &&
+           went_well(nsh_counter_create(comm, 3, NULL, &counter)) &&
+           went_well(nsh_counter_add(counter, 1, &before)) && went_well(section(comm));
+    CHECK_ALL(nsh_mutex_free(&mutex[0]), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&mutex[1]), NSH_SUCCESS);
+    CHECK_ALL(nsh_semaphore_free(&semaphore), NSH_SUCCESS);
+    CHECK_ALL(nsh_counter_free(&counter), NSH_SUCCESS);
+}
+
 /* The whole life; stops at the first failure and frees. */
 static void scenario(void)
 {
@@ -103,6 +150,8 @@ static void scenario(void)
     if (went_well(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm))) {
         if (work(comm, FEW, MPI_INT64_T, &a[0]) && work(comm, MANY, MPI_INT64_T, &a[1]))
             work(comm, FEW, pair, &a[2]);
+        if (failed == 0)
+            take_turns(comm);
         for (int i = 0; i < 3; i++)
             CHECK_ALL(nsh_array_free(&a[i]), NSH_SUCCESS);
         CHECK_EQ(comm->live, 0);

@@ -1,8 +1,9 @@
-/* test_mutex_stress.c -- ranks: 2 3 4 8  layouts: one-node cliques-2 odd-even rpn-2 per-rank
- * hosts-2 seconds: 120 */
+/* test_mutex_stress.c -- ranks: 2 3 8  layouts: one-node cliques-2 odd-even per-rank
+ * layouts: hosts-2
+ * seconds: 120 */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Thousands of acquisitions of two mutexes and a semaphore, each of which changes what is shared
- * and not atomic. NSH_TEST_LOCKS says how many in all (default: 4,000; fewer over TCP). */
+ * and not atomic. NSH_TEST_LOCKS says how many in all (default: 2,000; fewer over TCP). */
 #define _DEFAULT_SOURCE /* usleep */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -27,7 +28,7 @@ typedef struct shared {
 static int64_t acquisitions(void)
 {
     const char *text = getenv("NSH_TEST_LOCKS");
-    int64_t all = text != NULL ? atoll(text) : strncmp(check_layout, "hosts", 5) == 0 ? 400 : 4000;
+    int64_t all = text != NULL ? atoll(text) : strncmp(check_layout, "hosts", 5) == 0 ? 400 : 2000;
 
     return all / check_size;
 }

@@ -18,8 +18,10 @@ enum {
     NSH__TAG_NOTICE,                    /* nsh__notice: probed by every rank that waits */
     NSH__TAG_ASK,                       /* a request for a word (rma.c), and its answer */
     NSH__TAG_ANSWER,
-    NSH__TAG_FILE, /* a segment for the owner of a file */
-    NSH__TAG_TOKEN /* an empty message, nsh__token added */
+    NSH__TAG_FILE,                        /* a segment for the owner of a file */
+    NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
+    NSH__TAG_SQUAD = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
+    NSH__SQUAD_TAGS = 8192
 };
 
 /* What a token says to who gets it. */
@@ -80,6 +82,13 @@ typedef enum nsh__call {
     NSH__CALL_FILE_LIST_ATTRS,
     NSH__CALL_SNAPSHOT_SAVE,
     NSH__CALL_SNAPSHOT_RESTORE,
+    NSH__CALL_MAP,
+    NSH__CALL_MAP_ROWS,
+    NSH__CALL_BATCH_CREATE,
+    NSH__CALL_BATCH_FREE,
+    NSH__CALL_BATCH_SYNC,
+    NSH__CALL_BATCH_REOPEN,
+    NSH__CALL_BATCH_RESULTS,
     NSH__CALLS
 } nsh__call;
 
@@ -179,6 +188,7 @@ struct nsh_comm {
     /* what lives on it */
     int64_t live;     /* objects */
     uint64_t created; /* objects ever, to number them */
+    uint64_t batches; /* batches ever, for their tags */
     void *names;      /* their names: a tree of tsearch(3) */
 
     int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */

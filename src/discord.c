@@ -60,6 +60,13 @@ const char *nsh__call_name(nsh__call call)
         [NSH__CALL_FILE_LIST_ATTRS] = "nsh_file_list_attrs",
         [NSH__CALL_SNAPSHOT_SAVE] = "nsh_snapshot_save",
         [NSH__CALL_SNAPSHOT_RESTORE] = "nsh_snapshot_restore",
+        [NSH__CALL_MAP] = "nsh_map",
+        [NSH__CALL_MAP_ROWS] = "nsh_map_rows",
+        [NSH__CALL_BATCH_CREATE] = "nsh_batch_create",
+        [NSH__CALL_BATCH_FREE] = "nsh_batch_free",
+        [NSH__CALL_BATCH_SYNC] = "nsh_batch_sync",
+        [NSH__CALL_BATCH_REOPEN] = "nsh_batch_reopen",
+        [NSH__CALL_BATCH_RESULTS] = "nsh_batch_results",
     };
 
     return names[call];

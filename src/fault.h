@@ -27,6 +27,13 @@
     X(mutex_alloc, "memory of a mutex")                                                            \
     X(semaphore_alloc, "memory of a semaphore")                                                    \
     X(counter_alloc, "memory of a counter")                                                        \
+    X(map_alloc, "memory of a map")                                                                \
+    X(map_thread, "pthread_create of a map")                                                       \
+    X(batch_alloc, "memory of a batch")                                                            \
+    X(journal_open, "open of a journal")                                                           \
+    X(journal_lock, "fcntl lock of a journal")                                                     \
+    X(journal_read, "pread of a journal")                                                          \
+    X(journal_write, "pwrite to a journal")                                                        \
     X(words_alloc, "books of words")                                                               \
     X(words_window, "MPI_Win_allocate of a window of words")                                       \
     X(words_op, "operation on a word of another node")                                             \

@@ -25,7 +25,7 @@ enum {
     US = 1000,
     MS = 1000 * US,
     IDLE_NS = 5 * MS,        /* between two rounds */
-    ACTIVE_NS = 200 * US,    /* while a word homed here has changed */
+    ACTIVE_NS = 100 * US,    /* while a word homed here has changed */
     ACTIVE_FOR_NS = 50 * MS, /* so recently */
     SLICE_NS = 100 * US
 };

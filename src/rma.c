@@ -19,7 +19,8 @@
 enum {
     FIRST_WINDOW = 1 << 20, /* bytes with each leader; the next ones double */
     MAX_WINDOWS = 32,
-    WORD = (int)sizeof(uint64_t)
+    WORD = (int)sizeof(uint64_t),
+    LOOK_NS = 20 * 1000 /* between two looks at all of them: there may be thousands */
 };
 
 typedef enum word_op { OP_SWAP, OP_ADD, OP_CAS, OP_READ } word_op;
@@ -49,7 +50,8 @@ typedef struct nsh__rma {
     pthread_mutex_t lock;           /* guards what follows against the helper */
     const _Atomic uint64_t **heads; /* the first word of every object that is homed here */
     int64_t nheads, room;
-    uint64_t sum;               /* of their values when last looked at */
+    uint64_t sum;               /* of their values when last looked at, */
+    int64_t looked;             /* and when that was */
     struct nsh__blocks *home[]; /* node -> its books; NULL: nothing was homed there yet */
 } nsh__rma;
 
@@ -428,13 +430,18 @@ static void look_for_changes(nsh__rma *rma)
 {
     uint64_t sum = 0;
 
+    int64_t now = nsh__wait_clock();
+
     if (pthread_mutex_trylock(&rma->lock) != 0)
         return; /* somebody is looking */
-    for (int64_t i = 0; i < rma->nheads; i++)
-        sum += atomic_load_explicit(rma->heads[i], memory_order_relaxed);
-    if (sum != rma->sum)
-        atomic_store_explicit(&rma->changed, nsh__wait_clock(), memory_order_relaxed);
-    rma->sum = sum;
+    if (now - rma->looked >= LOOK_NS) {
+        for (int64_t i = 0; i < rma->nheads; i++)
+            sum += atomic_load_explicit(rma->heads[i], memory_order_relaxed);
+        if (sum != rma->sum)
+            atomic_store_explicit(&rma->changed, now, memory_order_relaxed);
+        rma->sum = sum;
+        rma->looked = now;
+    }
     pthread_mutex_unlock(&rma->lock);
 }
 

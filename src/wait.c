@@ -28,10 +28,12 @@ enum {
     NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
     LONG_NAP_NS = 10 * MS,  /* and afterwards */
     LONG_AFTER_NS = 100 * MS,
-    NAP_SHARE = 8,       /* of the quiet time */
-    SPINS_PER_LOOK = 64, /* loads between two looks at the clock */
-    LOOKS_PER_POLL = 16, /* for a message, between two probes for everything else */
-    YIELDS_PER_NAP = 256 /* rounds of nsh__wait_round before the first nap */
+    NAP_SHARE = 128,         /* of the quiet time */
+    LONG_TURN_NS = 300 * US, /* for which a core that was given away did not come back */
+    SLEEP_TURNS = 256,       /* then this rank sleeps at once for so many times as long */
+    SPINS_PER_LOOK = 64,     /* loads between two looks at the clock */
+    LOOKS_PER_POLL = 16,     /* for a message, between two probes for everything else */
+    YIELDS_PER_NAP = 256     /* rounds of nsh__wait_round before the first nap */
 };
 
 int64_t nsh__wait_clock(void)
@@ -98,14 +100,12 @@ static int probe(const nsh__wait *wait, int tag, bool *there, MPI_Status *status
     return NSH_SUCCESS;
 }
 
-/* nsh__wait_poll, and when this rank was last asked for something. */
-static int poll(nsh__wait *wait, int64_t *asked)
+int nsh__wait_poll(nsh__wait *wait)
 {
     MPI_Status status;
     bool there = false;
     int rc;
 
-    *asked = 0;
     if (wait->comm != MPI_COMM_NULL) {
         rc = probe(wait, wait->notice_tag, &there, &status);
         if (rc != NSH_SUCCESS)
@@ -118,17 +118,10 @@ static int poll(nsh__wait *wait, int64_t *asked)
                 return rc != NSH_SUCCESS ? rc : NSH_ERR_MISMATCH;
         }
         if (wait->serve != NULL)
-            *asked = wait->serve(wait->owner);
+            wait->asked = wait->serve(wait->owner);
     }
     return wait->broken != NULL ? atomic_load_explicit(wait->broken, memory_order_acquire)
                                 : NSH_SUCCESS;
-}
-
-int nsh__wait_poll(nsh__wait *wait)
-{
-    int64_t asked;
-
-    return poll(wait, &asked);
 }
 
 static void give_way(const nsh__wait *wait)
@@ -155,9 +148,9 @@ int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
     return nsh__wait_poll(wait);
 }
 
-static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
+static bool spin_for_word(const nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
-    int64_t until = 0;
+    int64_t until = 0, now;
 
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
@@ -167,21 +160,43 @@ static bool spin_for_word(const nsh__wait *wait, const nsh__event *event)
         }
         if (wait->spin_ns == 0 || wait->spin_ns == INT64_MAX)
             return false;
+        now = nsh__wait_clock();
         if (until == 0)
-            until = nsh__wait_clock() + wait->spin_ns;
-        else if (nsh__wait_clock() > until)
+            until = now + wait->spin_ns;
+        if (now > until || now >= deadline)
             return false;
     }
+}
+
+/* Where ranks exceed cores: let others run and look again. A core comes back at once if all others
+ * only wait too. If it does not, somebody computes: then a rank that sleeps is back sooner, because
+ * a wake-up goes before who computes, and so for a while this rank sleeps at once. */
+static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
+{
+    int64_t begin = nsh__wait_clock(), now = begin, before;
+
+    do {
+        if (nsh__event_seen(event))
+            return true;
+        if (now < wait->sleep_until || now >= deadline)
+            return false;
+        before = now;
+        sched_yield();
+        now = nsh__wait_clock();
+        if (now - before > LONG_TURN_NS)
+            wait->sleep_until = now + SLEEP_TURNS * (now - before);
+    } while (now - begin < wait->spin_ns);
+    return nsh__event_seen(event);
 }
 
 /* Where a wake-up comes for the event, and nobody asks this rank for anything, the longest nap;
  * otherwise by how long nothing has come. */
 static int64_t nap_length(const nsh__wait *wait, const nsh__event *event, int64_t now,
-                          int64_t begin, int64_t asked)
+                          int64_t begin)
 {
-    bool busy = asked != 0 && now - asked < BUSY_NS;
+    bool busy = wait->asked != 0 && now - wait->asked < BUSY_NS;
     int64_t most = now - begin < LONG_AFTER_NS ? NAP_NS : LONG_NAP_NS;
-    int64_t quiet = now - (asked > begin ? asked : begin);
+    int64_t quiet = now - (wait->asked > begin ? wait->asked : begin);
 
     if (wait->spin_ns == INT64_MAX)
         return 0;
@@ -189,6 +204,8 @@ static int64_t nap_length(const nsh__wait *wait, const nsh__event *event, int64_
         return most;
     if (busy)
         most = BUSY_NAP_NS;
+    if (event->tag < 0 && quiet / NAP_SHARE < SHORT_NAP_NS)
+        return SHORT_NAP_NS; /* the wake-up may come sooner */
     return quiet / NAP_SHARE < most ? quiet / NAP_SHARE : most;
 }
 
@@ -204,15 +221,14 @@ static void sleep_on(const nsh__event *event, int64_t ns)
 }
 
 /* One look for everything but the word: the message, the clock, and in some rounds the rest. */
-static int look(nsh__wait *wait, const nsh__event *event, bool thorough, bool *there,
-                int64_t *asked)
+static int look(nsh__wait *wait, const nsh__event *event, bool thorough, bool *there)
 {
     int rc = NSH_SUCCESS;
 
     if (event->tag >= 0)
         rc = probe(wait, event->tag, there, MPI_STATUS_IGNORE);
     if (rc == NSH_SUCCESS && !*there && thorough)
-        rc = poll(wait, asked);
+        rc = nsh__wait_poll(wait);
     return rc;
 }
 
@@ -220,13 +236,13 @@ static int look(nsh__wait *wait, const nsh__event *event, bool thorough, bool *t
  * cores, a probe before each short sleep is what a gate costs. */
 static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
-    int64_t begin = nsh__wait_clock(), now = begin, asked = 0, ns;
+    int64_t begin = nsh__wait_clock(), now = begin, ns;
     bool told = false, there = false;
 
     for (unsigned round = 1;; round++) {
         int rc;
 
-        ns = nap_length(wait, event, now, begin, asked);
+        ns = nap_length(wait, event, now, begin);
         if (deadline != NSH__NEVER && ns > deadline - now)
             ns = deadline - now;
         if (ns >= SHORT_NAP_NS)
@@ -234,11 +250,11 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         else
             give_way(wait);
         if (wait->spin_ns == INT64_MAX && event->tag < 0)
-            spin_for_word(wait, event);
+            spin_for_word(wait, event, deadline);
         if (nsh__event_seen(event))
             return NSH_SUCCESS;
         rc = look(wait, event, ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
-                  &there, &asked);
+                  &there);
         if (there || nsh__event_seen(event)) /* before rc: what has come has come */
             return NSH_SUCCESS;
         if (rc != NSH_SUCCESS)
@@ -257,7 +273,10 @@ int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     int rc;
 
-    if (nsh__event_seen(event) || (event->tag < 0 && spin_for_word(wait, event)))
+    if (nsh__event_seen(event))
+        return NSH_SUCCESS;
+    if (event->tag < 0 && (wait->yield ? yield_for_word(wait, event, deadline)
+                                       : spin_for_word(wait, event, deadline)))
         return NSH_SUCCESS;
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
     rc = sleep_for_event(wait, event, deadline);

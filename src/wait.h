@@ -3,12 +3,12 @@
  *
  * Two kinds. (a) This rank takes part in a transfer: MPI_Test until done, giving the core away
  * between tries when ranks exceed cores; a nap here stalls the pipeline, and a blocking MPI call
- * spins through its time slice. (b) It waits for another rank of its node: spin for as long as a
- * context switch costs, then sleep on a futex in short rounds with one MPI_Iprobe each. The probe
- * is not optional: a rank that waits may owe a third one the second half of a rendezvous send.
+ * spins through its time slice. (b) It waits for another rank of its node: spin for as long as
+ * sleeping costs, then sleep on a futex in short rounds with one MPI_Iprobe each. The probe is not
+ * optional: a rank that waits may owe a third one the second half of a rendezvous send.
  *
  * A futex wakes for a store on this node, not for a message. Who waits for one, or is asked for its
- * words by other nodes, therefore naps for an eighth of the time for which nothing has come: as
+ * words by other nodes, therefore naps for a 128th of the time for which nothing has come: as
  * long a wait as it was costs at most that much more, and next to no core. */
 #ifndef NSH_SRC_WAIT_H
 #define NSH_SRC_WAIT_H
@@ -21,16 +21,18 @@
 
 /* How one rank of one communicator waits. */
 typedef struct nsh__wait {
-    MPI_Comm comm;      /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
-    int notice_tag;     /* the tag that is probed; a message on it is given to notice() */
-    int watch_tag;      /* a tag on which a message now proves disagreement; -1: none */
-    int64_t spin_ns;    /* how long to spin for another rank; INT64_MAX: for ever */
-    bool yield;         /* ranks of the host exceed its cores */
-    atomic_int *broken; /* shared by the node: a status once waiting has become pointless */
+    MPI_Comm comm;       /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
+    int notice_tag;      /* the tag that is probed; a message on it is given to notice() */
+    int watch_tag;       /* a tag on which a message now proves disagreement; -1: none */
+    int64_t spin_ns;     /* how long to spin for another rank; INT64_MAX: for ever */
+    bool yield;          /* ranks of the host exceed its cores: spin by giving the core away, */
+    int64_t sleep_until; /* but until then not at all */
+    atomic_int *broken;  /* shared by the node: a status once waiting has become pointless */
     void (*notice)(void *owner, const MPI_Status *status);
     void (*suspect)(void *owner);  /* a wait has become long: called once per wait; may be NULL */
     int64_t (*serve)(void *owner); /* do what other nodes ask of this rank; when it last was asked,
                                       by nsh__wait_clock. NULL: nobody asks */
+    int64_t asked;                 /* what serve() said last */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
 } nsh__wait;

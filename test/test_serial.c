@@ -70,6 +70,57 @@ static void test_large(void **state)
     assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+static void test_turns(void **state)
+{
+    nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
+    nsh_mutex_stats stats;
+    nsh_comm *comm = NULL;
+    nsh_mutex *mutex = NULL;
+    nsh_semaphore *semaphore = NULL;
+    nsh_counter *counter = NULL;
+    int64_t before = 0;
+    int holder = 7;
+
+    (void)state;
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    for (int order = NSH_MUTEX_FIFO; order <= NSH_MUTEX_COHORT; order++) {
+        options.order = (nsh_mutex_order)order;
+        assert_int_equal(nsh_mutex_create(comm, &options, &mutex), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_unlock(mutex), NSH_ERR_STATE);
+        assert_int_equal(nsh_mutex_lock(mutex), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_lock(mutex), NSH_ERR_STATE);
+        assert_int_equal(nsh_mutex_holder(mutex, &holder), NSH_SUCCESS);
+        assert_int_equal(holder, 0);
+        assert_int_equal(nsh_mutex_free(&mutex), NSH_ERR_STATE);
+        assert_int_equal(nsh_mutex_unlock(mutex), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_holder(mutex, &holder), NSH_SUCCESS);
+        assert_int_equal(holder, -1);
+        assert_int_equal(nsh_mutex_trylock(mutex), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_unlock(mutex), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_timedlock(mutex, 0), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_unlock(mutex), NSH_SUCCESS);
+        assert_int_equal(nsh_mutex_get_stats(mutex, &stats), NSH_SUCCESS);
+        assert_int_equal(stats.acquisitions, 3);
+        assert_int_equal(nsh_mutex_free(&mutex), NSH_SUCCESS);
+    }
+    assert_int_equal(nsh_semaphore_create(comm, 2, NULL, &semaphore), NSH_SUCCESS);
+    assert_int_equal(nsh_semaphore_acquire(semaphore), NSH_SUCCESS);
+    assert_int_equal(nsh_semaphore_tryacquire(semaphore), NSH_SUCCESS);
+    assert_int_equal(nsh_semaphore_acquire(semaphore), NSH_ERR_STATE);
+    assert_int_equal(nsh_semaphore_release(semaphore), NSH_SUCCESS);
+    assert_int_equal(nsh_semaphore_release(semaphore), NSH_SUCCESS);
+    assert_int_equal(nsh_semaphore_free(&semaphore), NSH_SUCCESS);
+    assert_int_equal(nsh_counter_create(comm, 41, NULL, &counter), NSH_SUCCESS);
+    assert_int_equal(nsh_counter_add(counter, 1, &before), NSH_SUCCESS);
+    assert_int_equal(before, 41);
+    assert_int_equal(nsh_counter_read(counter, &before), NSH_SUCCESS);
+    assert_int_equal(before, 42);
+    assert_int_equal(nsh_counter_free(&counter), NSH_SUCCESS);
+    assert_int_equal(nsh_sequential_begin(comm), NSH_SUCCESS);
+    assert_int_equal(nsh_sequential_end(comm), NSH_SUCCESS);
+    assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 /* A file too, before MPI_Init; the type needs no MPI. */
 static void test_files(void **state)
 {
@@ -109,8 +160,8 @@ static void test_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_large),
-                                       cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_turns),
+                                       cmocka_unit_test(test_large), cmocka_unit_test(test_files)};
 
     return cmocka_run_group_tests_name("serial", tests, NULL, NULL);
 }

@@ -15,6 +15,8 @@
  * Environment, read when a communicator is created (options given in code win):
  *   NSH_WAIT=auto|spin|block           how a rank waits for another (nsh_wait)
  *   NSH_PROGRESS=auto|none|thread      who drives MPI while ranks compute (nsh_progress)
+ *   NSH_RMA=auto|window|message        how words of other nodes are changed (mutex.h): by MPI's
+ *                                      one-sided atomics, or asked for by messages
  *   NSH_RANKS_PER_NODE=k               split nodes into nodes of k ranks (the last may be smaller)
  *   NSH_CHECK=1                        also check across nodes, before anything moves, that all
  *                                      ranks name the same root and array; check overlap
@@ -46,7 +48,7 @@ typedef struct nsh_comm nsh_comm;
 
 /* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. */
 typedef enum nsh_wait {
-    NSH_WAIT_AUTO = 0, /* spin shortly when every rank of the host has a core, then sleep */
+    NSH_WAIT_AUTO = 0, /* spin shortly, giving the core away if ranks exceed cores; then sleep */
     NSH_WAIT_SPIN,     /* never sleep: lowest latency, one core per waiting rank */
     NSH_WAIT_BLOCK     /* sleep at once: lowest cost when ranks exceed cores */
 } nsh_wait;

@@ -175,8 +175,8 @@ NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Data
 /* ---- attributes and dimensions ---- */
 
 /* [collective] Give dataset or group name, or the file (name NULL), an attribute, in place of one
- * of the same name. values: n numbers, at most 4096, equal on all ranks; for NSH_ATTR_TEXT n bytes, -1: up to the
- * terminating NUL. Errors: ARG, NOT_FOUND, IO. */
+ * of the same name. values: n numbers, at most 4096, equal on all ranks; for NSH_ATTR_TEXT n bytes,
+ * -1: up to the terminating NUL. Errors: ARG, NOT_FOUND, IO. */
 NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t n, const void *values);
 

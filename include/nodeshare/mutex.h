@@ -16,9 +16,12 @@
  *
  * Caveats
  *   - Between nodes, most MPIs change words only while somebody is inside MPI at the home. Under
- *     MPI_THREAD_MULTIPLE a helper thread there sees to it (nsh_progress in comm.h); without, a
- * home leader that computes for long calls nsh_comm_progress now and then, or it delays the others.
- *     nsh topo says which case a run is.
+ *     MPI_THREAD_MULTIPLE a helper thread there sees to it (nsh_progress in comm.h). Without it, a
+ *     leader that computes for long calls nsh_comm_progress now and then, or it delays the others.
+ *   - Where words are asked for by messages (NSH_RMA=message, the default of Open MPI) and there is
+ *     no helper, a leader inside an MPI call of the program's own answers nobody either: before
+ *     MPI_Barrier, MPI_Recv and the like comes nsh_comm_barrier, or MPI_Init_thread asks for
+ *     MPI_THREAD_MULTIPLE. nsh topo says which case a run is.
  *   - The owner is the rank. One thread at a time uses a communicator and what was made on it, so a
  *     mutex does not exclude threads of one rank from each other.
  *   - A rank that ends while it holds the mutex takes it along; MPI ends the job then.

@@ -68,11 +68,8 @@ void bench_compare(const bench *b, const char *name, const char *unit, int times
 static const struct {
     const char *name;
     void (*run)(const bench *b);
-} parts[] = {{"sync", bench_sync},
-             {"set", bench_set},
-             {"heap", bench_heap},
-             {"mutex", bench_mutex},
-             {"file", bench_file}};
+} parts[] = {{"sync", bench_sync},   {"set", bench_set},     {"heap", bench_heap},
+             {"mutex", bench_mutex}, {"batch", bench_batch}, {"file", bench_file}};
 
 enum { PARTS = (int)(sizeof parts / sizeof parts[0]) };
 
@@ -113,7 +110,7 @@ int tool_bench(int argc, char **argv)
     if (!parse(&b, argc, argv, wanted)) {
         if (b.rank == 0)
             fprintf(stderr,
-                    "usage: nsh bench [sync|set|heap|mutex|file ...] [--csv] [--reps 1..%d] "
+                    "usage: nsh bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps 1..%d] "
                     "[--max-bytes N]\n",
                     MAX_REPS);
         return 2;

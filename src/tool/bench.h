@@ -34,6 +34,7 @@ void bench_set(const bench *b);
 void bench_sync(const bench *b);
 void bench_heap(const bench *b);
 void bench_mutex(const bench *b);
+void bench_batch(const bench *b);
 void bench_file(const bench *b); /* files in NSH_BENCH_DIR, or here */
 
 #endif

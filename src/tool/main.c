@@ -11,7 +11,9 @@ static const char usage[] =
     "usage: [mpiexec -n RANKS] nsh COMMAND\n"
     "  topo                      ranks, nodes, hosts, cores, and what the library makes of them\n"
     "  info FILE [-v]            what is in an HDF5 file\n"
-    "  bench [set|sync|heap|mutex|file] [--csv] [--reps N] [--max-bytes N]\n"
+    "  status FILE [--watch]     how far a batch is, from its journal\n"
+    "  reset --failed|--all FILE reopen tasks that failed, or all that ended, in a journal\n"
+    "  bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N]\n"
     "                            against what one would write instead, in the same run\n"
     "  --help, --version\n";
 
@@ -28,7 +30,12 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"topo", tool_topo}, {"info", tool_info}, {"bench", tool_bench}};
+        bool mpi;
+    } commands[] = {{"topo", tool_topo, true},
+                    {"info", tool_info, true},
+                    {"bench", tool_bench, true},
+                    {"status", tool_status, false},
+                    {"reset", tool_reset, false}};
     int level, code = 2;
 
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
@@ -41,6 +48,8 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0) {
+            if (!commands[i].mpi)
+                return commands[i].run(argc - 2, argv + 2);
             MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level);
             code = commands[i].run(argc - 2, argv + 2);
             MPI_Finalize();

@@ -11,7 +11,11 @@ int tool_topo(int argc, char **argv);
 /* nsh info FILE [-v] */
 int tool_info(int argc, char **argv);
 
-/* nsh bench [set|sync|heap|mutex|file] [--csv] [--reps N] [--max-bytes N] */
+/* nsh status FILE [--watch], nsh reset --failed|--all FILE; without MPI */
+int tool_status(int argc, char **argv);
+int tool_reset(int argc, char **argv);
+
+/* nsh bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N] */
 int tool_bench(int argc, char **argv);
 
 /* A library call that must work: the program says why and ends all ranks. */

@@ -28,6 +28,25 @@ static void print_mpi(void)
     printf("mpi       %s, %s\n", text, name);
 }
 
+/* Who sees to words, and to messages, of a leader that computes. */
+static const char *helper_case(const nsh_comm *comm)
+{
+    if (comm->helper != NULL)
+        return "a thread on each leader drives MPI";
+    if (comm->node_count == 1)
+        return "none, and none is needed";
+    if (!comm->threads && comm->words_by_message)
+        return "none: MPI gave no MPI_THREAD_MULTIPLE. Home leaders answer in nodeshare calls "
+               "only, "
+               "nsh_comm_progress among them";
+    if (!comm->threads)
+        return "none: MPI gave no MPI_THREAD_MULTIPLE. A home leader that computes for long calls "
+               "nsh_comm_progress";
+    if (comm->progress == NSH_PROGRESS_AUTO)
+        return "a thread on each leader that homes words, from the first mutex on";
+    return "none (NSH_PROGRESS=none). A home leader that computes for long calls nsh_comm_progress";
+}
+
 static void print_waiting(const nsh_comm *comm)
 {
     const char *how = "sleep at once";
@@ -35,12 +54,16 @@ static void print_waiting(const nsh_comm *comm)
     if (comm->wait.spin_ns == INT64_MAX)
         how = "spin, never sleep";
     else if (comm->wait.spin_ns > 0)
-        how = "spin for a while, then sleep";
+        how = comm->wait.yield ? "give the core away for a while, then sleep"
+                               : "spin for a while, then sleep";
     printf("cores     %d usable on this host, %d ranks on it\n", comm->cores, comm->host_ranks);
     printf("waiting   %s; MPI is driven meanwhile\n", how);
-    printf("helper    %s\n", comm->helper != NULL ? "a thread on each leader drives MPI"
-                                                  : "none (NSH_PROGRESS=thread starts one; needs "
-                                                    "MPI_THREAD_MULTIPLE)");
+    printf("words     %s\n",
+           comm->node_count == 1 ? "C11 atomics in the memory of the node"
+           : comm->words_by_message
+               ? "with node leaders, asked for by messages (NSH_RMA=message)"
+               : "with node leaders, by MPI's one-sided atomics (NSH_RMA=window)");
+    printf("helper    %s\n", helper_case(comm));
 }
 
 static void print_memory(const nsh_comm *comm)

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* batch.h -- tasks 0 .. ntasks-1 of very different length for workers that take one after another,
+ * with their results, recorded so that a run that is killed goes on where it was.
+ *
+ *     nsh_batch_create(comm, ntasks, &options, &batch);
+ *     while (nsh_batch_next(batch, &task) == NSH_SUCCESS && task >= 0) {
+ *         double result = compute(task);
+ *         nsh_batch_finish(batch, task, NSH_TASK_DONE, &result);
+ *     }
+ *     nsh_batch_results(batch, array);
+ *     nsh_batch_free(&batch);
+ *
+ * A worker is a group of worker_size consecutive ranks, the last one may be smaller; its lowest
+ * rank leads it. No rank is spent on managing. Taking a task is one atomic operation on one node;
+ * over several nodes, nodes take chunks of tasks that shrink, with one remote operation each, and
+ * their workers share those as on one node.
+ *
+ * States: a task is OPEN, RUNNING once a worker has taken it, and then DONE or FAILED. A task is
+ * taken once; a FAILED one stays so until nsh_batch_reopen.
+ *
+ * Journal: with options.journal the batch is a file as well. What is taken (a record a chunk), what
+ * has ended, and results are appended before the call that does it returns. A run that was killed,
+ * at any moment, is resumed by creating the batch with the same journal: what is DONE or FAILED
+ * stays, with its results; what was RUNNING is OPEN again; half a record at the end is cut off.
+ * Each job holds a lock on a slot of the file for its lifetime, so several jobs may work on one
+ * journal at the same time: each task is taken by one of them, and the tasks of one that was killed
+ * go to those that are still there when they run out, or to the next. `nsh status FILE` shows it,
+ * `nsh reset FILE` reopens tasks.
+ *
+ * Caveats
+ *   - Over several nodes chunks are words at a home: what nodeshare/mutex.h says of a home that
+ *     computes for long holds here too.
+ *   - A worker finishes its task before it asks for another.
+ *   - The file system of a journal must have locks that work between all hosts that use it (open
+ *     file description locks; not Lustre without -o flock), otherwise create is
+ *     NSH_ERR_UNSUPPORTED. Its header and results are in the machine's byte order.
+ *   - Kills lose nothing that was reported. A power failure may, unless options.sync is set.
+ *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet).
+ */
+#ifndef NODESHARE_BATCH_H
+#define NODESHARE_BATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mpi.h>
+
+#include <nodeshare/array.h>
+#include <nodeshare/comm.h>
+#include <nodeshare/mutex.h> /* NSH_HOME_ANY */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nsh_batch nsh_batch;
+
+typedef enum nsh_task_state {
+    NSH_TASK_OPEN = 0,
+    NSH_TASK_RUNNING,
+    NSH_TASK_DONE,
+    NSH_TASK_FAILED
+} nsh_task_state;
+
+/* How many tasks are in each state. */
+typedef struct nsh_task_counts {
+    int64_t tasks, open, running, done, failed;
+} nsh_task_counts;
+
+/* What becomes of a journal that exists, or does not. */
+typedef enum nsh_journal_mode {
+    NSH_RESUME = 0, /* go on with it; begin it if there is none */
+    NSH_NEW,        /* begin it; NSH_ERR_EXISTS if there is one */
+    NSH_OVERWRITE   /* begin it anew; NSH_ERR_BUSY while another job works on it */
+} nsh_journal_mode;
+
+typedef struct nsh_batch_options {
+    int worker_size;              /* ranks of a worker */
+    const nsh_task_state *states; /* ntasks, with which the batch begins, RUNNING counts as OPEN;
+                                     NULL: all OPEN. Of no effect on a journal that is resumed */
+    MPI_Datatype result_type;     /* of a task's result; MPI_DATATYPE_NULL: there are none */
+    int64_t result_count;         /* elements of a task's result */
+    const char *journal;          /* its path, the same on every rank; NULL: none */
+    nsh_journal_mode mode;
+    int sync;  /* not 0: every record is on the disk (fdatasync) before the call returns */
+    int home;  /* rank with whose node the batch's words live; NSH_HOME_ANY */
+    int quiet; /* not 0: no progress on stderr */
+    void (*progress)(const nsh_task_counts *counts, void *arg); /* called on rank 0, in its calls of
+                                                                   next and finish; NULL: none */
+    void *progress_arg;
+    double progress_seconds; /* between two of these calls */
+} nsh_batch_options;
+
+#define NSH_BATCH_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, NSH_HOME_ANY, 0, NULL, NULL, 1         \
+    }
+
+/* ---- create and free ---- */
+
+/* [collective] Create a batch. ntasks >= 0 and the options but progress, progress_arg and the
+ * addresses are equal on every rank. Memory: ntasks bytes and all results, once per node.
+ *
+ * Errors: ARG (ntasks < 0; worker_size not in 1 .. size; an unknown state, mode or home;
+ * result_count < 1; progress_seconds < 0), TYPE, MISMATCH (also: the journal is one of another
+ * number of tasks or another result), NOMEM, STATE (comm is broken), MPI; of a journal EXISTS, BUSY
+ * (OVERWRITE; or 64 jobs work on it), IO (with the system's words), FORMAT (not a journal, or
+ * damaged elsewhere than at its end), UNSUPPORTED (no locks there). */
+NSH_API int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
+                             nsh_batch **out);
+
+/* [collective] Free the batch and set *batch to NULL; *batch may be NULL already. A task that a
+ * worker has taken and not finished is OPEN again in the journal.
+ * Errors: ARG (batch is NULL), MPI; IO: the batch is freed, but the journal lacks what could not be
+ * written. */
+NSH_API int nsh_batch_free(nsh_batch **batch);
+
+/* ---- work ---- */
+
+/* [collective] Over this rank's worker: take a task. *task is its number, or -1 if none is OPEN any
+ * more. With a journal, tasks that run in another job may still come back: a later call sees that.
+ * Errors: ARG (NULL), STATE (this worker has not finished its task; comm is broken), MPI; IO,
+ * FORMAT (of the journal; nothing is taken). */
+NSH_API int nsh_batch_next(nsh_batch *batch, int64_t *task);
+
+/* [collective] Over this rank's worker: the task that it has taken is DONE or FAILED; it is FAILED
+ * if any of its ranks says so.
+ *
+ * result  of a task that is DONE: result_count elements, read on the worker's leader; NULL: zeroes.
+ *         Not read otherwise
+ *
+ * Errors: ARG (NULL; task out of range; state is neither), STATE (task is not this worker's; comm
+ * is broken), MPI. IO, FORMAT: the task is finished, its state and result are kept in memory, and
+ * written to the journal with the next record that can be. */
+NSH_API int nsh_batch_finish(nsh_batch *batch, int64_t task, nsh_task_state state,
+                             const void *result);
+
+/* ---- look ---- */
+
+/* [local] The state of a task as this node knows it: of what its own workers do, now; of other
+ * nodes, as of the last call of nsh_batch_sync, _results or _reopen; of other jobs, as of the last
+ * record read. Errors: ARG. */
+NSH_API int nsh_batch_state(const nsh_batch *batch, int64_t task, nsh_task_state *state);
+
+/* [non-local] How many tasks are in which state: those of this node now, those of others as of
+ * their last chunk. Exact when every worker was told that there are no more, and after
+ * nsh_batch_sync. Of another job on the journal as many RUN as it has workers.
+ * Errors: ARG, STATE (comm is broken), IO, FORMAT, MPI. */
+NSH_API int nsh_batch_counts(nsh_batch *batch, nsh_task_counts *out);
+
+/* [non-local] The same as text, "2 Jobs: 0 Finished / 0 Running / 0 Failed / 2 in Queue", into
+ * buffer of n bytes, cut off where it does not fit. Errors: as nsh_batch_counts. */
+NSH_API int nsh_batch_status_line(nsh_batch *batch, char *buffer, size_t n);
+
+/* [local] The number of this rank's worker and of all workers; this rank in its worker (0: it
+ * leads); -1 for NULL. */
+NSH_API int nsh_batch_worker(const nsh_batch *batch);
+NSH_API int nsh_batch_worker_count(const nsh_batch *batch);
+NSH_API int nsh_batch_worker_rank(const nsh_batch *batch);
+
+/* [collective] Over this rank's worker: a communicator of its ranks, for use inside tasks. Made in
+ * the first call, because MPI does not have many, and freed with the batch. MPI_COMM_NULL on a
+ * serial communicator. Errors: ARG, STATE (comm is broken), MPI. */
+NSH_API int nsh_batch_worker_comm(nsh_batch *batch, MPI_Comm *out);
+
+/* ---- all together ---- */
+
+/* [collective] Every node learns the states and results that the others have, and counts are exact
+ * until a worker goes on.
+ * Errors: ARG, STATE (comm is broken), IO, FORMAT, MPI. */
+NSH_API int nsh_batch_sync(nsh_batch *batch);
+
+/* [collective] Tasks in one of these states (1 << NSH_TASK_FAILED | ...) are OPEN again, and their
+ * results gone. From RUNNING: those of this batch, which their workers lose. What other nodes have
+ * is known afterwards. All workers can take tasks again.
+ * Errors: ARG (no state, an unknown one, or OPEN), MISMATCH, STATE, IO, FORMAT, MPI. */
+NSH_API int nsh_batch_reopen(nsh_batch *batch, unsigned from_states);
+
+/* [collective] All results in the order of tasks into array, which has the batch's result_type and
+ * ntasks x result_count elements in whatever shape; zeroes for what is not DONE.
+ * Errors: ARG (NULL; other elements; another communicator; a batch without results), MISMATCH,
+ * STATE (comm is broken; between update_begin and _end), IO, FORMAT, MPI. */
+NSH_API int nsh_batch_results(nsh_batch *batch, nsh_array *array);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

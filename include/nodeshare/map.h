@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* map.h -- a function over the indices 0 .. n-1, on all workers of a communicator; and the
+ * arithmetic of sharing indices out.
+ *
+ * Every index is run exactly once, by one worker. What a worker is, the context says:
+ *   NSH_SERIAL         rank 0, alone
+ *   NSH_THREADS        so many threads of rank 0
+ *   NSH_RANKS          every rank
+ *   NSH_RANKS_THREADS  so many threads of every rank
+ * and who gets which index, the schedule:
+ *   NSH_STATIC   worker w the w-th of equal parts, known beforehand (nsh_split)
+ *   NSH_DYNAMIC  who is free takes the next block
+ *   NSH_GUIDED   who is free takes a share of what is left, so large pieces first and small ones
+ *                last; for very many very short indices
+ * Taking a block costs one atomic operation on one node. Over several nodes, nodes take chunks that
+ * shrink with one remote operation each, and their workers share those as on one node; what
+ * nodeshare/mutex.h says of a home that computes for long holds here too.
+ *
+ * Kernels on threads (NSH_THREADS, NSH_RANKS_THREADS) call neither MPI nor this library; the thread
+ * that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run on the rank
+ * itself and may call what is [local] or [non-local], on objects of this communicator too.
+ *
+ * Reductions give the same bits from run to run and for any number of ranks, threads and nodes: n
+ * indices are cut into blocks that depend on n and the options alone, every block has an
+ * accumulator of its own, in which its indices are run in order, and the accumulators are combined
+ * in the order of the blocks.
+ */
+#ifndef NODESHARE_MAP_H
+#define NODESHARE_MAP_H
+
+#include <stdint.h>
+
+#include <nodeshare/array.h>
+#include <nodeshare/comm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- shares ---- */
+
+/* [local] The part of 0 .. n-1 that belongs to one of nparts: [*begin, *end). Parts are in order
+ * and differ by one at most, the first n % nparts have one more. A pure function.
+ * Errors: ARG (n < 0 or > 2^62, nparts < 1, part not in 0 .. nparts-1, a NULL output). */
+NSH_API int nsh_split(int64_t n, int nparts, int part, int64_t *begin, int64_t *end);
+
+/* [local] The same sizes of parts, of the indices in a random order that seed determines: over all
+ * parts each index comes once. The same on every rank, without communication and without a table of
+ * n: a rank computes its own indices only. For tasks whose length depends on where they are.
+ *
+ * indices  room for the part's indices, as many as nsh_split says; NULL: only their number
+ * count    how many there are; may be NULL if indices is not
+ *
+ * Errors: as nsh_split. */
+NSH_API int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t indices[],
+                               int64_t *count);
+
+/* ---- map ---- */
+
+typedef enum nsh_context { NSH_RANKS = 0, NSH_SERIAL, NSH_THREADS, NSH_RANKS_THREADS } nsh_context;
+
+typedef enum nsh_schedule { NSH_DYNAMIC = 0, NSH_STATIC, NSH_GUIDED } nsh_schedule;
+
+/* Who runs a kernel. */
+typedef struct nsh_worker {
+    int id, count;     /* this worker; how many there are, over all ranks */
+    int rank, thread;  /* its rank, and its thread there from 0 */
+    void *accumulator; /* of the block that is being run; NULL: options.reduce_bytes is 0 */
+} nsh_worker;
+
+/* Runs one index. Returns NSH_SUCCESS or a positive code, the caller's own or one of nsh_status
+ * (a negative one counts as NSH_ERR_ARG). May read anything, and write what no other index
+ * writes and its accumulator. arg is the caller's, on its own rank. */
+typedef int (*nsh_kernel)(const nsh_worker *worker, int64_t index, void *arg);
+
+/* As nsh_kernel; row is where element (index, 0, ...) of the array is, writable, and may be filled
+ * up to element (index + 1, 0, ...). */
+typedef int (*nsh_row_kernel)(const nsh_worker *worker, int64_t index, void *row, void *arg);
+
+/* Adds an accumulator to another: into = into (+) from, where into covers the indices just before
+ * those of from. */
+typedef void (*nsh_combine)(void *into, const void *from, void *arg);
+
+typedef struct nsh_map_options {
+    nsh_context context;
+    nsh_schedule schedule;
+    int threads;          /* per rank; 0: the cores of the host shared out among its ranks, the
+                             least of all hosts */
+    int64_t block;        /* indices that are taken at once; 0: n / 4096, fewer and larger blocks
+                             where accumulators would take more than 64 MiB per node */
+    int64_t reduce_bytes; /* of an accumulator; 0: no reduction */
+    const void *identity; /* reduce_bytes with which every accumulator begins; NULL: zeroes */
+    nsh_combine combine;  /* on every rank, if there is a reduction */
+    void *result;         /* reduce_bytes, on every rank, aligned as its contents want it; written
+                             on success */
+} nsh_map_options;
+
+#define NSH_MAP_OPTIONS_INIT                                                                       \
+    {                                                                                              \
+        NSH_RANKS, NSH_DYNAMIC, 0, 0, 0, NULL, NULL, NULL                                          \
+    }
+
+/* [collective] Run kernel(worker, index, arg) once for every index in 0 .. n-1, and reduce.
+ *
+ * n, and of the options all but result and the addresses, are equal on every rank; kernel, combine
+ * and arg are each rank's own. Accumulators are aligned to 64 bytes.
+ *
+ * A kernel that fails stops its worker; the others take what is left and finish (of several nodes,
+ * one whose workers have all stopped leaves the rest of its chunk). Then all ranks return the code
+ * of the lowest index that fails, which is always run: the same one from run to run.
+ * What kernels have written stays written.
+ * Errors: ARG (n < 0 or > 2^62, kernel NULL, an option out of range, a reduction without combine or
+ * result), MISMATCH, NOMEM, STATE (comm is broken), MPI, and what kernels return. */
+NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg,
+                    const nsh_map_options *options);
+
+/* [collective] As nsh_map over the rows of out (its first dimension), each filled in place in the
+ * replica of the worker's node, and at the end replicated from there. Rows that a kernel leaves
+ * alone keep their values. Until the call returns, replicas are indeterminate.
+ *
+ * When a kernel fails, the rows are replicated as they are: those of workers that had stopped keep
+ * their values, and replicas are equal.
+ * Errors: as nsh_map; ARG for an array of no dimension; STATE (between update_begin and _end). */
+NSH_API int nsh_map_rows(nsh_array *out, nsh_row_kernel kernel, void *arg,
+                         const nsh_map_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

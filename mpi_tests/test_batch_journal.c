@@ -1,0 +1,389 @@
+/* test_batch_journal.c -- ranks: 1 2 3  layouts: one-node cliques-2 odd-even per-rank hosts-2
+ * serial seconds: 90
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Batches with a journal: modes, resuming, mismatches, a full disk, several jobs' batches at once.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nodeshare.h>
+
+#include "check.h"
+
+enum { N = 300 };
+
+typedef struct shared {
+    char path[64];
+    atomic_int taken[N];
+} shared;
+
+static nsh_comm *comm;
+static shared *s;
+
+static nsh_batch_options options_of(nsh_journal_mode mode)
+{
+    nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
+
+    o.result_type = MPI_DOUBLE;
+    o.journal = s->path;
+    o.mode = mode;
+    o.quiet = 1;
+    return o;
+}
+
+static double result_of(int64_t task)
+{
+    return 1.0 / (double)(task + 3);
+}
+
+static void forget(void)
+{
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0)
+        for (int t = 0; t < N; t++)
+            s->taken[t] = 0;
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* Up to so many tasks; every seventh fails. */
+static void work(nsh_batch *b, int most)
+{
+    int64_t task = -2;
+
+    for (int i = 0; i < most; i++) {
+        double result;
+
+        CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+        if (task < 0)
+            break;
+        if (nsh_batch_worker_rank(b) == 0)
+            s->taken[task]++;
+        result = result_of(task);
+        CHECK_EQ(
+            nsh_batch_finish(b, task, task % 7 == 0 ? NSH_TASK_FAILED : NSH_TASK_DONE, &result),
+            NSH_SUCCESS);
+    }
+}
+
+static void check_ended(nsh_batch *b)
+{
+    const int64_t extent = N;
+    nsh_array *results = NULL;
+    nsh_task_counts c = {-1, -1, -1, -1, -1};
+
+    CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, &extent, NULL, &results), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_results(b, results), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_counts(b, &c), NSH_SUCCESS);
+    CHECK_EQ(c.failed, (N + 6) / 7);
+    CHECK_EQ(c.done, N - (N + 6) / 7);
+    CHECK_EQ(c.open, 0);
+    CHECK_EQ(c.running, 0);
+    for (int t = 0; t < N; t++) {
+        nsh_task_state state;
+
+        CHECK_EQ(nsh_batch_state(b, t, &state), NSH_SUCCESS);
+        CHECK_EQ(state, t % 7 == 0 ? NSH_TASK_FAILED : NSH_TASK_DONE);
+        CHECK_DOUBLE(((const double *)nsh_array_data(results))[t], t % 7 == 0 ? 0 : result_of(t));
+    }
+    CHECK_ALL(nsh_array_free(&results), NSH_SUCCESS);
+}
+
+static void barrier_and_unlink(void)
+{
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0)
+        unlink(s->path);
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* ---- a batch in parts ---- */
+
+static void resume(int worker_size)
+{
+    nsh_batch_options o = options_of(NSH_NEW);
+    nsh_batch *b = NULL;
+    int64_t task = -1;
+    nsh_task_state state;
+
+    check_case("begun, left with a task taken, resumed, ended; workers of %d", worker_size);
+    forget();
+    barrier_and_unlink();
+    o.worker_size = worker_size;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, 20);
+    CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    if (task >= 0 && nsh_batch_worker_rank(b) == 0) { /* its node knows */
+        CHECK_EQ(nsh_batch_state(b, task, &state), NSH_SUCCESS);
+        CHECK_EQ(state, NSH_TASK_RUNNING);
+    }
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o = options_of(NSH_RESUME);
+    o.sync = 1;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    if (task >= 0) {
+        CHECK_EQ(nsh_batch_state(b, task, &state), NSH_SUCCESS);
+        CHECK_EQ(state, NSH_TASK_OPEN);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    work(b, 5);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o.sync = 0;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, N);
+    CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK_EQ(task, -1);
+    check_ended(b);
+    for (int t = 0; t < N; t++)
+        CHECK_EQ(s->taken[t], 1);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    check_ended(b); /* from the file alone */
+    forget();
+    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_FAILED), NSH_SUCCESS);
+    work(b, N);
+    check_ended(b);
+    for (int t = 0; t < N; t++)
+        CHECK_EQ(s->taken[t], t % 7 == 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_DONE), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_RUNNING), NSH_SUCCESS);
+    work(b, N);
+    check_ended(b);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+/* Two batches of one program on one file are two jobs. */
+static void two_at_once(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *a = NULL, *b = NULL;
+    int64_t task = -1, other = -1;
+
+    check_case("two batches on one journal");
+    forget();
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &a), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_BUSY);
+    CHECK_HAS(nsh_error_detail(), s->path);
+    o.mode = NSH_RESUME;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    for (int i = 0; i < 20; i++) {
+        work(a, 1);
+        work(b, 2);
+    }
+    CHECK_EQ(nsh_batch_next(a, &task), NSH_SUCCESS);
+    work(b, N);
+    CHECK_EQ(nsh_batch_next(b, &other), NSH_SUCCESS);
+    CHECK_EQ(other, -1); /* what is left runs in a, which lives */
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_batch_free(&a), NSH_SUCCESS); /* gives back what it has taken */
+    work(b, N);
+    check_ended(b);
+    for (int t = 0; t < N; t++)
+        CHECK_EQ(s->taken[t], 1);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+static void initial_states(void)
+{
+    nsh_task_state all[N];
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+    nsh_task_counts c;
+
+    check_case("initial states go into a new journal and not into an old one");
+    for (int t = 0; t < N; t++)
+        all[t] = (nsh_task_state)(t % 4);
+    o.states = all;
+    for (int k = 0; k < 2; k++) {
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+        CHECK_ALL(nsh_batch_counts(b, &c), NSH_SUCCESS);
+        CHECK_EQ(c.open, N / 2);
+        CHECK_EQ(c.done, N / 4);
+        CHECK_EQ(c.failed, N / 4);
+        CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+        for (int t = 0; t < N; t++)
+            all[t] = NSH_TASK_DONE;
+        o.mode = NSH_RESUME;
+    }
+}
+
+/* ---- errors ---- */
+
+static void errors(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    const char *journal = s->path;
+    nsh_batch *b = NULL;
+    FILE *f;
+
+    check_case("errors: modes, other tasks, other results, other files");
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o.mode = NSH_NEW;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_EXISTS);
+    o.mode = NSH_RESUME;
+    CHECK_ALL(nsh_batch_create(comm, N + 1, &o, &b), NSH_ERR_MISMATCH);
+    CHECK_HAS(nsh_error_detail(), "300");
+    o.result_type = MPI_INT64_T; /* as long as a double */
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    o.result_type = MPI_DATATYPE_NULL;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    o = options_of(NSH_RESUME);
+    o.result_count = 2;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    o = options_of(NSH_RESUME);
+    o.journal = "/nonexistent/journal";
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
+    o.journal = "/";
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
+    o.journal = "/dev/null/x";
+    o.mode = NSH_NEW;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
+    o = options_of(NSH_RESUME);
+    if (check_size > 1) {
+        o.journal = check_rank == 0 ? journal : "/tmp/other";
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    }
+    o.journal = journal;
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0 && (f = fopen(journal, "w")) != NULL) {
+        fprintf(f, "%0100d\n", 7);
+        fclose(f);
+    }
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_FORMAT);
+    if (check_rank == 0 && (f = fopen(journal, "w")) != NULL) {
+        fprintf(f, "short");
+        fclose(f);
+    }
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_FORMAT);
+    CHECK(b == NULL);
+    o.mode = NSH_OVERWRITE;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+/* The file may not grow any more: as on a full disk. */
+static void full_disk(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    struct rlimit old, tight;
+    int64_t task = -1, kept = -1;
+    nsh_batch *b = NULL;
+    double result;
+    struct stat st;
+    nsh_task_state state;
+
+    check_case("a full disk: the worker is told, and nothing is lost");
+    forget();
+    o.worker_size = check_size;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, 3);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    CHECK_EQ(stat(s->path, &st), 0);
+    tight = (struct rlimit){(rlim_t)st.st_size + 20, old.rlim_max}; /* half a record fits */
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    result = result_of(kept = task);
+    s->taken[task] += check_rank == 0;
+    CHECK_ALL(nsh_batch_finish(b, task, task % 7 == 0 ? NSH_TASK_FAILED : NSH_TASK_DONE, &result),
+              NSH_ERR_IO);
+    CHECK_HAS(nsh_error_detail(), "write");
+    CHECK_EQ(stat(s->path, &st), 0);
+    CHECK_EQ(st.st_size, tight.rlim_cur - 20);
+    CHECK_ALL(nsh_batch_sync(b), NSH_ERR_IO);
+    CHECK_EQ(nsh_batch_state(b, kept, &state), NSH_SUCCESS);
+    if (nsh_comm_node_index(comm) == 0)
+        CHECK_EQ(state, kept % 7 == 0 ? NSH_TASK_FAILED : NSH_TASK_DONE);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    work(b, N);
+    check_ended(b);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o = options_of(NSH_RESUME);
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    check_ended(b);
+    for (int t = 0; t < N; t++)
+        CHECK_EQ(s->taken[t], 1);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+/* Somebody else's bytes in a file that is in use. */
+static void trampled(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+    struct stat st;
+    int64_t task;
+
+    check_case("a journal that is torn or shrinks while it is used");
+    o.worker_size = check_size;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, 3);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(stat(s->path, &st), 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0) {
+        int fd = open(s->path, O_WRONLY | O_APPEND);
+
+        CHECK_EQ(write(fd, "half a record", 13), 13);
+        close(fd);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    work(b, 1); /* cuts it off */
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o.mode = NSH_RESUME;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, 3);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0)
+        CHECK_EQ(truncate(s->path, st.st_size), 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS); /* of the chunk it has */
+    CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_ERR_FORMAT);
+    CHECK_HAS(nsh_error_detail(), "shrunk");
+    CHECK_ALL(nsh_batch_free(&b), NSH_ERR_IO);
+    CHECK(b == NULL);
+}
+
+int main(int argc, char **argv)
+{
+    check_init(&argc, &argv);
+    s = check_shared(sizeof *s);
+    if (check_rank == 0) {
+        int fd;
+
+        strcpy(s->path, "/tmp/nsh_test_batch_XXXXXX");
+        fd = mkstemp(s->path);
+        CHECK(fd >= 0);
+        close(fd);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(strcmp(check_layout, "serial") == 0 ? nsh_comm_create_serial(&comm)
+                                                  : nsh_comm_create(MPI_COMM_WORLD, NULL, &comm),
+              NSH_SUCCESS);
+    resume(1);
+    if (check_size > 1)
+        resume(2);
+    two_at_once();
+    initial_states();
+    errors();
+    full_disk();
+    trampled();
+    barrier_and_unlink();
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    return check_finish();
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* batch.c -- tasks for workers: create, free, getters.
+ *
+ * Invariant: a rank that fails while a batch is made goes through the same votes as the others. */
+#define _GNU_SOURCE
+#include "batch.h"
+
+#include "agree.h"
+#include "fault.h"
+#include "hash.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LINE = 64,
+    SHARES = 8 /* a chunk of a journal is this part of a node's share of what is open */
+};
+
+/* ---- describe ---- */
+
+static int64_t padded(int64_t bytes)
+{
+    return (bytes + LINE - 1) / LINE * LINE;
+}
+
+static int check_options(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
+{
+    if (tasks < 0 || tasks > INT64_MAX / 4)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: %" PRId64 " tasks (rank %d)", tasks,
+                         comm->rank);
+    if (o->worker_size < 1 || o->worker_size > comm->size)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: workers of %d of %d ranks (rank %d)",
+                         o->worker_size, comm->size, comm->rank);
+    if ((unsigned)o->mode > NSH_OVERWRITE || !(o->progress_seconds >= 0) ||
+        (o->result_type != MPI_DATATYPE_NULL && o->result_count < 1))
+        return nsh__fail(NSH_ERR_ARG,
+                         "nsh_batch_create: option out of range: mode %d, result_count %" PRId64
+                         ", progress_seconds %g (rank %d)",
+                         (int)o->mode, o->result_count, o->progress_seconds, comm->rank);
+    for (int64_t t = 0; o->states != NULL && t < tasks; t++)
+        if ((unsigned)o->states[t] > NSH_TASK_FAILED)
+            return nsh__fail(NSH_ERR_ARG,
+                             "nsh_batch_create: state %d of task %" PRId64 " (rank %d)",
+                             (int)o->states[t], t, comm->rank);
+    return NSH_SUCCESS;
+}
+
+static int describe_results(nsh_batch *b, const nsh_batch_options *o)
+{
+    int rc;
+
+    if (o->result_type == MPI_DATATYPE_NULL)
+        return NSH_SUCCESS;
+    rc = nsh__type_describe(o->result_type, &b->type);
+    if (rc != NSH_SUCCESS) {
+        b->type.derived = false;
+        return rc;
+    }
+    rc = nsh__type_own(&b->type);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (o->result_count > INT64_MAX / 8 / b->type.itemsize ||
+        (b->tasks > 0 && b->type.itemsize * o->result_count > INT64_MAX / 8 / b->tasks))
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: more than INT64_MAX bytes of results");
+    b->result_bytes = b->type.itemsize * o->result_count;
+    return NSH_SUCCESS;
+}
+
+static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
+{
+    if (o->journal == NULL)
+        return NSH_SUCCESS;
+    b->path = nsh__fault(batch_alloc) ? NULL : strdup(o->journal);
+    b->journal = calloc(1, sizeof *b->journal);
+    if (b->path == NULL || b->journal == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", b->comm->rank);
+    b->journal->ledger = (nsh__ledger){
+        .tasks = b->tasks,
+        .result_bytes = b->result_bytes,
+        .result_mark = b->result_bytes > 0 ? nsh__mix(b->type.mark, (uint64_t)o->result_count) : 0};
+    return nsh__journal_init(b->journal, b->comm, b->path, o->sync != 0);
+}
+
+/* Its own part of the batch. Accepted by batch_destroy at any stage. */
+static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o,
+                          nsh_batch **out, nsh_batch **made)
+{
+    int rc = check_options(comm, tasks, o);
+    nsh_batch *b;
+
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: out is NULL (rank %d)", comm->rank);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    b = *made = nsh__fault(batch_alloc) ? NULL : calloc(1, sizeof *b);
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", comm->rank);
+    b->comm = comm;
+    b->tasks = tasks;
+    b->held = -1;
+    b->worker_comm = MPI_COMM_NULL;
+    b->id = comm->created;
+    b->worker_size = o->worker_size;
+    b->worker_count = (comm->size - 1) / o->worker_size + 1;
+    rc = describe_results(b, o);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__share_home(comm, NSH__CALL_BATCH_CREATE, o->home, &b->home);
+    return rc == NSH_SUCCESS ? describe_journal(b, o) : rc;
+}
+
+/* Of the arguments alone: a rank that has failed must not look as if it had asked for something
+ * else, or a node that waits long for it finds them in different calls. */
+static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
+{
+    uint64_t mark = nsh__share_mark(comm, o->home, (uint64_t)tasks, o->journal);
+    nsh__type type = {.mark = 0};
+
+    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->worker_size), (uint64_t)o->mode);
+    mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
+    if (o->states != NULL && tasks > 0)
+        mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
+    if (o->result_type != MPI_DATATYPE_NULL)
+        nsh__type_describe(o->result_type, &type);
+    return nsh__mix(mark, type.mark);
+}
+
+/* Accepts every stage. */
+static void batch_destroy(nsh_batch *b)
+{
+    if (b == NULL)
+        return;
+    if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() &&
+        nsh__comm_whole(b->comm, "nsh_batch_free") == NSH_SUCCESS)
+        MPI_Comm_free(&b->worker_comm);
+    if (b->journal != NULL)
+        nsh__journal_destroy(b->journal);
+    free(b->journal);
+    free(b->path);
+    if (b->type.derived)
+        nsh__type_disown(&b->type);
+    free(b);
+}
+
+/* ---- create ---- */
+
+static int largest_node(const nsh_comm *comm)
+{
+    int most = 1;
+
+    for (int i = 0; i < comm->node_count; i++)
+        if (comm->size_of[i] > most)
+            most = comm->size_of[i];
+    return most;
+}
+
+static int64_t shared_bytes(const nsh_comm *comm, int64_t tasks, int64_t result_bytes)
+{
+    int64_t each = (int64_t)(sizeof(nsh__tally) + sizeof(nsh__seat));
+
+    return (int64_t)sizeof(nsh__batch_area) + largest_node(comm) * each + padded(tasks) +
+           tasks * result_bytes;
+}
+
+static int fetch_from_journal(void *owner, int64_t *begin, int64_t *end)
+{
+    nsh_batch *b = owner;
+
+    return nsh__journal_claim(b->journal, SHARES * b->comm->node_count, begin, end);
+}
+
+/* Point everything at what is shared. */
+static void batch_furnish(nsh_batch *b)
+{
+    nsh_comm *comm = b->comm;
+    char *p = b->share.extent.rw;
+    nsh__seat *seats;
+    int most = largest_node(comm);
+
+    b->area = (nsh__batch_area *)(void *)p;
+    p += sizeof(nsh__batch_area);
+    b->tallies = (nsh__tally *)(void *)p;
+    p += most * sizeof(nsh__tally);
+    seats = (nsh__seat *)(void *)p;
+    p += most * sizeof(nsh__seat);
+    b->states = (_Atomic unsigned char *)(void *)p;
+    b->results = b->result_bytes > 0 ? p + padded(b->tasks) : NULL;
+    nsh__squad_init(&b->squad, comm, seats, b->worker_size, comm->batches);
+    b->claims = (nsh__claims){.comm = comm,
+                              .area = &b->area->claims,
+                              .n = b->tasks,
+                              .words = &b->share.words,
+                              .direct = comm->node_count == 1 && b->journal == NULL,
+                              .source = b->journal != NULL ? fetch_from_journal : NULL,
+                              .owner = b};
+    if (b->journal != NULL) {
+        b->journal->ledger.area = &b->area->ledger;
+        b->journal->ledger.states = b->states;
+        b->journal->ledger.results = b->results;
+    }
+}
+
+/* By the leader: states with which a batch without a journal begins. */
+static void begin_states(nsh_batch *b, const nsh_task_state states[])
+{
+    for (int64_t t = 0; t < b->tasks; t++)
+        b->states[t] = states[t] == NSH_TASK_RUNNING ? NSH_TASK_OPEN : (unsigned char)states[t];
+    nsh__tally_begin(b);
+}
+
+/* [collective] Rank 0 first, then everybody with its slot. */
+static int begin_journal(nsh_batch *b, const nsh_batch_options *o)
+{
+    nsh_comm *comm = b->comm;
+    nsh__vote vote = {.call = NSH__CALL_BATCH_CREATE,
+                      .mark = b->id,
+                      .range = true,
+                      .low = INT64_MAX,
+                      .high = INT64_MIN};
+    int rc;
+
+    if (nsh__comm_leads(comm))
+        nsh__ledger_init(&b->journal->ledger);
+    if (comm->rank == 0) {
+        vote.code = nsh__journal_join(b->journal, o->mode, b->worker_count, o->states);
+        vote.low = vote.high = b->journal->slot;
+    }
+    nsh__vote_enter(comm, &vote);
+    rc = nsh__vote_leave(comm, &vote);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (comm->rank != 0)
+        rc = nsh__journal_attach(b->journal, (int)vote.low, nsh__comm_leads(comm));
+    rc = nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
+    if (rc != NSH_SUCCESS && comm->rank == 0 && o->mode == NSH_NEW)
+        nsh__journal_remove(b->journal); /* it is ours, and nobody else's yet */
+    return rc;
+}
+
+/* [collective] What is in it when it begins. */
+static int batch_begin(nsh_batch *b, const nsh_batch_options *o)
+{
+    if (b->journal != NULL)
+        return begin_journal(b, o);
+    if (o->states == NULL)
+        return NSH_SUCCESS;
+    if (nsh__comm_leads(b->comm))
+        begin_states(b, o->states);
+    return nsh__agree(b->comm, NSH__CALL_BATCH_CREATE, NSH_SUCCESS, b->id);
+}
+
+int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
+                     nsh_batch **out)
+{
+    static const nsh_batch_options defaults = NSH_BATCH_OPTIONS_INIT;
+    const nsh_batch_options *o = options != NULL ? options : &defaults;
+    nsh_batch *b = NULL;
+    nsh__share share;
+    int64_t bytes = 0;
+    uint64_t mark;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: comm is NULL");
+    comm->created++;
+    comm->batches++;
+    mark = batch_mark(comm, ntasks, o); /* before there is a failure to be worded */
+    rc = batch_describe(comm, ntasks, o, out, &b);
+    if (rc == NSH_SUCCESS)
+        bytes = shared_bytes(comm, ntasks, b->result_bytes);
+    rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, bytes,
+                           comm->node_count > 1 ? NSH__WORDS : 0, b != NULL ? b->home : 0, &share);
+    if (rc != NSH_SUCCESS) {
+        batch_destroy(b);
+        return rc;
+    }
+    b->share = share;
+    batch_furnish(b);
+    rc = batch_begin(b, o);
+    if (rc != NSH_SUCCESS) {
+        nsh__share_free(comm, &b->share);
+        batch_destroy(b);
+        return rc;
+    }
+    if (comm->rank == 0)
+        nsh__progress_init(&b->progress, o);
+    comm->live++;
+    *out = b;
+    return NSH_SUCCESS;
+}
+
+int nsh_batch_free(nsh_batch **batch)
+{
+    nsh_batch *b;
+    int rc = NSH_SUCCESS, words_rc = NSH_SUCCESS;
+
+    if (batch == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_free: batch is NULL");
+    b = *batch;
+    if (b == NULL)
+        return NSH_SUCCESS;
+    if (b->journal != NULL && nsh__journal_flush(b->journal) != NSH_SUCCESS)
+        rc = NSH_ERR_IO; /* worded there */
+    rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc);
+    if (rc != NSH_SUCCESS && rc != NSH_ERR_IO)
+        return rc;
+    if (nsh__comm_whole(b->comm, "nsh_batch_free") == NSH_SUCCESS) {
+        words_rc = nsh__tally_clear(b);
+        /* All ranks are here, so nobody finishes what is still taken. If it cannot be written, the
+         * next job finds that the slot is free. */
+        if (b->journal != NULL && b->comm->rank == 0)
+            nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
+    }
+    nsh__share_free(b->comm, &b->share);
+    b->comm->live--;
+    if (words_rc != NSH_SUCCESS)
+        nsh__comm_break(b->comm, words_rc);
+    batch_destroy(b);
+    *batch = NULL;
+    return rc;
+}
+
+/* ---- getters ---- */
+
+int nsh_batch_worker(const nsh_batch *b)
+{
+    return b != NULL ? b->squad.leader / b->worker_size : -1;
+}
+
+int nsh_batch_worker_count(const nsh_batch *b)
+{
+    return b != NULL ? b->worker_count : -1;
+}
+
+int nsh_batch_worker_rank(const nsh_batch *b)
+{
+    return b != NULL ? b->comm->rank - b->squad.leader : -1;
+}
+
+static int make_worker_comm(nsh_batch *b)
+{
+    int range[1][3] = {{b->squad.leader, b->squad.leader + b->squad.size - 1, 1}}, rc;
+    MPI_Group all, group = MPI_GROUP_NULL;
+    MPI_Comm made = MPI_COMM_NULL;
+
+    rc = MPI_Comm_group(b->comm->mpi, &all);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Group_range_incl(all, 1, range, &group);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Comm_create_group(b->comm->mpi, group, b->squad.tag, &made);
+    if (rc != MPI_SUCCESS)
+        return nsh__comm_break(b->comm, nsh__fail_mpi("MPI_Comm_create_group of a worker", rc));
+    MPI_Group_free(&group);
+    MPI_Group_free(&all);
+    b->worker_comm = made;
+    return NSH_SUCCESS;
+}
+
+int nsh_batch_worker_comm(nsh_batch *b, MPI_Comm *out)
+{
+    nsh__round round = {NSH_SUCCESS, 0, 0};
+    int rc;
+
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_worker_comm: batch is NULL");
+    rc = nsh__comm_whole(b->comm, "nsh_batch_worker_comm");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (out == NULL)
+        round.code =
+            nsh__fail(NSH_ERR_ARG, "nsh_batch_worker_comm: out is NULL (rank %d)", b->comm->rank);
+    rc = nsh__squad_report(&b->squad, &round);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__squad_answer(&b->squad, &round);
+    if (rc == NSH_SUCCESS && b->worker_comm == MPI_COMM_NULL && b->comm->mpi != MPI_COMM_NULL)
+        rc = make_worker_comm(b);
+    if (rc == NSH_SUCCESS)
+        *out = b->worker_comm;
+    return rc;
+}

@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* journal.c -- the file of a batch.
+ *
+ * Invariant: under the lock, after catch_up, area->end is the end of the file and of what the
+ * ledger knows; whatever fails leaves it there. */
+#define _GNU_SOURCE
+#include "journal.h"
+
+#include "error.h"
+#include "fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ROOM = 1 << 20, MOST_CLAIMED = 1024 };
+
+/* Bytes that are locked; no file comes near them. */
+#define LOCK_BYTE (INT64_C(1) << 61)
+#define SLOT_BYTE (LOCK_BYTE + 1)
+
+static int rank_of(const nsh__journal *j)
+{
+    return j->comm != NULL ? j->comm->rank : 0;
+}
+
+/* With errno. */
+static int io_failed(const nsh__journal *j, int code, const char *what)
+{
+    return nsh__fail(code, "journal %s: %s: %s (rank %d)", j->path, what, strerror(errno),
+                     rank_of(j));
+}
+
+/* ---- locks ---- */
+
+/* NSH_ERR_BUSY without a detail: another one has it. */
+static int set_lock(const nsh__journal *j, short type, int64_t byte, bool wait)
+{
+    struct flock f = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+    int rc;
+
+    do {
+        errno = ENOLCK; /* of the failure on purpose, which must not leave a lock behind */
+        rc = nsh__fault(journal_lock) ? -1 : fcntl(j->fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &f);
+    } while (rc != 0 && errno == EINTR);
+    if (rc == 0)
+        return NSH_SUCCESS;
+    if (errno == EAGAIN || errno == EACCES)
+        return NSH_ERR_BUSY;
+    if (errno == ENOLCK || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
+        return io_failed(j, NSH_ERR_UNSUPPORTED, "no locks on this file system");
+    return io_failed(j, NSH_ERR_IO, "lock");
+}
+
+/* Does nobody hold this slot? Not even this rank's own job is asked. */
+static bool slot_free(const nsh__journal *j, int slot)
+{
+    struct flock f = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)(SLOT_BYTE + slot), .l_len = 1};
+
+    return fcntl(j->fd, F_OFD_GETLK, &f) == 0 && f.l_type == F_UNLCK;
+}
+
+/* For short, so it tries again rather than sleep; MPI goes on meanwhile. */
+static int lock(const nsh__journal *j)
+{
+    unsigned rounds = 0;
+    int rc = set_lock(j, F_WRLCK, LOCK_BYTE, j->comm == NULL);
+
+    while (rc == NSH_ERR_BUSY) {
+        rc = nsh__wait_round(&j->comm->wait, &rounds);
+        if (rc == NSH_SUCCESS)
+            rc = set_lock(j, F_WRLCK, LOCK_BYTE, false);
+    }
+    return rc;
+}
+
+static void unlock(const nsh__journal *j)
+{
+    struct flock f = {
+        .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)LOCK_BYTE, .l_len = 1};
+
+    fcntl(j->fd, F_OFD_SETLK, &f);
+}
+
+/* ---- read ---- */
+
+static int64_t end_of(const nsh__journal *j)
+{
+    return atomic_load_explicit(&j->ledger.area->end, memory_order_acquire);
+}
+
+static void set_end(nsh__journal *j, int64_t end)
+{
+    atomic_store_explicit(&j->ledger.area->end, end, memory_order_release);
+}
+
+static int file_size(const nsh__journal *j, int64_t *size)
+{
+    struct stat s;
+
+    if (fstat(j->fd, &s) != 0)
+        return io_failed(j, NSH_ERR_IO, "fstat");
+    *size = (int64_t)s.st_size;
+    return NSH_SUCCESS;
+}
+
+/* n bytes, or as many as there are. */
+static int read_at(const nsh__journal *j, char *out, int64_t n, int64_t at, int64_t *got)
+{
+    for (*got = 0; *got < n;) {
+        ssize_t k = pread(j->fd, out + *got, (size_t)(n - *got), (off_t)(at + *got));
+
+        if (nsh__fault(journal_read)) {
+            k = -1;
+            errno = EIO;
+        }
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return io_failed(j, NSH_ERR_IO, "read");
+        if (k == 0)
+            break;
+        *got += k;
+    }
+    return NSH_SUCCESS;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Is there a good record behind the bad one at end? */
+static int damaged(const nsh__journal *j, int64_t end, int64_t size, bool *found)
+{
+    int64_t step = j->room / 2 / 8 * 8, got; /* a record is no longer than half the room */
+    int rc = NSH_SUCCESS;
+
+    *found = false;
+    for (int64_t at = end + 8; at < size && rc == NSH_SUCCESS && !*found; at += step) {
+        rc = read_at(j, j->buffer, least(j->room, size - at), at, &got);
+        if (rc == NSH_SUCCESS)
+            *found = nsh__ledger_any_record(&j->ledger, j->buffer, got, at);
+    }
+    return rc;
+}
+
+/* What follows end is no record: cut it off, if it is what a kill leaves. */
+static int cut_tail(nsh__journal *j, int64_t end, int64_t size)
+{
+    bool found;
+    int rc = damaged(j, end, size, &found);
+
+    if (rc == NSH_SUCCESS && found)
+        rc = nsh__fail(NSH_ERR_FORMAT, "journal %s: damaged at byte %" PRId64 " (rank %d)", j->path,
+                       end, rank_of(j));
+    if (rc == NSH_SUCCESS && !j->readonly && ftruncate(j->fd, (off_t)end) != 0)
+        rc = io_failed(j, NSH_ERR_IO, "ftruncate");
+    return rc;
+}
+
+/* Under the lock, or readonly: the ledger knows all there is. */
+static int catch_up(nsh__journal *j)
+{
+    int64_t end = end_of(j), size = 0, got, used = 1;
+    int rc = file_size(j, &size);
+
+    if (rc == NSH_SUCCESS && size < end)
+        return nsh__fail(NSH_ERR_FORMAT,
+                         "journal %s: has shrunk from %" PRId64 " to %" PRId64 " bytes (rank %d)",
+                         j->path, end, size, rank_of(j));
+    while (rc == NSH_SUCCESS && end < size && used > 0) {
+        rc = read_at(j, j->buffer, least(j->room, size - end), end, &got);
+        if (rc != NSH_SUCCESS)
+            break;
+        used = nsh__ledger_replay(&j->ledger, j->buffer, got, end);
+        end += used;
+        set_end(j, end);
+    }
+    return rc == NSH_SUCCESS && end < size ? cut_tail(j, end, size) : rc;
+}
+
+/* ---- append; all under the lock, after catch_up ---- */
+
+static int write_at_end(nsh__journal *j, const char *bytes, int64_t n)
+{
+    int64_t end = end_of(j), done = 0;
+
+    while (done < n) {
+        ssize_t k = pwrite(j->fd, bytes + done, (size_t)(n - done), (off_t)(end + done));
+
+        if (nsh__fault(journal_write)) {
+            k = -1;
+            errno = ENOSPC;
+        }
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0) {
+            int rc = io_failed(j, NSH_ERR_IO, "write");
+
+            if (ftruncate(j->fd, (off_t)end) != 0)
+                nsh__log("journal %s: half a record stays at its end", j->path);
+            return rc;
+        }
+        done += k;
+    }
+    set_end(j, end + n);
+    return NSH_SUCCESS;
+}
+
+static int append(nsh__journal *j, const nsh__record *record, const void *result)
+{
+    nsh__record_write(record, result, end_of(j), j->buffer);
+    return write_at_end(j, j->buffer, nsh__record_bytes(record));
+}
+
+/* A record that also is true from here on. */
+static int enact(nsh__journal *j, const nsh__record *record)
+{
+    int rc = append(j, record, NULL);
+
+    if (rc == NSH_SUCCESS)
+        nsh__ledger_apply(&j->ledger, record, NULL);
+    return rc;
+}
+
+/* After unlock: others may read a record before it is on the disk, its writer only goes on then. */
+static int settle(const nsh__journal *j, int rc)
+{
+    if (rc == NSH_SUCCESS && j->sync && fdatasync(j->fd) != 0)
+        rc = io_failed(j, NSH_ERR_IO, "fdatasync");
+    return rc;
+}
+
+/* ---- what could not be written ---- */
+
+static void keep(nsh__journal *j, const nsh__record *record, const void *result)
+{
+    int64_t n = nsh__record_bytes(record), room = j->unwritten_room;
+    char *p = j->unwritten;
+
+    while (room < j->unwritten_bytes + n)
+        room = room > 0 ? 2 * room : 4096;
+    if (room > j->unwritten_room) {
+        p = realloc(p, (size_t)room);
+        if (p == NULL) {
+            nsh__log("journal %s: no memory to keep the end of task %" PRId64, j->path,
+                     record->first);
+            return;
+        }
+        j->unwritten = p;
+        j->unwritten_room = room;
+    }
+    nsh__record_write(record, result, 0, p + j->unwritten_bytes);
+    j->unwritten_bytes += n;
+}
+
+static int flush(nsh__journal *j)
+{
+    int64_t done = 0, n;
+    int rc = NSH_SUCCESS;
+    nsh__record record;
+
+    while (done < j->unwritten_bytes) {
+        memcpy(&record, j->unwritten + done, sizeof record);
+        n = nsh__record_bytes(&record);
+        rc = append(j, &record, j->unwritten + done + sizeof record);
+        if (rc != NSH_SUCCESS)
+            break;
+        done += n;
+    }
+    if (done > 0)
+        memmove(j->unwritten, j->unwritten + done, (size_t)(j->unwritten_bytes - done));
+    j->unwritten_bytes -= done;
+    return rc;
+}
+
+int nsh__journal_flush(nsh__journal *j)
+{
+    int rc;
+
+    if (j->unwritten_bytes == 0)
+        return NSH_SUCCESS;
+    rc = lock(j);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = catch_up(j);
+    if (rc == NSH_SUCCESS)
+        rc = flush(j);
+    unlock(j);
+    return settle(j, rc);
+}
+
+/* ---- open ---- */
+
+int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sync)
+{
+    nsh__record record = {.result_bytes = j->ledger.result_bytes};
+    int64_t longest = nsh__record_bytes(&record);
+
+    j->comm = comm;
+    j->path = path;
+    j->fd = -1;
+    j->sync = sync;
+    j->room = longest > ROOM / 2 ? 2 * longest : ROOM;
+    j->buffer = nsh__fault(batch_alloc) ? NULL : malloc((size_t)j->room);
+    if (j->buffer == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "journal %s: no memory (rank %d)", path, rank_of(j));
+    return NSH_SUCCESS;
+}
+
+void nsh__journal_destroy(nsh__journal *j)
+{
+    if (j->fd >= 0)
+        close(j->fd); /* and with it the locks */
+    j->fd = -1;
+    free(j->buffer);
+    free(j->unwritten);
+    j->buffer = j->unwritten = NULL;
+}
+
+void nsh__journal_remove(const nsh__journal *j)
+{
+    if (unlink(j->path) != 0)
+        nsh__log("journal %s: unlink: %s", j->path, strerror(errno));
+}
+
+static int open_file(nsh__journal *j, int flags)
+{
+    j->fd = open(j->path, flags | O_CLOEXEC, 0666);
+    if (nsh__fault(journal_open) && j->fd >= 0) {
+        close(j->fd);
+        j->fd = -1;
+        errno = EIO;
+    }
+    if (j->fd >= 0)
+        return NSH_SUCCESS;
+    return io_failed(j, errno == EEXIST && (flags & O_EXCL) ? NSH_ERR_EXISTS : NSH_ERR_IO, "open");
+}
+
+static int check_head(const nsh__journal *j, const nsh__journal_head *head)
+{
+    const nsh__ledger *l = &j->ledger;
+
+    if (!nsh__journal_head_good(head))
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal (rank %d)", j->path,
+                         rank_of(j));
+    if (head->tasks != l->tasks || head->result_bytes != l->result_bytes ||
+        head->result_mark != l->result_mark)
+        return nsh__fail(NSH_ERR_MISMATCH,
+                         "journal %s: has %" PRId64 " tasks with results of %" PRId64
+                         " bytes, not %" PRId64 " of %" PRId64 ", or another type (rank %d)",
+                         j->path, head->tasks, head->result_bytes, l->tasks, l->result_bytes,
+                         rank_of(j));
+    return NSH_SUCCESS;
+}
+
+/* Read and check the header; *size is that of the file, and less than a header's only if it is the
+ * beginning of the right one. */
+static int read_head(const nsh__journal *j, int64_t *size)
+{
+    nsh__journal_head head, right;
+    int64_t got = 0;
+    int rc = file_size(j, size);
+
+    if (rc == NSH_SUCCESS)
+        rc = read_at(j, (char *)&head, (int64_t)sizeof head, 0, &got);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (*size >= (int64_t)sizeof head)
+        return check_head(j, &head);
+    nsh__ledger_head(&j->ledger, &right);
+    if (memcmp(&head, &right, (size_t)got) != 0)
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal (rank %d)", j->path,
+                         rank_of(j));
+    return NSH_SUCCESS;
+}
+
+static int begin_file(nsh__journal *j, const nsh_task_state states[])
+{
+    nsh__journal_head head;
+    int rc = NSH_SUCCESS;
+
+    nsh__ledger_head(&j->ledger, &head);
+    set_end(j, 0);
+    if (ftruncate(j->fd, 0) != 0)
+        return io_failed(j, NSH_ERR_IO, "ftruncate");
+    rc = write_at_end(j, (const char *)&head, (int64_t)sizeof head);
+    for (int64_t t = 0; states != NULL && t < j->ledger.tasks && rc == NSH_SUCCESS; t++) {
+        nsh__record r = {.kind = NSH__RECORD_END,
+                         .state = (uint8_t)states[t],
+                         .first = t,
+                         .last = t + 1,
+                         .result_bytes = states[t] == NSH_TASK_DONE ? j->ledger.result_bytes : 0};
+
+        if (states[t] == NSH_TASK_DONE || states[t] == NSH_TASK_FAILED)
+            rc = append(j, &r, NULL);
+    }
+    set_end(j, NSH__JOURNAL_HEAD); /* read like any other */
+    return rc;
+}
+
+static bool anybody(const nsh__journal *j)
+{
+    for (int s = 0; s < NSH__SLOTS; s++)
+        if (!slot_free(j, s))
+            return true;
+    return false;
+}
+
+/* The first free slot, and what runs in the others that are free is OPEN again. */
+static int take_slot(nsh__journal *j, int workers)
+{
+    nsh__record record = {.kind = NSH__RECORD_JOIN, .value = (uint32_t)workers};
+    int rc = NSH_ERR_BUSY;
+
+    for (j->slot = 0; j->slot < NSH__SLOTS; j->slot++) {
+        if (!slot_free(j, j->slot))
+            continue;
+        rc = set_lock(j, F_RDLCK, SLOT_BYTE + j->slot, false);
+        if (rc != NSH_ERR_BUSY)
+            break;
+    }
+    if (rc == NSH_ERR_BUSY)
+        return nsh__fail(rc, "journal %s: %d jobs work on it (rank %d)", j->path, NSH__SLOTS,
+                         rank_of(j));
+    record.slot = (uint16_t)j->slot;
+    return rc == NSH_SUCCESS ? enact(j, &record) : rc;
+}
+
+static int release_dead(nsh__journal *j)
+{
+    int rc = NSH_SUCCESS;
+
+    for (int s = 0; s < NSH__SLOTS && rc == NSH_SUCCESS; s++) {
+        nsh__record record = {.kind = NSH__RECORD_RELEASE, .slot = (uint16_t)s};
+
+        if (s != j->slot && j->ledger.area->running[s] > 0 && slot_free(j, s))
+            rc = enact(j, &record);
+    }
+    return rc;
+}
+
+/* Under the lock, with the file open. */
+static int join(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
+{
+    int64_t size = 0;
+    int rc;
+
+    if (mode == NSH_OVERWRITE && anybody(j))
+        return nsh__fail(NSH_ERR_BUSY, "journal %s: another job works on it (rank %d)", j->path,
+                         rank_of(j));
+    rc = mode == NSH_OVERWRITE ? NSH_SUCCESS : read_head(j, &size);
+    if (rc == NSH_SUCCESS && size < NSH__JOURNAL_HEAD)
+        rc = begin_file(j, states);
+    set_end(j, NSH__JOURNAL_HEAD);
+    if (rc == NSH_SUCCESS)
+        rc = catch_up(j);
+    if (rc == NSH_SUCCESS)
+        rc = take_slot(j, workers);
+    if (rc == NSH_SUCCESS)
+        rc = release_dead(j);
+    return rc;
+}
+
+int nsh__journal_join(nsh__journal *j, nsh_journal_mode mode, int workers,
+                      const nsh_task_state states[])
+{
+    int rc = open_file(j, O_RDWR | O_CREAT | (mode == NSH_NEW ? O_EXCL : 0));
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = lock(j);
+    if (rc == NSH_SUCCESS) {
+        rc = join(j, mode, workers, states);
+        if (rc != NSH_SUCCESS && mode == NSH_NEW)
+            nsh__journal_remove(j);
+        unlock(j);
+    }
+    return settle(j, rc);
+}
+
+int nsh__journal_attach(nsh__journal *j, int slot, bool read)
+{
+    int64_t size;
+    int rc = open_file(j, O_RDWR);
+
+    j->slot = slot;
+    if (rc == NSH_SUCCESS)
+        rc = set_lock(j, F_RDLCK, SLOT_BYTE + slot, false);
+    if (rc == NSH_ERR_BUSY)
+        rc = nsh__fail(NSH_ERR_IO, "journal %s: slot %d is another job's (rank %d)", j->path, slot,
+                       rank_of(j));
+    if (rc != NSH_SUCCESS || !read)
+        return rc;
+    rc = read_head(j, &size);
+    if (rc == NSH_SUCCESS && size < NSH__JOURNAL_HEAD)
+        rc = nsh__fail(NSH_ERR_FORMAT, "journal %s: is empty here (rank %d)", j->path, rank_of(j));
+    if (rc != NSH_SUCCESS)
+        return rc;
+    set_end(j, NSH__JOURNAL_HEAD);
+    return nsh__journal_catch_up(j, NULL);
+}
+
+/* ---- tasks ---- */
+
+static int claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end)
+{
+    nsh__ledger *l = &j->ledger;
+    nsh__record record = {.kind = NSH__RECORD_CLAIM, .slot = (uint16_t)j->slot};
+    int64_t most;
+    int rc = NSH_SUCCESS;
+
+    *begin = *end = 0;
+    if (l->area->open == 0)
+        rc = release_dead(j);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    most = least(l->area->open / shares, MOST_CLAIMED);
+    nsh__ledger_find(l, most > 0 ? most : 1, &record.first, &record.last);
+    if (record.first == record.last)
+        return NSH_SUCCESS;
+    rc = enact(j, &record);
+    if (rc == NSH_SUCCESS) {
+        *begin = record.first;
+        *end = record.last;
+    }
+    return rc;
+}
+
+int nsh__journal_claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end)
+{
+    int rc = lock(j);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = catch_up(j);
+    if (rc == NSH_SUCCESS)
+        rc = flush(j);
+    if (rc == NSH_SUCCESS)
+        rc = claim(j, shares, begin, end);
+    unlock(j);
+    return settle(j, rc);
+}
+
+int nsh__journal_end(nsh__journal *j, int64_t task, nsh_task_state state, const void *result)
+{
+    nsh__record record = {.kind = NSH__RECORD_END,
+                          .state = (uint8_t)state,
+                          .slot = (uint16_t)j->slot,
+                          .first = task,
+                          .last = task + 1,
+                          .result_bytes = state == NSH_TASK_DONE ? j->ledger.result_bytes : 0};
+    int rc = lock(j);
+    bool locked = rc == NSH_SUCCESS;
+
+    if (rc == NSH_SUCCESS)
+        rc = catch_up(j);
+    if (rc == NSH_SUCCESS)
+        rc = flush(j);
+    if (rc == NSH_SUCCESS)
+        rc = append(j, &record, result);
+    if (rc != NSH_SUCCESS)
+        keep(j, &record, result);
+    nsh__ledger_apply(&j->ledger, &record, result);
+    if (locked)
+        unlock(j);
+    return settle(j, rc);
+}
+
+static int reopen(nsh__journal *j, unsigned states)
+{
+    nsh__record ended = {.kind = NSH__RECORD_REOPEN, .value = states & ~(1U << NSH_TASK_RUNNING)};
+    nsh__record running = {.kind = NSH__RECORD_RELEASE, .slot = (uint16_t)j->slot};
+    int rc = NSH_SUCCESS;
+
+    if (ended.value != 0)
+        rc = enact(j, &ended);
+    if (rc == NSH_SUCCESS && (states & 1U << NSH_TASK_RUNNING) != 0 &&
+        j->ledger.area->running[j->slot] > 0)
+        rc = enact(j, &running);
+    return rc;
+}
+
+int nsh__journal_reopen(nsh__journal *j, unsigned states)
+{
+    int rc = lock(j);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = catch_up(j);
+    if (rc == NSH_SUCCESS)
+        rc = flush(j);
+    if (rc == NSH_SUCCESS)
+        rc = reopen(j, states);
+    unlock(j);
+    return settle(j, rc);
+}
+
+/* What is taken beyond a job's number of workers counts as OPEN; look: and all that was taken by
+ * jobs that are gone. */
+static void count(const nsh__journal *j, bool look, nsh_task_counts *out)
+{
+    const nsh__ledger_area *area = j->ledger.area;
+
+    *out = (nsh_task_counts){
+        .tasks = j->ledger.tasks, .open = area->open, .done = area->done, .failed = area->failed};
+    for (int s = 0; s < NSH__SLOTS; s++) {
+        int64_t taken = area->running[s];
+        int64_t running = look && taken > 0 && slot_free(j, s) ? 0 : least(taken, area->workers[s]);
+
+        out->running += running;
+        out->open += taken - running;
+    }
+}
+
+int nsh__journal_catch_up(nsh__journal *j, nsh_task_counts *out)
+{
+    int rc = lock(j);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = catch_up(j);
+    if (rc == NSH_SUCCESS && out != NULL)
+        count(j, false, out);
+    unlock(j);
+    return rc;
+}
+
+/* ---- a process alone ---- */
+
+/* A journal of which only the path is known. */
+static int open_any(nsh__journal *j, const char *path, bool readonly)
+{
+    nsh__journal_head head;
+    int64_t got = 0;
+    int rc;
+
+    *j = (nsh__journal){.path = path, .fd = -1, .slot = -1, .readonly = readonly};
+    rc = open_file(j, readonly ? O_RDONLY : O_RDWR);
+    if (rc == NSH_SUCCESS)
+        rc = read_at(j, (char *)&head, (int64_t)sizeof head, 0, &got);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (got < (int64_t)sizeof head || !nsh__journal_head_good(&head))
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal", path);
+    j->ledger = (nsh__ledger){.area = calloc(1, sizeof *j->ledger.area),
+                              .states = calloc((size_t)head.tasks + 1, 1),
+                              .tasks = head.tasks,
+                              .result_bytes = head.result_bytes,
+                              .result_mark = head.result_mark};
+    j->room = 2 * (head.result_bytes + 8 + NSH__RECORD);
+    if (j->room < ROOM)
+        j->room = ROOM;
+    j->buffer = malloc((size_t)j->room);
+    if (j->ledger.area == NULL || j->ledger.states == NULL || j->buffer == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "journal %s: no memory for %" PRId64 " tasks", path,
+                         head.tasks);
+    nsh__ledger_init(&j->ledger);
+    set_end(j, NSH__JOURNAL_HEAD);
+    return NSH_SUCCESS;
+}
+
+static void close_any(nsh__journal *j)
+{
+    free(j->ledger.area);
+    free((void *)j->ledger.states);
+    nsh__journal_destroy(j);
+}
+
+int nsh__journal_status(const char *path, nsh_task_counts *out)
+{
+    nsh__journal j;
+    int rc = open_any(&j, path, true);
+
+    if (rc == NSH_SUCCESS)
+        rc = catch_up(&j);
+    if (rc == NSH_SUCCESS)
+        count(&j, true, out);
+    close_any(&j);
+    return rc;
+}
+
+int nsh__journal_reset(const char *path, unsigned states)
+{
+    nsh__journal j;
+    int rc = open_any(&j, path, false);
+
+    if (rc == NSH_SUCCESS)
+        rc = lock(&j);
+    if (rc == NSH_SUCCESS) {
+        rc = catch_up(&j);
+        if (rc == NSH_SUCCESS)
+            rc = release_dead(&j);
+        if (rc == NSH_SUCCESS)
+            rc = reopen(&j, states & ~(1U << NSH_TASK_RUNNING));
+        unlock(&j);
+    }
+    close_any(&j);
+    return rc;
+}

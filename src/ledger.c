@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ledger.c -- what a journal's bytes say.
+ *
+ * Invariant: the counts are those of the states, and no task below area->lowest is OPEN. */
+#include "ledger.h"
+
+#include "hash.h"
+
+#include <nodeshare/batch.h>
+
+#include <string.h>
+
+_Static_assert(sizeof(nsh__record) == NSH__RECORD, "a record has no holes");
+_Static_assert(sizeof(nsh__journal_head) == NSH__JOURNAL_HEAD, "nor has the header");
+
+static const char magic[8] = {'n', 's', 'h', 'j', 'r', 'n', 'l', '1'};
+
+enum { ORDER = 0x01020304 };
+
+void nsh__ledger_init(nsh__ledger *ledger)
+{
+    *ledger->area = (nsh__ledger_area){.open = ledger->tasks};
+}
+
+/* ---- the header ---- */
+
+static uint64_t head_sum(const nsh__journal_head *head)
+{
+    return nsh__mix_bytes(0x6e7368, head, offsetof(nsh__journal_head, checksum));
+}
+
+void nsh__ledger_head(const nsh__ledger *ledger, nsh__journal_head *out)
+{
+    *out = (nsh__journal_head){.order = ORDER,
+                               .bytes = NSH__JOURNAL_HEAD,
+                               .tasks = ledger->tasks,
+                               .result_bytes = ledger->result_bytes,
+                               .result_mark = ledger->result_mark};
+    memcpy(out->magic, magic, sizeof magic);
+    out->checksum = head_sum(out);
+}
+
+bool nsh__journal_head_good(const nsh__journal_head *head)
+{
+    return memcmp(head->magic, magic, sizeof magic) == 0 && head->order == ORDER &&
+           head->bytes == NSH__JOURNAL_HEAD && head->checksum == head_sum(head) &&
+           head->tasks >= 0 && head->result_bytes >= 0;
+}
+
+/* ---- records ---- */
+
+static int64_t padded(int64_t bytes)
+{
+    return (bytes + 7) / 8 * 8;
+}
+
+int64_t nsh__record_bytes(const nsh__record *record)
+{
+    return NSH__RECORD + padded(record->result_bytes);
+}
+
+/* n is a multiple of 8. */
+static uint64_t record_sum(const char *bytes, int64_t n, int64_t place)
+{
+    uint64_t sum = nsh__mix(0x6a6f75726e616c, (uint64_t)place), word;
+
+    for (int64_t i = (int64_t)sizeof sum; i < n; i += (int64_t)sizeof word) {
+        memcpy(&word, bytes + i, sizeof word);
+        sum = nsh__mix(sum, word);
+    }
+    return nsh__mix(sum, (uint64_t)n);
+}
+
+void nsh__record_write(const nsh__record *record, const void *result, int64_t place, char *out)
+{
+    int64_t bytes = nsh__record_bytes(record);
+    uint64_t sum;
+
+    memset(out, 0, (size_t)bytes);
+    memcpy(out, record, sizeof *record);
+    if (record->result_bytes > 0 && result != NULL)
+        memcpy(out + sizeof *record, result, (size_t)record->result_bytes);
+    sum = record_sum(out, bytes, place);
+    memcpy(out, &sum, sizeof sum);
+}
+
+/* Could such a record be one of this ledger? */
+static bool fits(const nsh__ledger *ledger, const nsh__record *r)
+{
+    bool done = r->kind == NSH__RECORD_END && r->state == NSH_TASK_DONE;
+
+    return r->kind >= NSH__RECORD_JOIN && r->kind < NSH__RECORD_KINDS && r->slot < NSH__SLOTS &&
+           r->state <= NSH_TASK_FAILED && r->first >= 0 && r->first <= r->last &&
+           r->last <= ledger->tasks && r->result_bytes == (done ? ledger->result_bytes : 0);
+}
+
+int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
+                         nsh__record *out, const char **result)
+{
+    int64_t all;
+
+    if (n < NSH__RECORD)
+        return 0;
+    memcpy(out, bytes, sizeof *out);
+    if (!fits(ledger, out))
+        return 0;
+    all = nsh__record_bytes(out);
+    if (n < all || record_sum(bytes, all, place) != out->checksum)
+        return 0;
+    *result = bytes + sizeof *out;
+    return all;
+}
+
+/* ---- states ---- */
+
+static int64_t *count_of(nsh__ledger_area *area, unsigned char state)
+{
+    switch (state & NSH__STATE_MASK) {
+    case NSH_TASK_OPEN:
+        return &area->open;
+    case NSH_TASK_RUNNING:
+        return &area->running[state >> NSH__STATE_BITS];
+    case NSH_TASK_DONE:
+        return &area->done;
+    default:
+        return &area->failed;
+    }
+}
+
+static unsigned char state_of(const nsh__ledger *ledger, int64_t task)
+{
+    return atomic_load_explicit(&ledger->states[task], memory_order_relaxed);
+}
+
+/* release: who sees DONE sees the result. */
+static void set_state(nsh__ledger *ledger, int64_t task, unsigned char state)
+{
+    --*count_of(ledger->area, state_of(ledger, task));
+    ++*count_of(ledger->area, state);
+    atomic_store_explicit(&ledger->states[task], state, memory_order_release);
+    if (state == NSH_TASK_OPEN && task < ledger->area->lowest)
+        ledger->area->lowest = task;
+}
+
+static void reopen(nsh__ledger *ledger, int64_t task)
+{
+    set_state(ledger, task, NSH_TASK_OPEN);
+    if (ledger->results != NULL)
+        memset(ledger->results + task * ledger->result_bytes, 0, (size_t)ledger->result_bytes);
+}
+
+static void release(nsh__ledger *ledger, unsigned slot)
+{
+    unsigned char running = (unsigned char)(slot << NSH__STATE_BITS | NSH_TASK_RUNNING);
+
+    for (int64_t t = 0; t < ledger->tasks && ledger->area->running[slot] > 0; t++)
+        if (state_of(ledger, t) == running)
+            reopen(ledger, t);
+    ledger->area->workers[slot] = 0;
+}
+
+static void end(nsh__ledger *ledger, const nsh__record *record, const char *result)
+{
+    /* A task that is DONE stays so, whatever else has been written about it. */
+    if (record->first >= ledger->tasks ||
+        (state_of(ledger, record->first) & NSH__STATE_MASK) == NSH_TASK_DONE)
+        return;
+    if (ledger->results != NULL && record->state == NSH_TASK_DONE && result != NULL)
+        memcpy(ledger->results + record->first * ledger->result_bytes, result,
+               (size_t)ledger->result_bytes);
+    set_state(ledger, record->first,
+              record->state == NSH_TASK_RUNNING ? NSH_TASK_OPEN : record->state);
+}
+
+void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const char *result)
+{
+    switch (record->kind) {
+    case NSH__RECORD_JOIN:
+        release(ledger, record->slot);
+        ledger->area->workers[record->slot] = record->value;
+        break;
+    case NSH__RECORD_RELEASE:
+        release(ledger, record->slot);
+        break;
+    case NSH__RECORD_CLAIM:
+        for (int64_t t = record->first; t < record->last; t++)
+            if (state_of(ledger, t) == NSH_TASK_OPEN)
+                set_state(ledger, t,
+                          (unsigned char)(record->slot << NSH__STATE_BITS | NSH_TASK_RUNNING));
+        break;
+    case NSH__RECORD_END:
+        end(ledger, record, result);
+        break;
+    default:
+        for (int64_t t = 0; t < ledger->tasks; t++) {
+            unsigned char state = state_of(ledger, t);
+
+            if (state > NSH_TASK_RUNNING && state <= NSH_TASK_FAILED &&
+                (record->value & 1U << state) != 0)
+                reopen(ledger, t);
+        }
+    }
+}
+
+int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place)
+{
+    const char *result;
+    nsh__record record;
+    int64_t done = 0, all;
+
+    while ((all = nsh__record_read(ledger, bytes + done, n - done, place + done, &record,
+                                   &result)) > 0) {
+        nsh__ledger_apply(ledger, &record, result);
+        done += all;
+    }
+    return done;
+}
+
+bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place)
+{
+    const char *result;
+    nsh__record record;
+
+    for (int64_t at = 0; at + NSH__RECORD <= n; at += 8)
+        if (nsh__record_read(ledger, bytes + at, n - at, place + at, &record, &result) > 0)
+            return true;
+    return false;
+}
+
+void nsh__ledger_find(nsh__ledger *ledger, int64_t most, int64_t *begin, int64_t *end_)
+{
+    int64_t t = ledger->area->lowest;
+
+    if (ledger->area->open == 0)
+        t = ledger->tasks;
+    while (t < ledger->tasks && state_of(ledger, t) != NSH_TASK_OPEN)
+        t++;
+    ledger->area->lowest = *begin = t;
+    while (t < ledger->tasks && t - *begin < most && state_of(ledger, t) == NSH_TASK_OPEN)
+        t++;
+    *end_ = t;
+}

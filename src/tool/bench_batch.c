@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* bench_batch.c -- batches and maps against a hand-written task farm and other schedules.
+ *
+ * The farm is the usual one: rank 0 keeps a table of states in a window; who wants a task locks it,
+ * reads it, looks for one that is open and marks it, and locks it again when the task has ended.
+ * Tasks are empty where what is measured is taking and ending them. */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include "tool.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FEW = 1000, TABLE = 10000, SKEWED = 2000, TASK_US = 20, LONG = 100 };
+
+static double now(void)
+{
+    return MPI_Wtime();
+}
+
+static double slowest(double mine)
+{
+    double all;
+
+    MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    return all;
+}
+
+static double sum_of(double mine)
+{
+    double all;
+
+    MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    return all;
+}
+
+/* ---- empty tasks ---- */
+
+static nsh_batch *make(const bench *b, int64_t tasks, const char *journal, nsh_journal_mode mode)
+{
+    nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
+    nsh_batch *batch;
+
+    options.quiet = 1;
+    options.journal = journal;
+    options.mode = mode;
+    options.result_type = MPI_DOUBLE;
+    tool_must(nsh_batch_create(b->comm, tasks, &options, &batch), "batch");
+    return batch;
+}
+
+/* Microseconds for one of so many empty tasks: those of all ranks together. */
+static double empty_tasks(const bench *b, int64_t tasks, const char *journal)
+{
+    nsh_batch *batch = make(b, tasks, journal, NSH_OVERWRITE);
+    double result = 1, begin;
+    int64_t task;
+
+    nsh_comm_barrier(b->comm);
+    begin = now();
+    for (;;) {
+        tool_must(nsh_batch_next(batch, &task), "next");
+        if (task < 0)
+            break;
+        tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, &result), "finish");
+    }
+    begin = slowest(now() - begin);
+    tool_must(nsh_batch_free(&batch), "free");
+    return begin / (double)tasks * 1e6;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median_of(const bench *b, int64_t tasks, const char *journal)
+{
+    double each[5];
+
+    for (int i = 0; i < 5; i++)
+        each[i] = empty_tasks(b, tasks, journal);
+    qsort(each, 5, sizeof each[0], compare_doubles);
+    return each[2];
+}
+
+/* ---- the table ---- */
+
+/* The first open task of the table, marked; -1: none. */
+static int take_from_table(MPI_Win win, char *table)
+{
+    const char running = 1;
+    int task = 0;
+
+    MPI_Win_lock(MPI_LOCK_EXCLUSIVE, 0, 0, win);
+    MPI_Get(table, TABLE, MPI_CHAR, 0, 0, TABLE, MPI_CHAR, win);
+    MPI_Win_flush(0, win);
+    while (task < TABLE && table[task] != 0)
+        task++;
+    if (task < TABLE)
+        MPI_Put(&running, 1, MPI_CHAR, 0, task, 1, MPI_CHAR, win);
+    MPI_Win_unlock(0, win);
+    return task < TABLE ? task : -1;
+}
+
+static void end_in_table(MPI_Win win, int task)
+{
+    const char done = 2;
+
+    MPI_Win_lock(MPI_LOCK_EXCLUSIVE, 0, 0, win);
+    MPI_Put(&done, 1, MPI_CHAR, 0, task, 1, MPI_CHAR, win);
+    MPI_Win_unlock(0, win);
+}
+
+/* Microseconds a task, of the first `tasks` of TABLE. */
+static double table_tasks(const bench *b, int tasks)
+{
+    char *base, *table = calloc(TABLE, 1);
+    double begin;
+    MPI_Win win;
+
+    MPI_Win_allocate(b->rank == 0 ? TABLE : 0, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &base, &win);
+    if (b->rank == 0)
+        memset(base, 0, TABLE);
+    MPI_Barrier(MPI_COMM_WORLD);
+    begin = now();
+    for (int i = b->rank; i < tasks; i += b->size) {
+        int task = take_from_table(win, table);
+
+        if (task >= 0)
+            end_in_table(win, task);
+    }
+    begin = slowest(now() - begin);
+    MPI_Win_free(&win);
+    free(table);
+    return begin / tasks * 1e6;
+}
+
+static void taking(const bench *b)
+{
+    bool crowded = b->size > 2;
+    int64_t many = crowded ? 100000 : 1000000;
+    double ours = median_of(b, many, NULL);
+
+    bench_row(b, "batch-1e4-tasks-vs-locked-table", median_of(b, TABLE, NULL),
+              table_tasks(b, crowded ? 200 : 2000), "us");
+    bench_row(b, crowded ? "batch-1e5-tasks-vs-1e3" : "batch-1e6-tasks-vs-1e3", ours,
+              median_of(b, FEW, NULL), "us");
+    if (!crowded)
+        bench_row(b, "batch-1e7-tasks-vs-1e6", empty_tasks(b, 10000000, NULL), ours, "us");
+}
+
+/* ---- journal ---- */
+
+static void journals(const bench *b)
+{
+    int64_t tasks = b->size > 2 ? 20000 : 1000000;
+    char path[] = "/tmp/nsh_bench_XXXXXX", *bytes = malloc(1 << 20);
+    double ours, begin, replay, plain;
+    nsh_batch *batch;
+    int fd = b->rank == 0 ? mkstemp(path) : -1;
+
+    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+    if (fd >= 0)
+        close(fd);
+    ours = empty_tasks(b, tasks, path);
+    bench_row(b, "batch-journal-vs-none", ours, median_of(b, tasks / 10, NULL), "us");
+    nsh_comm_barrier(b->comm);
+    begin = now();
+    batch = make(b, tasks, path, NSH_RESUME);
+    replay = slowest(now() - begin) * 1e3;
+    tool_must(nsh_batch_free(&batch), "free");
+    begin = now();
+    fd = open(path, O_RDONLY);
+    while (fd >= 0 && bytes != NULL && read(fd, bytes, 1 << 20) > 0)
+        ;
+    plain = slowest(now() - begin) * 1e3;
+    if (fd >= 0)
+        close(fd);
+    bench_row(b, tasks == 1000000 ? "journal-replay-1e6-vs-read" : "journal-replay-2e4-vs-read",
+              replay, plain, "ms");
+    free(bytes);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (b->rank == 0)
+        unlink(path);
+}
+
+/* ---- tasks of very different length ---- */
+
+/* CPU time, so that what else runs on the machine does not count as work. */
+static double cpu_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int skewed_task(const nsh_worker *worker, int64_t index, void *arg)
+{
+    /* one in LONG, at random places, but more of them at the end */
+    uint64_t hash = ((uint64_t)index * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+    bool is_long = hash % (SKEWED * LONG) < 2 * (uint64_t)index;
+    double until = cpu_now() + TASK_US * 1e-6 * (is_long ? LONG : 1);
+
+    (void)worker;
+    while (cpu_now() < until)
+        ;
+    *(double *)arg += TASK_US * 1e-3 * (is_long ? LONG : 1);
+    return NSH_SUCCESS;
+}
+
+/* Milliseconds until all ranks are through; best is all work shared out among the cores. */
+static double makespan(const bench *b, nsh_schedule schedule, double *best)
+{
+    nsh_map_options options = NSH_MAP_OPTIONS_INIT;
+    double work = 0, begin, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+    options.schedule = schedule;
+    nsh_comm_barrier(b->comm);
+    begin = now();
+    tool_must(nsh_map(b->comm, SKEWED, skewed_task, &work, &options), "map");
+    begin = slowest(now() - begin) * 1e3;
+    *best = sum_of(work) / (b->size < cores ? b->size : cores);
+    return begin;
+}
+
+static void schedules(const bench *b)
+{
+    double best, dynamic[5], guided[5], fixed[5];
+
+    for (int i = 0; i < 5; i++) {
+        dynamic[i] = makespan(b, NSH_DYNAMIC, &best);
+        guided[i] = makespan(b, NSH_GUIDED, &best);
+        fixed[i] = makespan(b, NSH_STATIC, &best);
+    }
+    qsort(dynamic, 5, sizeof dynamic[0], compare_doubles);
+    qsort(guided, 5, sizeof guided[0], compare_doubles);
+    qsort(fixed, 5, sizeof fixed[0], compare_doubles);
+    bench_row(b, "map-skewed-dynamic-vs-best-possible", dynamic[2], best, "ms");
+    bench_row(b, "map-skewed-dynamic-vs-static", dynamic[2], fixed[2], "ms");
+    bench_row(b, "map-skewed-guided-vs-static", guided[2], fixed[2], "ms");
+}
+
+/* ---- what idle workers cost ---- */
+
+static double cpu_seconds(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* Cores that all but one worker use together while that one has the only task, for a second. */
+static double idle_cores(const bench *b, bool ours)
+{
+    const struct timespec second = {1, 0};
+    nsh_batch *batch = make(b, 1, NULL, NSH_RESUME);
+    double begin, cpu = 0;
+    int64_t task;
+
+    nsh_comm_barrier(b->comm);
+    begin = cpu_seconds();
+    tool_must(nsh_batch_next(batch, &task), "next");
+    if (task >= 0) {
+        nanosleep(&second, NULL);
+        tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, NULL), "finish");
+    }
+    if (ours)
+        tool_must(nsh_batch_sync(batch), "sync");
+    else
+        MPI_Barrier(MPI_COMM_WORLD);
+    if (task < 0)
+        cpu = cpu_seconds() - begin;
+    cpu = sum_of(cpu);
+    tool_must(nsh_batch_free(&batch), "free");
+    return cpu;
+}
+
+void bench_batch(const bench *b)
+{
+    taking(b);
+    journals(b);
+    schedules(b);
+    if (b->size > 1)
+        bench_row(b, "cores-of-idle-workers-vs-MPI_Barrier", idle_cores(b, true),
+                  idle_cores(b, false), "cores");
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* status.c -- nsh status and nsh reset: the journal of a batch, from outside. Without MPI. */
+#define _GNU_SOURCE
+#include "tool.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "journal.h"
+#include "progress.h"
+
+static int complain(const char *command, int rc)
+{
+    fprintf(stderr, "nsh %s: %s: %s\n", command, nsh_strerror(rc), nsh_error_detail());
+    return 1;
+}
+
+/* Every second until nothing is left to do; on a terminal in one line. */
+static int watch(const char *path)
+{
+    const struct timespec second = {1, 0};
+    bool terminal = isatty(STDOUT_FILENO);
+    nsh_task_counts counts;
+    char text[200];
+    int rc;
+
+    for (;;) {
+        rc = nsh__journal_status(path, &counts);
+        if (rc != NSH_SUCCESS)
+            return complain("status", rc);
+        nsh__progress_text(&counts, text, sizeof text);
+        printf(terminal ? "\r%s\033[K" : "%s\n", text);
+        fflush(stdout);
+        if (counts.open + counts.running == 0)
+            break;
+        nanosleep(&second, NULL);
+    }
+    if (terminal)
+        putchar('\n');
+    return 0;
+}
+
+int tool_status(int argc, char **argv)
+{
+    nsh_task_counts counts;
+    char text[200];
+    int rc;
+
+    if (argc == 2 && strcmp(argv[1], "--watch") == 0)
+        return watch(argv[0]);
+    if (argc == 2 && strcmp(argv[0], "--watch") == 0)
+        return watch(argv[1]);
+    if (argc != 1 || argv[0][0] == '-') {
+        fprintf(stderr, "usage: nsh status FILE [--watch]\n");
+        return 2;
+    }
+    rc = nsh__journal_status(argv[0], &counts);
+    if (rc != NSH_SUCCESS)
+        return complain("status", rc);
+    nsh__progress_text(&counts, text, sizeof text);
+    puts(text);
+    return 0;
+}
+
+int tool_reset(int argc, char **argv)
+{
+    unsigned states = 0;
+    int rc;
+
+    if (argc == 2 && strcmp(argv[0], "--failed") == 0)
+        states = 1U << NSH_TASK_FAILED;
+    else if (argc == 2 && strcmp(argv[0], "--all") == 0)
+        states = 1U << NSH_TASK_FAILED | 1U << NSH_TASK_DONE;
+    if (states == 0) {
+        fprintf(stderr, "usage: nsh reset --failed|--all FILE\n");
+        return 2;
+    }
+    rc = nsh__journal_reset(argv[1], states);
+    return rc == NSH_SUCCESS ? 0 : complain("reset", rc);
+}
