@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -352,20 +353,23 @@ static void test_limit(void)
     CHECK_ALL(nsh_array_free(&big), NSH_SUCCESS);
 }
 
-/* A change that has failed spoils the file, but not the target. */
-static void test_spoilt(void)
+/* A change that has failed spoils the file, but not the target. On rank 0 it is HDF5 that meets the
+ * limit; others meet it when they write around it. */
+static void spoil(bool by_rank_0)
 {
     const int64_t extent[] = {8 << 20};
     struct rlimit old, low;
     nsh_array *big = NULL;
     nsh_file *file = open_good(NSH_FILE_APPEND);
 
-    check_case("after a failed change nothing but close");
+    check_case("after a failed change nothing but close, %s",
+               by_rank_0 ? "rank 0" : "another node");
     CHECK_ALL(nsh_array_create(comm, MPI_BYTE, 1, extent, NULL, &big), NSH_SUCCESS);
     getrlimit(RLIMIT_FSIZE, &old);
     low = old;
     low.rlim_cur = 1 << 20;
-    setrlimit(RLIMIT_FSIZE, &low);
+    if ((check_rank == 0) == by_rank_0)
+        setrlimit(RLIMIT_FSIZE, &low);
     CHECK_ALL(nsh_file_write(file, "big", big), NSH_ERR_IO);
     setrlimit(RLIMIT_FSIZE, &old);
     CHECK_ALL(nsh_file_write(file, "small", array), NSH_ERR_STATE);
@@ -375,6 +379,40 @@ static void test_spoilt(void)
     CHECK_ALL(nsh_array_free(&big), NSH_SUCCESS);
     CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
     CHECK(file == NULL);
+    intact();
+}
+
+/* Rank 0 finds the working copy, takes it away and puts something else in its place. */
+static void exchange_working_copy(void)
+{
+    char name[512], away[600];
+    DIR *d = opendir(scratch_path(""));
+    struct dirent *entry;
+
+    while (d != NULL && (entry = readdir(d)) != NULL)
+        if (strncmp(entry->d_name, "good.h5.tmp-", 12) == 0) {
+            snprintf(name, sizeof name, "%s", scratch_path(entry->d_name));
+            snprintf(away, sizeof away, "%s.away", name);
+            CHECK_EQ(rename(name, away), 0);
+            close(open(name, O_WRONLY | O_CREAT, 0600));
+            break;
+        }
+    closedir(d);
+}
+
+/* Where the path is another file than rank 0 has open, nothing is written to it. */
+static void test_another_file(void)
+{
+    nsh_file *file = open_good(NSH_FILE_CREATE);
+
+    check_case("another file under the same path");
+    if (check_rank == 0)
+        exchange_working_copy();
+    CHECK_ALL(nsh_file_write(file, "a", array), NSH_ERR_IO);
+    reason("nsh_file_write", "another file");
+    CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
+    file = open_good(NSH_FILE_CREATE); /* removes what was taken away */
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
     intact();
 }
 
@@ -459,7 +497,10 @@ int main(int argc, char **argv)
     test_nulls();
     test_mismatch();
     test_limit();
-    test_spoilt();
+    spoil(true);
+    if (nsh_comm_node_count(comm) > 1)
+        spoil(false);
+    test_another_file();
     test_excl();
     test_stale();
     check_case("nothing was printed");

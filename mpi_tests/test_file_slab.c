@@ -192,6 +192,16 @@ static int32_t *my_data(const int64_t *offset, const int64_t *count)
     return data;
 }
 
+static void whole_is_there(nsh_file *file, const char *name)
+{
+    const int64_t zero[3] = {0}, extent[] = {A, B, C};
+    nsh_array *into = make(MPI_INT32_T, 3, extent);
+
+    CHECK_ALL(nsh_file_read(file, name, into), NSH_SUCCESS);
+    CHECK(equals(nsh_array_data(into), zero, extent));
+    CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+}
+
 static void test_write(void)
 {
     const int64_t extent[] = {A, B, C};
@@ -208,6 +218,7 @@ static void test_write(void)
         CHECK_ALL(
             nsh_file_write_hyperslab(file, "g/x", MPI_INT32_T, 3, extent, data, offset, count),
             NSH_SUCCESS);
+        whole_is_there(file, "g/x"); /* before it is committed */
         CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
         read_slabs(file, "g/x");
         /* In two halves, the second after a commit: into what is there. */
@@ -221,6 +232,8 @@ static void test_write(void)
             CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
             free(part);
         }
+        read_slabs(file, "y"); /* whose readers were opened when there was none */
+        read_slabs(file, "y"); /* each rank's reader has seen only what was there before */
         CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
         file = open_file(name, NSH_FILE_READ, 0);
         read_slabs(file, "y");

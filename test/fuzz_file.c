@@ -112,6 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     close(fd);
     if (nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file) == NSH_SUCCESS) {
+        look_at_dataset(file, "x"); /* the seeds' names: listing is where libhdf5 breaks first */
+        look_at_dataset(file, "g/u");
         look_at_attrs(file, NULL);
         if (nsh_file_list(file, &n, &names) == NSH_SUCCESS) {
             for (int64_t i = 0; i < n; i++)

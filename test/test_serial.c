@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_serial.c -- a communicator of this process alone, with arrays, without MPI_Init. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <nodeshare.h>
@@ -118,10 +121,47 @@ static void test_turns(void **state)
     assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+/* A file too, before MPI_Init; the type needs no MPI. */
+static void test_files(void **state)
+{
+    const int64_t extent[2] = {3, 5}, last[2] = {2, 4}, one[2] = {1, 1};
+    const double seven = 7;
+    nsh_array_options options = {"group/table"};
+    char path[] = "/tmp/nsh-serial-XXXXXX";
+    nsh_comm *comm = NULL;
+    nsh_array *array = NULL, *loaded = NULL;
+    nsh_file *file = NULL;
+    double seen = 0;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    assert_int_equal(nsh_array_create(comm, MPI_DOUBLE, 2, extent, &options, &array), NSH_SUCCESS);
+    assert_int_equal(nsh_array_fill(array, &seven), NSH_SUCCESS);
+    if (nsh_snapshot_save(path, &array, 1) != NSH_ERR_UNSUPPORTED) {
+        assert_int_equal(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file), NSH_SUCCESS);
+        assert_int_equal(nsh_file_append(file, "series", array), NSH_SUCCESS);
+        assert_int_equal(nsh_file_load(file, "series", &loaded), NSH_SUCCESS);
+        assert_int_equal(nsh_array_size(loaded), 15);
+        assert_memory_equal(nsh_array_data(loaded), nsh_array_data(array), 120);
+        assert_int_equal(nsh_file_get(file, "group/table", last, one, &seen), NSH_SUCCESS);
+        assert_true(seen == seven);
+        assert_int_equal(nsh_comm_free(&comm), NSH_ERR_STATE);
+        assert_int_equal(nsh_file_close(&file), NSH_SUCCESS);
+        assert_int_equal(nsh_snapshot_restore(path, &array, 1), NSH_SUCCESS);
+    }
+    unlink(path);
+    nsh_array_free(&loaded);
+    nsh_array_free(&array);
+    assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_turns),
-                                       cmocka_unit_test(test_large)};
+                                       cmocka_unit_test(test_large), cmocka_unit_test(test_files)};
 
     return cmocka_run_group_tests_name("serial", tests, NULL, NULL);
 }
