@@ -302,8 +302,10 @@ static void full_disk(void)
     CHECK_ALL(nsh_batch_finish(b, task, task % 7 == 0 ? NSH_TASK_FAILED : NSH_TASK_DONE, &result),
               NSH_ERR_IO);
     CHECK_HAS(nsh_error_detail(), "write");
+    PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_EQ(stat(s->path, &st), 0);
     CHECK_EQ(st.st_size, tight.rlim_cur - 20);
+    PMPI_Barrier(MPI_COMM_WORLD); /* the next call tries to write it again */
     CHECK_ALL(nsh_batch_sync(b), NSH_ERR_IO);
     CHECK_EQ(nsh_batch_state(b, kept, &state), NSH_SUCCESS);
     if (nsh_comm_node_index(comm) == 0)
