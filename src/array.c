@@ -73,8 +73,19 @@ static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int
                           options != NULL ? options->name : NULL, array, &array->entry);
 }
 
-static uint64_t array_mark(const nsh_comm *comm, int ndim, const int64_t extent[],
-                           const nsh_array_options *options, const nsh_array *array)
+/* Also on a rank that has failed: ranks whose marks differ disagree, and that is worse. */
+static uint64_t type_mark(MPI_Datatype type, const nsh_array *array)
+{
+    nsh__type described;
+
+    if (array != NULL && array->type.mark != 0)
+        return array->type.mark;
+    return nsh__type_describe(type, &described) == NSH_SUCCESS ? described.mark : 0;
+}
+
+static uint64_t array_mark(const nsh_comm *comm, MPI_Datatype type, int ndim,
+                           const int64_t extent[], const nsh_array_options *options,
+                           const nsh_array *array)
 {
     uint64_t mark = nsh__mix(nsh__heap_history(comm), (uint64_t)ndim);
     const char *name = options != NULL ? options->name : NULL;
@@ -82,7 +93,7 @@ static uint64_t array_mark(const nsh_comm *comm, int ndim, const int64_t extent[
     for (int d = 0; d < ndim && d < NSH_MAX_NDIM && extent != NULL; d++)
         mark = nsh__mix(mark, (uint64_t)extent[d]);
     mark = nsh__mix_bytes(mark, name, name != NULL ? strlen(name) + 1 : 0);
-    return nsh__mix(mark, array != NULL ? array->type.mark : 0);
+    return nsh__mix(mark, type_mark(type, array));
 }
 
 /* Accepts every stage; the extent has been given back. */
@@ -106,7 +117,7 @@ static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
     int rc;
 
     rc = array_describe(comm, type, ndim, extent, options, out, &array);
-    rc = nsh__share_create(comm, call, rc, array_mark(comm, ndim, extent, options, array),
+    rc = nsh__share_create(comm, call, rc, array_mark(comm, type, ndim, extent, options, array),
                            rc == NSH_SUCCESS ? array->nbytes : 0, 0, 0, &share);
     if (rc != NSH_SUCCESS) {
         array_destroy(array);
