@@ -108,6 +108,16 @@ assert (h5py.File(sys.argv[2], 'r')['group/second'][:] == -77).all()
 END
 }
 
+# netCDF knows the dimensions of heat's series by name, and that the first one grows.
+by_ncdump()
+{
+    needs ncdump || return
+    launch one-node 2 "$heat" "$tmp/nc.h5" 20 || return 1
+    ncdump -h "$tmp/nc.h5" >"$tmp/nc" && cat "$tmp/nc" && grep -q 'step = UNLIMITED ; // (3 currently)' "$tmp/nc" &&
+        grep -q 'double u(step, row, column) ;' "$tmp/nc" && grep -q 'u:units = "degC" ;' "$tmp/nc" &&
+        [ "$(ncdump -v step "$tmp/nc.h5" | grep '^ step = ')" = " step = 0, 10, 20 ;" ]
+}
+
 # ---- the library reads what others wrote ------------------------------------------------------
 
 # nsh info sees it; snapshot check loads it and compares every element.
@@ -224,6 +234,7 @@ continued()
 verdict "h5dump sees every element" by_h5dump
 verdict "h5ls sees names and extents" by_h5ls
 verdict "h5py sees the frames of heat, which NumPy computes too" by_h5py
+verdict "ncdump sees dimensions, coordinates and units" by_ncdump
 verdict "load reads h5py's chunks, gzip and big-endian integers" from_h5py
 verdict "load reads ncgen's netCDF-4" from_ncgen
 verdict "a full disk, one node" full_disk one-node

@@ -105,6 +105,20 @@ static int64_t resume(nsh_file *file, const block *b)
     return info.extent[0];
 }
 
+/* Units and dimensions, as netCDF tools know them. */
+static void label(nsh_file *file, int64_t frames, int64_t every)
+{
+    double *steps = calloc((size_t)frames, sizeof *steps);
+
+    for (int64_t i = 0; i < frames && steps != NULL; i++)
+        steps[i] = (double)(i * every);
+    must(nsh_file_set_attr(file, "u", "units", NSH_ATTR_TEXT, -1, "degC"), "units");
+    must(nsh_file_set_dim(file, "u", 0, "step", "1", steps), "dimension");
+    must(nsh_file_set_dim(file, "u", 1, "row", NULL, NULL), "dimension");
+    must(nsh_file_set_dim(file, "u", 2, "column", NULL, NULL), "dimension");
+    free(steps);
+}
+
 static void run(nsh_comm *comm, const char *path, int64_t steps, int64_t every, int64_t die_at)
 {
     const int64_t levels = LEVELS;
@@ -143,7 +157,7 @@ static void run(nsh_comm *comm, const char *path, int64_t steps, int64_t every, 
         if (++frames % COMMIT == 0)
             must(nsh_file_commit(file), "commit");
     }
-    must(nsh_file_set_attr(file, "u", "units", NSH_ATTR_TEXT, -1, "degC"), "units");
+    label(file, frames, every);
     must(nsh_file_close(&file), "close");
     if (rank == 0)
         printf("%lld frames in %s\n", (long long)frames, path);
