@@ -320,9 +320,14 @@ static int fetch_patiently(nsh_comm *comm, const request *r, MPI_Op op, int home
     int rc = MPI_Rget_accumulate(&r->value, 1, MPI_UINT64_T, result, 1, MPI_UINT64_T, home,
                                  (MPI_Aint)r->index, 1, MPI_UINT64_T, op, win, &done);
 
-    if (rc == MPI_SUCCESS && nsh__wait_requests(&comm->wait, 1, &done) != NSH_SUCCESS &&
-        done != MPI_REQUEST_NULL)
-        MPI_Wait(&done, MPI_STATUS_IGNORE); /* result is about to go */
+    if (rc != MPI_SUCCESS)
+        return rc;
+    if (nsh__wait_requests(&comm->wait, 1, &done) == NSH_ERR_MPI)
+        rc = MPI_ERR_OTHER;
+    /* Given up because the communicator is broken: such a request can be neither cancelled nor
+     * freed, and result is about to go. */
+    if (done != MPI_REQUEST_NULL && MPI_Wait(&done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        rc = MPI_ERR_OTHER;
     return rc;
 }
 
