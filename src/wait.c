@@ -302,7 +302,7 @@ static int test_failed(int rc)
     return nsh__fail_mpi("MPI_Test", rc);
 }
 
-static int test_requests(nsh__wait *wait, int n, MPI_Request requests[])
+static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline)
 {
     int64_t begin = 0;
     bool told = false;
@@ -320,6 +320,8 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[])
         if (n == 0)
             return nsh__fault(mpi_test) ? nsh__fail(NSH_ERR_MPI, "MPI_Test: failure on purpose")
                                         : NSH_SUCCESS;
+        if (deadline != NSH__NEVER && nsh__wait_clock() >= deadline)
+            return NSH_ERR_TIMEOUT;
         if (tries % SPINS_PER_LOOK == SPINS_PER_LOOK - 1) {
             rc = nsh__wait_poll(wait);
             if (rc != NSH_SUCCESS)
@@ -339,12 +341,17 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[])
     }
 }
 
-int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
+int nsh__wait_requests_until(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline)
 {
     int rc;
 
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
-    rc = test_requests(wait, n, requests);
+    rc = test_requests(wait, n, requests, deadline);
     atomic_store_explicit(&wait->waiting, false, memory_order_relaxed);
     return rc;
+}
+
+int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
+{
+    return nsh__wait_requests_until(wait, n, requests, NSH__NEVER);
 }

@@ -79,6 +79,10 @@ int nsh__wait_round(nsh__wait *wait, unsigned *rounds);
  * requests that are not complete are still there. */
 int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[]);
 
+/* The same, until the clock has reached deadline: NSH_ERR_TIMEOUT (without a detail). MPI is
+ * driven at least once, so a deadline in the past asks what is complete now. */
+int nsh__wait_requests_until(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline);
+
 /* One round of progress: the probe, notices, the broken flag, what others ask. Returns as above. */
 int nsh__wait_poll(nsh__wait *wait);
 
