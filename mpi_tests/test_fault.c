@@ -161,6 +161,41 @@ static void scenario(void)
     MPI_Type_free(&pair);
 }
 
+/* An allreduce whose memory one rank cannot have while the others would need a new heap window for
+ * theirs: the rooms find no gap between the arrays that are left. A node of one rank needs none. */
+static void reduce_in_gaps(const char *site, int rank)
+{
+    enum { EACH = 40000 }; /* of 8 bytes: more than a rank's room, less than a large block */
+    nsh_comm_options options = NSH_COMM_OPTIONS_INIT;
+    const int64_t extent[1] = {EACH};
+    nsh_comm *comm = NULL;
+    nsh_array *a[3] = {NULL, NULL, NULL};
+    char wish[128];
+
+    options.heap_bytes = 7 * EACH * 4; /* of which the last array leaves less than two rooms */
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, &options, &comm), NSH_SUCCESS);
+    for (int i = 0; i < 3; i++)
+        CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, extent, NULL, &a[i]), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&a[0]), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&a[2]), NSH_SUCCESS);
+    for (int64_t i = 0; i < EACH; i++)
+        data[i] = i + check_rank;
+    snprintf(wish, sizeof wish, "%s:1:%d", site, rank);
+    setenv("NSH_FAULT", wish, 1);
+    if (check_size > nsh_comm_node_count(comm)) {
+        CHECK_ALL(nsh_array_allreduce(a[1], data, MPI_MAX), NSH_ERR_NOMEM);
+        CHECK_HAS(nsh_error_detail(), "on purpose");
+        CHECK_EQ(*(const int64_t *)nsh_array_data(a[1]), 0);
+    }
+    unsetenv("NSH_FAULT");
+    CHECK_ALL(nsh_array_allreduce(a[1], data, MPI_MAX), NSH_SUCCESS);
+    for (int64_t i = 0; i < EACH; i++)
+        data[i] = i + check_size - 1;
+    CHECK_MEM(nsh_array_data(a[1]), data, EACH * 8);
+    CHECK_ALL(nsh_array_free(&a[1]), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 /* test_file_fault.c does those. */
 static bool of_files(const char *site)
 {
@@ -197,6 +232,11 @@ int main(int argc, char **argv)
         CHECK_EQ(failed, 0);
         if (check_rank == 0)
             check_note("%s: %d failures", nsh__fault_sites[s], hits);
+    }
+    for (int rank = 0; rank < check_size && nsh__fault_sites[0] != NULL; rank++) {
+        check_case("allreduce whose rooms need a new window fails on rank %d", rank);
+        reduce_in_gaps("heap_block", rank);
+        reduce_in_gaps("window_alloc", rank);
     }
     free(data);
     free(expected);

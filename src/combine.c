@@ -263,6 +263,8 @@ done:
 
 /* ---- allreduce ---- */
 
+enum { ROOM = 256 << 10 }; /* bytes of a chunk, each rank's room */
+
 /* Reduction of one chunk: each rank lays its part of data into its own room, then rank i of the
  * node reduces the i-th share of the chunk over all rooms, from the last rank to the first, because
  * MPI_Reduce_local puts its first argument on the left. */
@@ -295,8 +297,6 @@ static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh
     return rc != NSH_SUCCESS ? rc : agreed;
 }
 
-enum { ROOM = 256 << 10 }; /* bytes of a chunk, each rank's room */
-
 /* The node's ranks' data, reduced in rank order into the replica. */
 static int reduce_node(nsh_array *array, MPI_Op op, const char *data, const nsh__extent *rooms,
                        int64_t room)
@@ -326,28 +326,21 @@ static bool nodes_in_rank_order(const nsh_comm *comm)
     return true;
 }
 
-/* A shared room for each rank of the largest node; on all nodes alike, as the heap demands. */
-static int take_rooms(nsh_array *array, int64_t *room, nsh__extent *rooms)
+/* Bytes of a rank's room; and of the rooms of the largest node, since all nodes' heaps are alike.
+ */
+static int64_t rooms_bytes(const nsh_array *array, int64_t *room)
 {
-    nsh_comm *comm = array->comm;
+    const nsh_comm *comm = array->comm;
     int64_t item = array->type.itemsize;
-    int most = 1, rc;
+    int most = 1;
 
     for (int i = 0; i < comm->node_count; i++)
         most = comm->size_of[i] > most ? comm->size_of[i] : most;
     *room = (min64((ROOM + item - 1) / item, array->size) * item + 63) / 64 * 64;
-    if (most == 1 || array->size == 0)
-        return NSH_SUCCESS;
-    rc = nsh__heap_take(comm, most * *room, rooms);
-    if (rc == NSH_ERR_BUSY) {
-        rc = nsh__heap_grow(comm, most * *room);
-        if (rc == NSH_SUCCESS)
-            rc = nsh__heap_take(comm, most * *room, rooms);
-    }
-    return rc;
+    return most > 1 ? most * *room : 0;
 }
 
-static int check_reduce(const nsh_array *array, const void *data, MPI_Op op)
+static int check_reduce(nsh_array *array, const void *data, MPI_Op op)
 {
     int rank = array->comm->rank;
 
@@ -366,48 +359,50 @@ static int check_reduce(const nsh_array *array, const void *data, MPI_Op op)
     return NSH_SUCCESS;
 }
 
+/* The nodes' sums are in the replicas, or nothing is if ranks must be taken in order. */
+static int reduce_nodes(nsh_array *array, const void *data, MPI_Op op, bool by_node)
+{
+    nsh_comm *comm = array->comm;
+    nsh__target target = nsh__array_target(array);
+    MPI_Datatype type = array->type.handle;
+    int rc = nsh__agree_node(comm, NSH__CALL_ALLREDUCE);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__comm_enter(comm, NSH__CALL_ALLREDUCE, array->id);
+    if (rc == NSH_SUCCESS && !by_node)
+        rc = nsh__ring_reduce_ranks(comm, &target, data, type, op);
+    else if (rc == NSH_SUCCESS && nsh__comm_leads(comm))
+        rc = nsh__ring_reduce(comm, &target, type, op);
+    return rc;
+}
+
 int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
 {
     int rc = nsh__array_usable(array, NSH__CALL_ALLREDUCE), commutes = 1;
-    nsh__extent rooms = {.block = NULL};
-    int64_t room = 0;
+    nsh__share rooms;
+    int64_t room = 0, bytes;
+    uint64_t mark;
     nsh_comm *comm;
     bool by_node;
 
     if (rc != NSH_SUCCESS)
         return rc;
     comm = array->comm;
-    rc = begin(array, NSH__CALL_ALLREDUCE, check_reduce(array, data, op), nsh__op_mark(op));
-    if (rc != NSH_SUCCESS)
-        return rc;
-    if (comm->size > 1)
+    rc = check_reduce(array, data, op);
+    if (comm->size > 1 && op != MPI_OP_NULL)
         MPI_Op_commutative(op, &commutes);
     by_node = commutes || nodes_in_rank_order(comm);
-    if (by_node)
-        rc = take_rooms(array, &room, &rooms);
-    if (rc == NSH_SUCCESS && rooms.block != NULL)
-        rc = nsh__heap_clear(comm, &rooms, comm->node_rank, comm->node_size);
-    rc = begin(array, NSH__CALL_ALLREDUCE, rc, (uint64_t)commutes);
-    if (rc != NSH_SUCCESS) {
-        nsh__heap_undo(comm, &rooms, comm->node_rank, comm->node_size);
-        return rc;
+    bytes = rooms_bytes(array, &room);
+    mark = nsh__mix(nsh__mix(nsh__op_mark(op), (uint64_t)commutes), nsh__heap_history(comm));
+    rc = nsh__share_create(comm, NSH__CALL_ALLREDUCE, rc, nsh__mix(array->id, mark),
+                           by_node ? bytes : 0, 0, 0, &rooms);
+    if (rc == NSH_SUCCESS) {
+        if (by_node && array->size > 0)
+            rc = reduce_node(array, op, data, &rooms.extent, room);
+        if (rc == NSH_SUCCESS && array->size > 0 && comm->node_count > 1)
+            rc = reduce_nodes(array, data, op, by_node);
+        rc = finish(array, NSH__CALL_ALLREDUCE, rc);
+        nsh__share_free(comm, &rooms);
     }
-    if (array->size > 0) {
-        nsh__target target = nsh__array_target(array);
-
-        if (by_node)
-            rc = reduce_node(array, op, data, &rooms, room);
-        if (rc == NSH_SUCCESS && comm->node_count > 1) {
-            rc = nsh__agree_node(comm, NSH__CALL_ALLREDUCE);
-            if (rc == NSH_SUCCESS)
-                rc = nsh__comm_enter(comm, NSH__CALL_ALLREDUCE, array->id);
-            if (rc == NSH_SUCCESS && !by_node)
-                rc = nsh__ring_reduce_ranks(comm, &target, data, array->type.handle, op);
-            else if (rc == NSH_SUCCESS && nsh__comm_leads(comm))
-                rc = nsh__ring_reduce(comm, &target, array->type.handle, op);
-        }
-    }
-    rc = finish(array, NSH__CALL_ALLREDUCE, rc);
-    nsh__heap_give(comm, &rooms);
     return rc;
 }

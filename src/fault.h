@@ -20,6 +20,7 @@
     X(window_alloc, "MPI_Win_allocate_shared or mmap of a heap window")                            \
     X(window_view, "mremap of the read-only view")                                                 \
     X(heap_alloc, "memory of the heap's books")                                                    \
+    X(heap_block, "a block of the heap for one object")                                            \
     X(heap_populate, "first touch of shared pages")                                                \
     X(array_alloc, "memory of an array")                                                           \
     X(array_type, "MPI_Type_dup of a derived type")                                                \

@@ -328,7 +328,7 @@ int nsh__heap_take(nsh_comm *comm, int64_t bytes, nsh__extent *out)
         return nsh__fail(NSH_ERR_NOMEM,
                          "%lld bytes do not fit into a heap of %lld with %lld in use",
                          (long long)bytes, (long long)heap->limit, (long long)live);
-    if (nsh__fault(heap_alloc))
+    if (nsh__fault(heap_block))
         return nsh__fail(NSH_ERR_NOMEM, "heap block: failure on purpose");
     switch (nsh__blocks_take(heap->blocks, block_bytes(heap, bytes),
                              e.large ? heap->page : SMALL_ALIGN, &e.block)) {

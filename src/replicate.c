@@ -37,7 +37,8 @@ typedef struct nsh__transfer {
     char *message; /* header, hyperslabs or detail, inline stream */
     char *staging;
     bool touched;
-    uint64_t transfers; /* counted alike on every rank, also those that do not act */
+    uint64_t transfers;     /* counted alike on every rank, also those that do not act */
+    MPI_Request requests[]; /* one a node */
 } nsh__transfer;
 
 /* The neighbours of this node in the tree of one transfer, as ranks. */
@@ -59,7 +60,9 @@ int nsh__transfer_create(nsh_comm *comm, char *area)
 
     if (comm->node_count == 1)
         return NSH_SUCCESS;
-    t = nsh__fault(comm_alloc) ? NULL : calloc(1, sizeof *t);
+    t = nsh__fault(comm_alloc)
+            ? NULL
+            : calloc(1, sizeof *t + (size_t)comm->node_count * sizeof t->requests[0]);
     if (t == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "no memory for transfers between nodes");
     t->message = area;
@@ -95,6 +98,11 @@ void nsh__transfer_count(nsh_comm *comm)
 char *nsh__transfer_staging(const nsh_comm *comm, int slot)
 {
     return comm->transfer->staging + slot * (int64_t)NSH__SEGMENT;
+}
+
+MPI_Request *nsh__transfer_requests(const nsh_comm *comm)
+{
+    return comm->transfer->requests;
 }
 
 /* ---- messages ---- */

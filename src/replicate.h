@@ -61,6 +61,9 @@ int nsh__replicate_receive(nsh_comm *comm, const nsh__target *target, int root, 
 /* [local] Copy pieces into the replica: all that a single node needs. */
 void nsh__replicate_local(const nsh__target *target, int n, const nsh_piece pieces[]);
 
+/* One request a node, for use between two steps of a call, when none is pending. */
+MPI_Request *nsh__transfer_requests(const nsh_comm *comm);
+
 /* Nonblocking messages on the private communicator. */
 int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
                MPI_Request *request);

@@ -8,7 +8,6 @@
 #include "fault.h"
 #include "replicate.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Half of the staging memory for what goes out, half for what comes in. */
@@ -278,17 +277,14 @@ int nsh__ring_reduce(nsh_comm *comm, const nsh__target *target, MPI_Datatype typ
     int64_t item = target->itemsize, total = target_bytes(target), n = comm->node_count;
     int64_t even = (total / item + n - 1) / n * item; /* a node's part of a small array */
     int64_t part = min64(NSH__SEGMENT / item * item, even);
-    MPI_Request *sends = calloc((size_t)n, sizeof *sends);
+    MPI_Request *sends = nsh__transfer_requests(comm);
     int rc = NSH_SUCCESS;
 
-    if (sends == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "nsh_array_allreduce: no memory for requests");
     for (int64_t at = 0; at < total && rc == NSH_SUCCESS; at += n * part) {
         block b = {target->replica + at, min64(n * part, total - at), part, item};
 
         rc = reduce_block(comm, &b, type, op, sends);
     }
-    free(sends);
     return rc;
 }
 
