@@ -38,8 +38,9 @@ static int check_shape(int ndim, const int64_t extent[], nsh_array **out)
 
 /* Everything about the new array that needs nobody else. On failure *made has come as far as it
  * has; array_destroy takes it. */
-static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
-                          const nsh_array_options *options, nsh_array **out, nsh_array **made)
+static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
+                          const int64_t extent[], const nsh_array_options *options, nsh_array **out,
+                          nsh_array **made)
 {
     int rc = check_shape(ndim, extent, out);
     nsh_array *array;
@@ -59,7 +60,7 @@ static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int
     array->update = array->extent + ndim;
     if (ndim > 0)
         memcpy(array->extent, extent, (size_t)ndim * sizeof *extent);
-    rc = nsh__type_describe(type, &array->type);
+    rc = nsh__type_describe(nsh__call_name(call), comm->rank, type, &array->type);
     if (rc != NSH_SUCCESS) {
         array->type.derived = false;
         return rc;
@@ -76,11 +77,7 @@ static int array_describe(nsh_comm *comm, MPI_Datatype type, int ndim, const int
 /* Also on a rank that has failed: ranks whose marks differ disagree, and that is worse. */
 static uint64_t type_mark(MPI_Datatype type, const nsh_array *array)
 {
-    nsh__type described;
-
-    if (array != NULL && array->type.mark != 0)
-        return array->type.mark;
-    return nsh__type_describe(type, &described) == NSH_SUCCESS ? described.mark : 0;
+    return array != NULL && array->type.mark != 0 ? array->type.mark : nsh__type_mark(type);
 }
 
 static uint64_t array_mark(const nsh_comm *comm, MPI_Datatype type, int ndim,
@@ -116,7 +113,7 @@ static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
     nsh__share share;
     int rc;
 
-    rc = array_describe(comm, type, ndim, extent, options, out, &array);
+    rc = array_describe(comm, call, type, ndim, extent, options, out, &array);
     rc = nsh__share_create(comm, call, rc, array_mark(comm, type, ndim, extent, options, array),
                            rc == NSH_SUCCESS ? array->nbytes : 0, 0, 0, &share);
     if (rc != NSH_SUCCESS) {

@@ -53,7 +53,7 @@ static int describe_results(nsh_batch *b, const nsh_batch_options *o)
 
     if (o->result_type == MPI_DATATYPE_NULL)
         return NSH_SUCCESS;
-    rc = nsh__type_describe(o->result_type, &b->type);
+    rc = nsh__type_describe("nsh_batch_create", b->comm->rank, o->result_type, &b->type);
     if (rc != NSH_SUCCESS) {
         b->type.derived = false;
         return rc;
@@ -115,15 +115,15 @@ static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options
 static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
 {
     uint64_t mark = nsh__share_mark(comm, o->home, (uint64_t)tasks, o->journal);
-    nsh__type type = {.mark = 0};
+    uint64_t type = 0;
 
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->worker_size), (uint64_t)o->mode);
     mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
     if (o->states != NULL && tasks > 0)
         mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
     if (o->result_type != MPI_DATATYPE_NULL)
-        nsh__type_describe(o->result_type, &type);
-    return nsh__mix(mark, type.mark);
+        type = nsh__type_mark(o->result_type);
+    return nsh__mix(mark, type);
 }
 
 /* Accepts every stage. */

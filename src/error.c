@@ -13,7 +13,7 @@
 
 #include <nodeshare.h>
 
-static _Thread_local char detail[NSH__TEXT + 32];
+static _Thread_local nsh__detail last;
 
 int nsh_version(void)
 {
@@ -37,7 +37,17 @@ const char *nsh_strerror(int status)
 
 const char *nsh_error_detail(void)
 {
-    return detail;
+    return last.text;
+}
+
+void nsh__detail_keep(nsh__detail *out)
+{
+    *out = last;
+}
+
+void nsh__detail_restore(const nsh__detail *kept)
+{
+    last = *kept;
 }
 
 int nsh__fail(int code, const char *format, ...)
@@ -48,8 +58,8 @@ int nsh__fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    memcpy(detail, text, sizeof text);
-    nsh__log("%s [%s]", detail, nsh_strerror(code));
+    memcpy(last.text, text, sizeof text);
+    nsh__log("%s [%s]", last.text, nsh_strerror(code));
     return code;
 }
 
@@ -58,9 +68,9 @@ int nsh__fail_from(int code, int rank, const char *text)
     if (text[0] == '\0')
         text = nsh_strerror(code);
     if (rank < 0)
-        snprintf(detail, sizeof detail, "%.*s", NSH__TEXT - 1, text);
+        snprintf(last.text, sizeof last.text, "%.*s", NSH__TEXT - 1, text);
     else
-        snprintf(detail, sizeof detail, "%.*s [from rank %d]", NSH__TEXT - 1, text, rank);
+        snprintf(last.text, sizeof last.text, "%.*s [from rank %d]", NSH__TEXT - 1, text, rank);
     return code;
 }
 

@@ -15,6 +15,15 @@ int nsh__fail(int code, const char *format, ...) __attribute__((format(printf, 2
  * from; rank -1: from this rank itself, or from no rank in particular. */
 int nsh__fail_from(int code, int rank, const char *text);
 
+/* The detail as it is, to be put back where a failure is met on the way to success: a call that
+ * succeeds leaves the detail alone. */
+typedef struct nsh__detail {
+    char text[NSH__TEXT + 32];
+} nsh__detail;
+
+void nsh__detail_keep(nsh__detail *out);
+void nsh__detail_restore(const nsh__detail *kept);
+
 /* An MPI call failed: NSH_ERR_MPI, with MPI's own words. */
 int nsh__fail_mpi(const char *call, int mpi_code);
 

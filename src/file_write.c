@@ -125,7 +125,7 @@ int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, i
                          extent != NULL ? "given" : "NULL", rank);
     for (d = 0; d < ndim; d++)
         *mark = nsh__mix(*mark, (uint64_t)extent[d]);
-    rc = nsh__type_describe(handle, type);
+    rc = nsh__type_describe(words, rank, handle, type);
     if (rc != NSH_SUCCESS)
         return rc;
     *mark = nsh__mix(*mark, type->mark);

@@ -78,6 +78,13 @@ static bool add_value_and_index(nsh__form *form, const nsh__type *type, int64_t 
                      type->itemsize, count, offset);
 }
 
+/* Is the type so many numbers of a C type? A Fortran compiler's others may have any layout. */
+static bool is_c_real(const nsh__type *type, int64_t parts)
+{
+    return !type->optional || type->itemsize == parts * (int64_t)sizeof(float) ||
+           type->itemsize == parts * (int64_t)sizeof(double);
+}
+
 /* A predefined type, known to type.c. */
 static bool add_named(nsh__form *form, const nsh__type *type, int64_t count, int64_t offset)
 {
@@ -87,13 +94,16 @@ static bool add_named(nsh__form *form, const nsh__type *type, int64_t count, int
     switch (type->class_) {
     case NSH__CLASS_INTEGER:
     case NSH__CLASS_MULTI:
-        class_ = no_sign ? NSH__FORM_UINT : NSH__FORM_INT;
+        if (type->itemsize <= 8)
+            class_ = no_sign ? NSH__FORM_UINT : NSH__FORM_INT;
         break;
     case NSH__CLASS_FLOAT:
-        class_ = NSH__FORM_FLOAT;
+        if (is_c_real(type, 1))
+            class_ = NSH__FORM_FLOAT;
         break;
     case NSH__CLASS_COMPLEX:
-        class_ = NSH__FORM_COMPLEX;
+        if (is_c_real(type, 2))
+            class_ = NSH__FORM_COMPLEX;
         break;
     case NSH__CLASS_LOGICAL: /* Fortran's is as large as its INTEGER */
         class_ = type->itemsize == 1 ? NSH__FORM_BOOL : NSH__FORM_INT;
@@ -135,14 +145,8 @@ static bool get_contents(MPI_Datatype handle, contents *c)
 
 static void drop_contents(contents *c)
 {
-    for (int i = 0; c->types != NULL && i < c->ntypes; i++) {
-        int a, b, d, combiner = MPI_COMBINER_NAMED;
-
-        if (c->types[i] != MPI_DATATYPE_NULL)
-            MPI_Type_get_envelope(c->types[i], &a, &b, &d, &combiner);
-        if (combiner != MPI_COMBINER_NAMED)
-            MPI_Type_free(&c->types[i]);
-    }
+    for (int i = 0; c->types != NULL && i < c->ntypes; i++)
+        nsh__type_drop(c->types[i]);
     free(c->types);
     free(c->addresses);
     free(c->ints);
@@ -243,7 +247,7 @@ static bool add_type(nsh__form *form, MPI_Datatype handle, int64_t count, int64_
 {
     nsh__type type;
 
-    if (depth == 0 || nsh__type_describe(handle, &type) != NSH_SUCCESS)
+    if (depth == 0 || nsh__type_describe("nodeshare", -1, handle, &type) != NSH_SUCCESS)
         return false;
     return type.derived ? add_derived(form, handle, count, offset, depth)
                         : add_named(form, &type, count, offset);

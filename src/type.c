@@ -17,8 +17,9 @@
 typedef struct predefined {
     MPI_Datatype handle;
     const char *name;
-    int64_t itemsize; /* 0: a Fortran type, whose size MPI knows */
+    int64_t itemsize; /* 0: a Fortran type whose size is a compiler's choice, which MPI knows */
     nsh__type_class class_;
+    bool optional;
 } predefined;
 
 #define PAIR_SIZE(type)                                                                            \
@@ -27,20 +28,26 @@ typedef struct predefined {
         int index;                                                                                 \
     })
 
-/* Looks handle up; in Open MPI handles are addresses, so the table cannot be static. */
+/* Looks handle up; in Open MPI handles are addresses, so the table cannot be static. Of several
+ * names of one handle the first is found, on every rank. A type that this MPI lacks is either not
+ * defined or MPI_DATATYPE_NULL, which is no type's handle. */
 static bool find_predefined(MPI_Datatype handle, predefined *out, int *index)
 {
 #define C_TYPE(handle, type, class_)                                                               \
     {                                                                                              \
-        handle, #handle, sizeof(type), NSH__CLASS_##class_                                         \
+        handle, #handle, sizeof(type), NSH__CLASS_##class_, false                                  \
+    }
+#define CXX_TYPE(handle, type, class_)                                                             \
+    {                                                                                              \
+        handle, #handle, sizeof(type), NSH__CLASS_##class_, true                                   \
     }
 #define PAIR(handle, type)                                                                         \
     {                                                                                              \
-        handle, #handle, PAIR_SIZE(type), NSH__CLASS_PAIR                                          \
+        handle, #handle, PAIR_SIZE(type), NSH__CLASS_PAIR, false                                   \
     }
-#define FORTRAN(handle, class_)                                                                    \
+#define FORTRAN(handle, bytes, class_)                                                             \
     {                                                                                              \
-        handle, #handle, 0, NSH__CLASS_##class_                                                    \
+        handle, #handle, bytes, NSH__CLASS_##class_, true                                          \
     }
     const predefined table[] = {
         C_TYPE(MPI_BYTE, char, BYTE),
@@ -82,18 +89,77 @@ static bool find_predefined(MPI_Datatype handle, predefined *out, int *index)
         PAIR(MPI_2INT, int),
         PAIR(MPI_SHORT_INT, short),
         PAIR(MPI_LONG_DOUBLE_INT, long double),
-        FORTRAN(MPI_INTEGER, INTEGER),
-        FORTRAN(MPI_REAL, FLOAT),
-        FORTRAN(MPI_DOUBLE_PRECISION, FLOAT),
-        FORTRAN(MPI_COMPLEX, COMPLEX),
-        FORTRAN(MPI_DOUBLE_COMPLEX, COMPLEX),
-        FORTRAN(MPI_LOGICAL, LOGICAL),
-        FORTRAN(MPI_CHARACTER, NONE),
-        FORTRAN(MPI_2INTEGER, PAIR),
-        FORTRAN(MPI_2REAL, PAIR),
-        FORTRAN(MPI_2DOUBLE_PRECISION, PAIR),
+        CXX_TYPE(MPI_CXX_BOOL, _Bool, LOGICAL),
+        CXX_TYPE(MPI_CXX_FLOAT_COMPLEX, float _Complex, COMPLEX),
+        CXX_TYPE(MPI_CXX_DOUBLE_COMPLEX, double _Complex, COMPLEX),
+        CXX_TYPE(MPI_CXX_LONG_DOUBLE_COMPLEX, long double _Complex, COMPLEX),
+        FORTRAN(MPI_INTEGER, 0, INTEGER),
+        FORTRAN(MPI_REAL, 0, FLOAT),
+        FORTRAN(MPI_DOUBLE_PRECISION, 0, FLOAT),
+        FORTRAN(MPI_COMPLEX, 0, COMPLEX),
+        FORTRAN(MPI_DOUBLE_COMPLEX, 0, COMPLEX),
+        FORTRAN(MPI_LOGICAL, 0, LOGICAL),
+        FORTRAN(MPI_CHARACTER, 1, NONE),
+        FORTRAN(MPI_2INTEGER, 0, PAIR),
+        FORTRAN(MPI_2REAL, 0, PAIR),
+        FORTRAN(MPI_2DOUBLE_PRECISION, 0, PAIR),
+#ifdef MPI_INTEGER1
+        FORTRAN(MPI_INTEGER1, 1, INTEGER),
+#endif
+#ifdef MPI_INTEGER2
+        FORTRAN(MPI_INTEGER2, 2, INTEGER),
+#endif
+#ifdef MPI_INTEGER4
+        FORTRAN(MPI_INTEGER4, 4, INTEGER),
+#endif
+#ifdef MPI_INTEGER8
+        FORTRAN(MPI_INTEGER8, 8, INTEGER),
+#endif
+#ifdef MPI_INTEGER16
+        FORTRAN(MPI_INTEGER16, 16, INTEGER),
+#endif
+#ifdef MPI_REAL2
+        FORTRAN(MPI_REAL2, 2, FLOAT),
+#endif
+#ifdef MPI_REAL4
+        FORTRAN(MPI_REAL4, 4, FLOAT),
+#endif
+#ifdef MPI_REAL8
+        FORTRAN(MPI_REAL8, 8, FLOAT),
+#endif
+#ifdef MPI_REAL16
+        FORTRAN(MPI_REAL16, 16, FLOAT),
+#endif
+#ifdef MPI_COMPLEX4
+        FORTRAN(MPI_COMPLEX4, 4, COMPLEX),
+#endif
+#ifdef MPI_COMPLEX8
+        FORTRAN(MPI_COMPLEX8, 8, COMPLEX),
+#endif
+#ifdef MPI_COMPLEX16
+        FORTRAN(MPI_COMPLEX16, 16, COMPLEX),
+#endif
+#ifdef MPI_COMPLEX32
+        FORTRAN(MPI_COMPLEX32, 32, COMPLEX),
+#endif
+#ifdef MPI_LOGICAL1
+        FORTRAN(MPI_LOGICAL1, 1, LOGICAL),
+#endif
+#ifdef MPI_LOGICAL2
+        FORTRAN(MPI_LOGICAL2, 2, LOGICAL),
+#endif
+#ifdef MPI_LOGICAL4
+        FORTRAN(MPI_LOGICAL4, 4, LOGICAL),
+#endif
+#ifdef MPI_LOGICAL8
+        FORTRAN(MPI_LOGICAL8, 8, LOGICAL),
+#endif
+#ifdef MPI_LOGICAL16
+        FORTRAN(MPI_LOGICAL16, 16, LOGICAL),
+#endif
     };
 #undef C_TYPE
+#undef CXX_TYPE
 #undef PAIR
 #undef FORTRAN
 
@@ -113,6 +179,28 @@ bool nsh__mpi_alive(void)
     MPI_Initialized(&initialised);
     MPI_Finalized(&finalised);
     return initialised && !finalised;
+}
+
+/* How a type came to be. Those of MPI_Type_create_f90_* are predefined as well: without a name, and
+ * never to be freed. */
+static int combiner_of(MPI_Datatype handle)
+{
+    int nints, naddresses, ntypes, combiner = MPI_COMBINER_NAMED;
+
+    MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
+    return combiner;
+}
+
+static bool is_predefined(int combiner)
+{
+    return combiner == MPI_COMBINER_NAMED || combiner == MPI_COMBINER_F90_INTEGER ||
+           combiner == MPI_COMBINER_F90_REAL || combiner == MPI_COMBINER_F90_COMPLEX;
+}
+
+void nsh__type_drop(MPI_Datatype handle)
+{
+    if (handle != MPI_DATATYPE_NULL && !is_predefined(combiner_of(handle)))
+        MPI_Type_free(&handle);
 }
 
 static uint64_t type_mark(MPI_Datatype handle, int depth);
@@ -147,15 +235,8 @@ static uint64_t derived_mark(MPI_Datatype handle, int depth)
         for (int i = 0; i < naddresses; i++)
             mark = nsh__mix(mark, (uint64_t)addresses[i]);
         for (int i = 0; i < ntypes; i++) {
-            predefined known;
-            int index, a, b, c, inner;
-
             mark = nsh__mix(mark, type_mark(types[i], depth - 1));
-            if (find_predefined(types[i], &known, &index))
-                continue;
-            MPI_Type_get_envelope(types[i], &a, &b, &c, &inner);
-            if (inner != MPI_COMBINER_NAMED)
-                MPI_Type_free(&types[i]);
+            nsh__type_drop(types[i]);
         }
     }
     free(types);
@@ -188,41 +269,65 @@ static int innermost_combiner(MPI_Datatype handle, int depth)
         return combiner;
     MPI_Type_get_contents(handle, nints, naddresses, 1, ints, addresses, &base);
     inner = innermost_combiner(base, depth - 1);
-    MPI_Type_get_envelope(base, &nints, &naddresses, &ntypes, &combiner);
-    if (combiner != MPI_COMBINER_NAMED)
-        MPI_Type_free(&base);
+    nsh__type_drop(base);
     return inner;
 }
 
+/* What a predefined type that the table lacks is to reductions. */
+static nsh__type_class class_of(int combiner)
+{
+    switch (combiner) {
+    case MPI_COMBINER_NAMED:
+        return NSH__CLASS_UNKNOWN;
+    case MPI_COMBINER_F90_INTEGER:
+        return NSH__CLASS_INTEGER;
+    case MPI_COMBINER_F90_REAL:
+        return NSH__CLASS_FLOAT;
+    case MPI_COMBINER_F90_COMPLEX:
+        return NSH__CLASS_COMPLEX;
+    default:
+        return NSH__CLASS_NONE;
+    }
+}
+
+static const char *name_or(const nsh__type *type)
+{
+    return type->name[0] != '\0' ? type->name : "(no name)";
+}
+
 /* What MPI says about a type that the table does not know, or not in full. */
-static int ask_mpi(MPI_Datatype handle, nsh__type *out)
+static int ask_mpi(const char *call, int rank, nsh__type *out)
 {
     MPI_Count size, lb, extent, true_lb, true_extent;
-    int length = 0, nints, naddresses, ntypes, combiner;
+    int length = 0, combiner = combiner_of(out->handle);
 
-    MPI_Type_size_x(handle, &size);
-    MPI_Type_get_extent_x(handle, &lb, &extent);
-    MPI_Type_get_true_extent_x(handle, &true_lb, &true_extent);
-    MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
-    if (out->name[0] == '\0')
-        MPI_Type_get_name(handle, out->name, &length);
+    MPI_Type_size_x(out->handle, &size);
+    MPI_Type_get_extent_x(out->handle, &lb, &extent);
+    MPI_Type_get_true_extent_x(out->handle, &true_lb, &true_extent);
+    if (out->name[0] == '\0') {
+        MPI_Type_get_name(out->handle, out->name, &length);
+        out->class_ = class_of(combiner);
+        out->optional = true;
+    }
     if (size <= 0 || lb != 0 || true_lb < 0 || true_lb + true_extent > extent)
         return nsh__fail(NSH_ERR_TYPE,
-                         "datatype %s does not tile memory: size %lld, bounds [%lld,%lld), "
-                         "true bounds [%lld,%lld)",
-                         out->name, (long long)size, (long long)lb, (long long)(lb + extent),
-                         (long long)true_lb, (long long)(true_lb + true_extent));
-    if (size != extent && combiner != MPI_COMBINER_NAMED &&
-        innermost_combiner(handle, 16) != MPI_COMBINER_STRUCT)
-        return nsh__fail(NSH_ERR_TYPE,
-                         "datatype %s is not contiguous: %lld of its %lld bytes are holes",
-                         out->name, (long long)(extent - size), (long long)extent);
-    out->derived = combiner != MPI_COMBINER_NAMED;
+                         "%s: datatype %s does not tile memory: size %lld, bounds [%lld,%lld), "
+                         "true bounds [%lld,%lld) (rank %d)",
+                         call, name_or(out), (long long)size, (long long)lb,
+                         (long long)(lb + extent), (long long)true_lb,
+                         (long long)(true_lb + true_extent), rank);
+    if (size != extent && !is_predefined(combiner) &&
+        innermost_combiner(out->handle, 16) != MPI_COMBINER_STRUCT)
+        return nsh__fail(
+            NSH_ERR_TYPE,
+            "%s: datatype %s is not contiguous: %lld of its %lld bytes are holes (rank %d)", call,
+            name_or(out), (long long)(extent - size), (long long)extent, rank);
+    out->derived = !is_predefined(combiner);
     out->itemsize = (int64_t)extent;
     return NSH_SUCCESS;
 }
 
-int nsh__type_describe(MPI_Datatype handle, nsh__type *out)
+int nsh__type_describe(const char *call, int rank, MPI_Datatype handle, nsh__type *out)
 {
     predefined known;
     int index, rc = NSH_SUCCESS;
@@ -230,22 +335,35 @@ int nsh__type_describe(MPI_Datatype handle, nsh__type *out)
 
     *out = (nsh__type){.handle = handle};
     if (handle == MPI_DATATYPE_NULL)
-        return nsh__fail(NSH_ERR_TYPE, "datatype is MPI_DATATYPE_NULL");
+        return nsh__fail(NSH_ERR_TYPE, "%s: datatype is MPI_DATATYPE_NULL (rank %d)", call, rank);
     found = find_predefined(handle, &known, &index);
     if (found) {
         out->class_ = known.class_;
+        out->optional = known.optional;
         out->itemsize = known.itemsize;
         snprintf(out->name, sizeof out->name, "%s", known.name);
     }
     if (out->itemsize == 0) {
         if (!nsh__mpi_alive())
-            return nsh__fail(NSH_ERR_TYPE, "datatype %s is not known without MPI",
-                             found ? known.name : "");
-        rc = ask_mpi(handle, out);
+            return nsh__fail(NSH_ERR_TYPE,
+                             "%s: the size of datatype %s is not known without MPI (rank %d)", call,
+                             name_or(out), rank);
+        rc = ask_mpi(call, rank, out);
     }
     if (rc == NSH_SUCCESS)
         out->mark = nsh__mix(type_mark(handle, 16), (uint64_t)out->itemsize);
     return rc;
+}
+
+uint64_t nsh__type_mark(MPI_Datatype handle)
+{
+    nsh__type type;
+    nsh__detail kept;
+
+    nsh__detail_keep(&kept);
+    if (nsh__type_describe("nodeshare", -1, handle, &type) != NSH_SUCCESS)
+        nsh__detail_restore(&kept);
+    return type.mark;
 }
 
 int nsh__type_own(nsh__type *type)
@@ -313,11 +431,37 @@ static int op_classes(MPI_Op op, int *index)
     return -1; /* the user's own */
 }
 
-bool nsh__type_reducible(const nsh__type *type, MPI_Op op)
+/* Ask MPI, on a communicator of this rank alone, where a refusal is only an answer: what
+ * MPI_Reduce_local refuses would reach the program's error handler. */
+static bool mpi_reduces(MPI_Datatype handle, int64_t itemsize, MPI_Op op)
+{
+    _Alignas(64) char in[64] = {0}, out[64];
+    MPI_Comm alone = MPI_COMM_NULL;
+    int rc;
+
+    if (itemsize > (int64_t)sizeof in || MPI_Comm_split(MPI_COMM_SELF, 0, 0, &alone) != MPI_SUCCESS)
+        return false;
+    MPI_Comm_set_errhandler(alone, MPI_ERRORS_RETURN);
+    rc = MPI_Allreduce(in, out, 1, handle, op, alone);
+    MPI_Comm_free(&alone);
+    return rc == MPI_SUCCESS;
+}
+
+bool nsh__type_reducible(nsh__type *type, MPI_Op op)
 {
     int index, classes = op_classes(op, &index);
+    unsigned bit = 1u << index;
 
-    return classes < 0 || ((int)type->class_ & classes) != 0;
+    if (classes > 0)
+        classes |= NSH__CLASS_UNKNOWN;
+    if (classes >= 0 && (classes & (int)type->class_) == 0)
+        return false;
+    if (classes < 0 || !type->optional || !nsh__mpi_alive())
+        return true;
+    if ((type->asked & bit) == 0 && mpi_reduces(type->handle, type->itemsize, op))
+        type->usable |= bit;
+    type->asked |= bit;
+    return (type->usable & bit) != 0;
 }
 
 uint64_t nsh__op_mark(MPI_Op op)

@@ -163,8 +163,10 @@ NSH_API int nsh_array_allgather(nsh_array *array, const void *data, const int64_
 
 /* [collective] Reduce, element by element, the private arrays of all ranks (each of the array's
  * whole extent, packed) into every replica. Bitwise the same on every node; in rank order where op
- * does not commute. op is one that MPI allows for the array's type, or the user's own.
- * Errors: ARG (data NULL, op unusable with this type), MISMATCH, STATE, NOMEM, MPI. */
+ * does not commute. op is one that MPI allows for the array's type (MPI-3.1, section 5.9.2), or the
+ * user's own: the types of Fortran and C++ count, those of MPI_Type_create_f90_* too, as far as
+ * this MPI reduces them. Errors: ARG (data NULL, op unusable with this type), MISMATCH, STATE,
+ * NOMEM, MPI. */
 NSH_API int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op);
 
 /* [collective] Set every element to *element, which has equal bytes on every rank (MISMATCH
