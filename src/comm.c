@@ -28,6 +28,17 @@ enum { SPIN_NS = 20 * 1000, CROWDED_SPIN_NS = 100 * 1000 };
 
 /* ---- before the gates exist ---- */
 
+int nsh__boot_meet(MPI_Comm mpi)
+{
+    nsh__wait wait = {.comm = mpi, .notice_tag = -1, .watch_tag = -1, .yield = true};
+    MPI_Request request;
+    int rc = MPI_Ibarrier(mpi, &request);
+
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Ibarrier", rc);
+    return nsh__wait_requests(&wait, 1, &request);
+}
+
 int nsh__boot_agree(nsh_comm *comm, int code)
 {
     struct {
@@ -113,14 +124,16 @@ static int check_caller(MPI_Comm comm)
     return check_library();
 }
 
-/* The duplicate, without aborting where the caller's error handler would. */
-static int duplicate(MPI_Comm comm, MPI_Comm *out)
+/* The duplicate, without aborting where the caller's error handler would. From the barrier on all
+ * ranks are in nsh_comm_create, so no later step of it needs another one. */
+static int duplicate(MPI_Comm comm, MPI_Comm *out, int *met)
 {
     MPI_Errhandler handler;
     int rc;
 
     MPI_Comm_get_errhandler(comm, &handler);
     MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+    *met = nsh__boot_meet(comm);
     rc = MPI_Comm_dup(comm, out);
     MPI_Comm_set_errhandler(comm, handler);
     MPI_Errhandler_free(&handler);
@@ -188,6 +201,11 @@ static void comm_destroy(nsh_comm *comm)
     broken = comm->area != NULL && comm_broken(comm);
     nsh__helper_stop(comm);
     unhook_finalize(comm);
+    /* MPI_Win_free waits for the node. After a vote all its ranks have come; one of a broken
+     * communicator may still wait for a word of another one that is homed here. No window of words
+     * needs this: where there are any, MPI itself executes what is asked for. */
+    if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
+        nsh__boot_meet(comm->node_mpi);
     nsh__words_destroy(comm);
     nsh__transfer_destroy(comm);
     nsh__heap_destroy(comm);
@@ -284,16 +302,16 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     nsh_comm *made = NULL;
     MPI_Comm mine = MPI_COMM_NULL;
     nsh__options s;
-    int rc, dup_rc, ok = 0, all_ok = 0;
+    int rc, met, dup_rc, ok = 0, all_ok = 0;
 
     rc = check_caller(comm);
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = duplicate(comm, &mine);
+    rc = duplicate(comm, &mine, &met);
     if (rc != NSH_SUCCESS)
         return rc;
-    dup_rc = nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: failure on purpose")
-                                  : NSH_SUCCESS;
+    dup_rc =
+        nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: failure on purpose") : met;
     /* Agreement needs an nsh_comm; whether all ranks have one, MPI must tell. */
     made = comm_alloc();
     ok = made != NULL;

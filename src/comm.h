@@ -200,6 +200,18 @@ struct nsh_comm {
 int nsh__boot_agree(nsh_comm *comm, int code);
 int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
 
+/* [collective] Over mpi: a barrier in which this rank serves the words of all communicators of its
+ * process. It stands before MPI collectives that block: inside them a rank executes nothing of what
+ * other nodes ask for, and a rank that waits for an answer does not come.
+ *
+ * One is enough before any number of blocking collectives with nothing of the program between them:
+ * a rank that has entered the barrier waits for no word, so after it every rank that the collectives
+ * need is inside them or on its way, and a rank that asks for a word is none of theirs. A vote of
+ * all ranks (agree.h) or a round of a worker (squad.h) is such a barrier too: when it has succeeded
+ * on one rank, all ranks have entered it, and it waits through wait.c. Therefore heap.c and rma.c
+ * grow, and batch.c makes a worker's communicator, without another one. */
+int nsh__boot_meet(MPI_Comm mpi);
+
 /* Begin a collective call of all ranks, with the mark of its arguments: NSH_ERR_STATE when the
  * communicator is broken, NSH_ERR_MISMATCH when it breaks here. */
 int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);

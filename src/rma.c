@@ -10,6 +10,7 @@
 #include "blocks.h"
 #include "fault.h"
 #include "helper.h"
+#include "homes.h"
 #include "type.h"
 
 #include <pthread.h>
@@ -45,6 +46,7 @@ typedef struct nsh__rma {
                     leave them to MPI */
     uint64_t answer;
     /* with a leader */
+    nsh__home home_here;            /* by which every wait of this process serves the words */
     uint64_t *answers;              /* to each rank, which has one request under way at most */
     _Atomic int64_t changed;        /* when a word homed here was last seen to change */
     pthread_mutex_t lock;           /* guards what follows against the helper */
@@ -180,6 +182,7 @@ void nsh__words_destroy(nsh_comm *comm)
 
     if (rma == NULL)
         return;
+    nsh__homes_remove(&rma->home_here);
     while (rma->windows > 0)
         window_close(comm, &rma->window[--rma->windows]);
     for (int h = 0; h < comm->node_count; h++)
@@ -261,7 +264,10 @@ static int receive_words(nsh_comm *comm, const nsh__words *words)
 
     if (words->home != comm->node_index || !nsh__comm_leads(comm))
         return NSH_SUCCESS;
-    comm->wait.serve = nsh__words_serve;
+    if (comm->rma->home_here.serve == NULL) {
+        comm->rma->home_here = (nsh__home){nsh__words_serve, comm, NULL};
+        nsh__homes_add(&comm->rma->home_here);
+    }
     if (comm->helper == NULL && comm->progress == NSH_PROGRESS_AUTO && comm->threads)
         rc = nsh__helper_start(comm);
     if (rc == NSH_SUCCESS && watch(comm->rma, word_here(comm->rma, words)) != NSH_SUCCESS)
@@ -357,7 +363,7 @@ static int by_window(nsh_comm *comm, const request *r, int home, uint64_t *old)
 
 /* ---- backend message ---- */
 
-/* At home. The leader and its helper may both be here. */
+/* At home. The leader, its helper and another thread that waits may be here together. */
 static uint64_t execute(nsh__rma *rma, const request *r)
 {
     _Atomic uint64_t *word = rma->window[r->window].words + r->index;
@@ -406,7 +412,8 @@ static int by_message(nsh_comm *comm, const request *r, int home, uint64_t *old)
     return NSH_SUCCESS;
 }
 
-/* One request from whoever has sent one. A matched probe, because the helper may be at it too. */
+/* One request from the rank that has sent one. A matched probe, because the helper and another
+ * thread that waits may serve at the same time. */
 static bool serve_one(nsh_comm *comm)
 {
     MPI_Message message;

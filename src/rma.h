@@ -45,7 +45,7 @@ int nsh__word_cas(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t e
                   uint64_t value, uint64_t *old);
 int nsh__word_read(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t *value);
 
-/* [local] For wait.c and the helper, on a leader with homes_words; any thread. When words that live
+/* [local] For homes.c and the helper, on a leader with homes_words; any thread. When words that live
  * here were last seen to change, by nsh__wait_clock; 0: never. The first one also executes what
  * other ranks have asked for, and looks. */
 int64_t nsh__words_serve(void *comm);

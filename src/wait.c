@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "fault.h"
+#include "homes.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -107,18 +108,19 @@ int nsh__wait_poll(nsh__wait *wait)
     int rc;
 
     if (wait->comm != MPI_COMM_NULL) {
-        rc = probe(wait, wait->notice_tag, &there, &status);
-        if (rc != NSH_SUCCESS)
-            return rc;
-        if (there && wait->notice != NULL)
-            wait->notice(wait->owner, &status);
+        if (wait->notice_tag >= 0) {
+            rc = probe(wait, wait->notice_tag, &there, &status);
+            if (rc != NSH_SUCCESS)
+                return rc;
+            if (there && wait->notice != NULL)
+                wait->notice(wait->owner, &status);
+        }
         if (wait->watch_tag >= 0) {
             rc = probe(wait, wait->watch_tag, &there, &status);
             if (rc != NSH_SUCCESS || there)
                 return rc != NSH_SUCCESS ? rc : NSH_ERR_MISMATCH;
         }
-        if (wait->serve != NULL)
-            wait->asked = wait->serve(wait->owner);
+        wait->asked = nsh__homes_serve();
     }
     return wait->broken != NULL ? atomic_load_explicit(wait->broken, memory_order_acquire)
                                 : NSH_SUCCESS;

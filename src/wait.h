@@ -7,6 +7,9 @@
  * sleeping costs, then sleep on a futex in short rounds with one MPI_Iprobe each. The probe is not
  * optional: a rank that waits may owe a third one the second half of a rendezvous send.
  *
+ * Every wait that drives MPI also serves the words of all communicators of this process (homes.h),
+ * whichever of them it waits on.
+ *
  * A futex wakes for a store on this node, not for a message. Who waits for one, or is asked for its
  * words by other nodes, therefore naps for a 128th of the time for which nothing has come: as
  * long a wait as it was costs at most that much more, and next to no core. */
@@ -21,18 +24,16 @@
 
 /* How one rank of one communicator waits. */
 typedef struct nsh__wait {
-    MPI_Comm comm;       /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
-    int notice_tag;      /* the tag that is probed; a message on it is given to notice() */
-    int watch_tag;       /* a tag on which a message now proves disagreement; -1: none */
-    int64_t spin_ns;     /* how long to spin for another rank; INT64_MAX: for ever */
-    bool yield;          /* ranks of the host exceed its cores: spin by giving the core away, */
+    MPI_Comm comm;   /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
+    int notice_tag;  /* the tag that is probed; a message on it is given to notice(); -1: none */
+    int watch_tag;   /* a tag on which a message now proves disagreement; -1: none */
+    int64_t spin_ns; /* how long to spin for another rank; INT64_MAX: for ever */
+    bool yield;      /* ranks of the host exceed its cores: spin by giving the core away, */
     int64_t sleep_until; /* but until then not at all */
     atomic_int *broken;  /* shared by the node: a status once waiting has become pointless */
     void (*notice)(void *owner, const MPI_Status *status);
-    void (*suspect)(void *owner);  /* a wait has become long: called once per wait; may be NULL */
-    int64_t (*serve)(void *owner); /* do what other nodes ask of this rank; when it last was asked,
-                                      by nsh__wait_clock. NULL: nobody asks */
-    int64_t asked;                 /* what serve() said last */
+    void (*suspect)(void *owner); /* a wait has become long: called once per wait; may be NULL */
+    int64_t asked; /* when other nodes last asked this process for words, by nsh__wait_clock */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
 } nsh__wait;
@@ -83,7 +84,8 @@ int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[]);
  * driven at least once, so a deadline in the past asks what is complete now. */
 int nsh__wait_requests_until(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline);
 
-/* One round of progress: the probe, notices, the broken flag, what others ask. Returns as above. */
+/* One round of progress: the probe, notices, the broken flag, words that other nodes ask for.
+ * Returns as above. */
 int nsh__wait_poll(nsh__wait *wait);
 
 #endif

@@ -26,6 +26,9 @@
  * Caveats
  *   - Create, use and free of a communicator are collective over it, in the same order on every
  *     rank, like those of MPI communicators.
+ *   - A rank that waits inside a call of this library serves what other nodes ask of any
+ *     communicator of its process (words of mutexes, counters, batches), not only of the one that
+ *     the call is about. It does not inside MPI calls of the program's own (nsh_progress).
  *   - Call nsh_comm_free before MPI_Finalize; what is alive then is named under NSH_LOG=1.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
  *     as its error handler for a moment; it gets its own back before the call returns.
