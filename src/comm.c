@@ -260,6 +260,7 @@ static int comm_furnish(nsh_comm *comm, const nsh__options *s)
 {
     int64_t limit = nsh__boot_least(comm, nsh__heap_limit(comm, s->heap_bytes));
     int64_t area = (int64_t)sizeof(nsh__node_area);
+    nsh__node_area *shared;
     int most = 1, rc;
 
     for (int i = 0; i < comm->node_count; i++)
@@ -269,11 +270,12 @@ static int comm_furnish(nsh_comm *comm, const nsh__options *s)
     rc = nsh__heap_create(comm, limit, area + nsh__transfer_bytes(comm));
     if (rc != NSH_SUCCESS)
         return rc;
-    comm->area = (nsh__node_area *)nsh__heap_head(comm);
-    rc = nsh__heap_touch(comm, (char *)comm->area, area);
+    shared = (nsh__node_area *)nsh__heap_head(comm);
+    rc = nsh__heap_touch(comm, (char *)shared, area);
     rc = nsh__boot_agree(comm, rc);
     if (rc != NSH_SUCCESS)
         return rc;
+    comm->area = shared; /* nobody reads it, comm_destroy included, before all have touched it */
     comm->area->slots[comm->node_rank].rank = comm->rank;
     wait_init(comm, s->wait);
     nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,

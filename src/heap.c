@@ -27,6 +27,7 @@ enum {
     MAX_WINDOWS = 64,
     SMALL_ALIGN = 64,
     SMALL_WINDOW = 64 << 20, /* the first one where address space is limited */
+    MPI_BYTES = 64 << 10,    /* more than MPI itself stores into a window that it makes */
     COUNTER_BYTES = 64       /* behind a large block: how many ranks have freed it */
 };
 
@@ -84,10 +85,58 @@ static int64_t window_limit(const nsh_comm *comm)
     return limit;
 }
 
+/* ---- pages ---- */
+
+/* Touch and zero [p, p + bytes) with a system call that reports what a store would die of. */
+static int touch_by_read(char *p, int64_t bytes)
+{
+    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), failed = fd < 0;
+
+    while (!failed && bytes > 0) {
+        ssize_t n = read(fd, p, (size_t)min64(bytes, 1 << 30));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        failed = n <= 0;
+        p += n;
+        bytes -= n;
+    }
+    if (fd >= 0)
+        close(fd);
+    return failed ? -1 : 0;
+}
+
+static int touch(char *p, int64_t bytes, int64_t page)
+{
+    char *first = (char *)((uintptr_t)p & ~(uintptr_t)(page - 1));
+    int rc;
+
+    if (nsh__fault(heap_populate))
+        return nsh__fail(NSH_ERR_NOMEM, "first touch: failure on purpose");
+    do
+        rc = madvise(first, (size_t)round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
+    while (rc != 0 && (errno == EINTR || errno == EAGAIN));
+    if (rc != 0 && errno == EINVAL)
+        rc = touch_by_read(p, bytes);
+    if (rc != 0)
+        return nsh__fail(NSH_ERR_NOMEM, "no shared memory for %lld bytes: %s", (long long)bytes,
+                         errno == EFAULT ? "/dev/shm is full" : strerror(errno));
+    return NSH_SUCCESS;
+}
+
+/* Return the pages of a page-aligned range; false where the system cannot. */
+static bool release_pages(char *p, int64_t bytes)
+{
+    return bytes == 0 || madvise(p, (size_t)bytes, MADV_REMOVE) == 0;
+}
+
 /* ---- windows ---- */
 
 /* Shared memory of this node, all of it with node rank 0. MPICH 4.0 looks for page-multiple sizes
- * at the same address in all processes, 170 ms per GiB, so the size is none. */
+ * at the same address in all processes, 170 ms per GiB, so the size is none. MPICH makes the file
+ * as long as the window by writing its last byte, and does not notice when that fails: the window
+ * then lies behind the end of the file for ever. So the page of that byte, which costs nothing
+ * where the write succeeded, is touched before the window is taken for good. */
 static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *w)
 {
     MPI_Aint mine = comm->node_rank == 0 ? (MPI_Aint)(bytes + page + 8) : 0, size;
@@ -109,7 +158,7 @@ static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *
     if (!there || *model != MPI_WIN_UNIFIED)
         return nsh__fail(NSH_ERR_UNSUPPORTED, "this MPI has no unified shared memory windows");
     w->rw = (char *)round_up((int64_t)(intptr_t)base, page);
-    return NSH_SUCCESS;
+    return mine > 0 ? touch((char *)base + mine - 1, 1, page) : NSH_SUCCESS;
 }
 
 /* A node of one rank needs nobody's help. */
@@ -191,51 +240,6 @@ static void drop_window(nsh__heap *heap)
     window_close(&heap->window[--heap->windows]);
 }
 
-/* ---- pages ---- */
-
-/* Touch and zero [p, p + bytes) with a system call that reports what a store would die of. */
-static int touch_by_read(char *p, int64_t bytes)
-{
-    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), failed = fd < 0;
-
-    while (!failed && bytes > 0) {
-        ssize_t n = read(fd, p, (size_t)min64(bytes, 1 << 30));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        failed = n <= 0;
-        p += n;
-        bytes -= n;
-    }
-    if (fd >= 0)
-        close(fd);
-    return failed ? -1 : 0;
-}
-
-static int touch(char *p, int64_t bytes, int64_t page)
-{
-    char *first = (char *)((uintptr_t)p & ~(uintptr_t)(page - 1));
-    int rc;
-
-    if (nsh__fault(heap_populate))
-        return nsh__fail(NSH_ERR_NOMEM, "first touch: failure on purpose");
-    do
-        rc = madvise(first, (size_t)round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
-    while (rc != 0 && (errno == EINTR || errno == EAGAIN));
-    if (rc != 0 && errno == EINVAL)
-        rc = touch_by_read(p, bytes);
-    if (rc != 0)
-        return nsh__fail(NSH_ERR_NOMEM, "no memory for %lld bytes of a replica: %s",
-                         (long long)bytes, strerror(errno));
-    return NSH_SUCCESS;
-}
-
-/* Return the pages of a page-aligned range; false where the system cannot. */
-static bool release_pages(char *p, int64_t bytes)
-{
-    return bytes == 0 || madvise(p, (size_t)bytes, MADV_REMOVE) == 0;
-}
-
 /* ---- create and destroy ---- */
 
 /* The first window: as large as is allowed where address space is for free, else modest. What the
@@ -272,6 +276,8 @@ int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head)
         heap->blocks = nsh__blocks_create();
     if (heap == NULL || heap->blocks == NULL || nsh__fault(heap_alloc))
         rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    if (rc == NSH_SUCCESS && comm->node_size > 1)
+        rc = nsh__heap_window_room(comm);
     rc = nsh__boot_agree(comm, rc);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -308,6 +314,16 @@ char *nsh__heap_head(const nsh_comm *comm)
 int nsh__heap_touch(const nsh_comm *comm, char *p, int64_t bytes)
 {
     return touch(p, bytes, comm->heap->page);
+}
+
+int nsh__heap_window_room(const nsh_comm *comm)
+{
+    int64_t left = comm->host_ranks > 1 ? nsh__machine_shm(true) : INT64_MAX;
+
+    if (left >= MPI_BYTES)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_NOMEM, "no shared memory for a window: /dev/shm has %lld bytes left",
+                     (long long)left);
 }
 
 /* ---- blocks ---- */
@@ -358,6 +374,8 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
 
     if (heap->windows == MAX_WINDOWS)
         vote.code = nsh__fail(NSH_ERR_NOMEM, "the heap has %d windows already", MAX_WINDOWS);
+    else if (comm->node_size > 1)
+        vote.code = nsh__heap_window_room(comm);
     nsh__vote_enter(comm, &vote);
     rc = nsh__vote_leave(comm, &vote);
     if (rc != NSH_SUCCESS)

@@ -31,8 +31,13 @@ int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head);
 /* [local] The head: page-aligned, writable, zero, and to be touched before it is stored to. */
 char *nsh__heap_head(const nsh_comm *comm);
 
-/* [local] Touch pages, so that stores to them are safe. NSH_ERR_NOMEM. */
+/* [local] Touch the pages of p..p + bytes, in any shared memory, so that loads and stores are safe.
+ * NSH_ERR_NOMEM. */
 int nsh__heap_touch(const nsh_comm *comm, char *p, int64_t bytes);
+
+/* [local] Before MPI is asked for a window in shared memory, by all ranks or by none: has /dev/shm
+ * room for what MPI itself stores there? MPI does not look, and dies. NSH_ERR_NOMEM. */
+int nsh__heap_window_room(const nsh_comm *comm);
 
 /* [collective] Accepts every stage; after MPI_Finalize it only unmaps. */
 void nsh__heap_destroy(nsh_comm *comm);

@@ -9,6 +9,7 @@
 #include "agree.h"
 #include "blocks.h"
 #include "fault.h"
+#include "heap.h"
 #include "helper.h"
 #include "homes.h"
 #include "type.h"
@@ -96,14 +97,17 @@ static int window_open(nsh_comm *comm, window *w)
         return nsh__fail_mpi("MPI_Win_allocate", rc);
     }
     MPI_Win_set_errhandler(w->win, MPI_ERRORS_RETURN);
-    if (bytes > 0)
-        memset(base, 0, (size_t)bytes);
     w->words = base;
     rc = MPI_Win_lock_all(MPI_MODE_NOCHECK, w->win);
     if (rc != MPI_SUCCESS)
         return nsh__fail_mpi("MPI_Win_lock_all", rc);
+    if (bytes == 0)
+        return NSH_SUCCESS;
+    rc = nsh__heap_touch(comm, base, bytes); /* it may lie in /dev/shm, and that may be full */
+    if (rc == NSH_SUCCESS)
+        memset(base, 0, (size_t)bytes);
     MPI_Win_sync(w->win); /* the zeroes, before the vote lets anybody in */
-    return NSH_SUCCESS;
+    return rc;
 }
 
 static void window_close(const nsh_comm *comm, window *w)
@@ -159,6 +163,10 @@ int nsh__words_grow(nsh_comm *comm, int64_t n)
 
     if (rma->windows == MAX_WINDOWS)
         return nsh__fail(NSH_ERR_NOMEM, "no more than %d windows of words", (int)MAX_WINDOWS);
+    rc = comm->words_by_message ? NSH_SUCCESS : nsh__heap_window_room(comm);
+    rc = nsh__agree(comm, NSH__CALL_WORDS, rc, (uint64_t)n);
+    if (rc != NSH_SUCCESS)
+        return rc;
     *w = (window){.win = MPI_WIN_NULL, .bytes = window_bytes(rma, n)};
     rc = window_open(comm, w);
     if (nsh__fault(words_window))
