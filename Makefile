@@ -3,7 +3,7 @@
 #
 #   make            libnodeshare.a, libnodeshare.so.0, nsh, nodeshare.pc      into $(BUILD)
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
-#   make check      make test, and every other build and check that CI runs
+#   make check      make test, and every other build and check that CI runs (installs more)
 #   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
 #                   matrix product, a study and a simulation that are killed and resumed
 #   make bench      the tables of nsh bench
@@ -110,7 +110,7 @@ all_run  := $(unit_bin) $(mpi_bin) $(mpi_sh)
 run_bin  := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(all_run)),$(all_run))
 
 .PHONY: all tests examples deps test run-tests check demo run-demo bench install uninstall doc format \
-        clean FORCE
+        clean have-cmocka have-zlib FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -124,12 +124,19 @@ env_text   := MPIEXEC='$(MPIEXEC)' MPICC='$(MPICC)' SAN='$(SAN)' NSH_FAULTS='$(N
               NSH_HDF5='$(if $(hdf5_libs),1)'
 
 $(BUILD)/flags: FORCE
-	@if [ -z "$(mpi_show)" ]; then \
-	    echo "No MPI: '$(MPICC)' does not work. Run scripts/deps, or give MPICC=." >&2; exit 1; fi
+	@missing=; \
+	command -v $(firstword $(CC)) >/dev/null || missing="a C compiler ('$(firstword $(CC))' is not there)"; \
+	[ -n "$(mpi_show)" ] || missing="$${missing:+$$missing and }an MPI ('$(MPICC) -show' does not work)"; \
+	if [ -n "$$missing" ]; then \
+	    echo "nodeshare needs $$missing." >&2; \
+	    echo "scripts/deps installs what is missing; CC= and MPICC= choose others." >&2; exit 1; fi
 	@if [ "$(HDF5)" = yes ] && [ -z "$(hdf5_libs)" ]; then \
-	    echo "No HDF5: $(hdf5_why). Run scripts/deps, or give HDF5=no." >&2; exit 1; fi
+	    echo "No HDF5: $(hdf5_why). scripts/deps installs one; HDF5=no builds without." >&2; exit 1; fi
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || printf '%s\n' '$(flags_text)' >$@
+	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || { printf '%s\n' '$(flags_text)' >$@; \
+	    [ "$(HDF5)" != auto ] || [ -n "$(hdf5_libs)" ] || { \
+	    echo "No HDF5 ($(hdf5_why)): the functions of nodeshare/file.h will return NSH_ERR_UNSUPPORTED."; \
+	    echo "scripts/deps installs one."; }; }
 
 # What scripts/run-mpi-test needs to know of this build; the MPI is told by the header it uses.
 $(BUILD)/mpi.env: $(BUILD)/flags FORCE
@@ -142,8 +149,23 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(compile) -MMD -MP -c -o $@ $<
 
-# Only these see HDF5.
-$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/h5*.c) mpi_tests/test_file_foreign.c): own_flags := $(hdf5_define) $(hdf5_cflags)
+# What the unit tests and one example need beyond the library.
+needs = printf '%s\n' $(1) | $(CC) $(CPPFLAGS) $(CFLAGS) -x c -fsyntax-only - 2>/dev/null || \
+    { echo "$(2). scripts/deps installs it." >&2; exit 1; }
+
+have-cmocka:
+	@$(call needs,'#include <stdarg.h>' '#include <stddef.h>' '#include <stdint.h>' '#include <setjmp.h>' \
+	    '#include <cmocka.h>',The unit tests need cmocka)
+
+have-zlib:
+	@$(call needs,'#include <zlib.h>',mpi_tests/examples/study.c needs zlib)
+
+$(addsuffix .o,$(unit_bin)): | have-cmocka
+$(BUILD)/mpi_tests/examples/study.o: | have-zlib
+
+# Only these see HDF5. They use the functions of 1.10; later versions have them under this name.
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/h5*.c) mpi_tests/test_file_foreign.c): own_flags := \
+    -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
 
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude
@@ -211,7 +233,7 @@ check:
 demo: deps
 	@+$(MAKE) --no-print-directory run-demo
 
-run-demo: examples
+run-demo: all examples
 	@scripts/demo $(BUILD) $(WC_FILE)
 
 bench: all $(BUILD)/mpi.env

@@ -4,8 +4,8 @@
  *   mpiexec -n 4 wc FILE
  *
  * Rank 0 reads the file and sets it block by block; then every rank counts its own part in its
- * node's replica. Words are counted as GNU wc does in the C locale: white space ends a word, and a
- * word begins with a printable character; other bytes do neither. */
+ * node's replica. A word is what stands between white space, as POSIX has it for the C locale;
+ * wc(1) of older coreutils leaves out words of unprintable bytes. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -60,26 +60,11 @@ static void share_file(nsh_array *bytes, FILE *f, int rank)
     free(block);
 }
 
-/* Is there an unfinished word before text[at]? Only printable characters and white space matter. */
-static int word_before(const unsigned char *text, int64_t at)
-{
-    while (at > 0 && !isspace(text[at - 1]) && !isprint(text[at - 1]))
-        at--;
-    return at > 0 && isprint(text[at - 1]) && !isspace(text[at - 1]);
-}
-
 static void count_part(const unsigned char *text, int64_t from, int64_t to, int64_t counts[3])
 {
-    int in_word = word_before(text, from);
-
     for (int64_t i = from; i < to; i++) {
         counts[0] += text[i] == '\n';
-        if (isspace(text[i])) {
-            in_word = 0;
-        } else if (isprint(text[i])) {
-            counts[1] += !in_word;
-            in_word = 1;
-        }
+        counts[1] += !isspace(text[i]) && (i == 0 || isspace(text[i - 1])); /* a word begins here */
     }
     counts[2] += to - from;
 }
