@@ -155,6 +155,7 @@ from_ncgen()
 # The old snapshot stays on a tmpfs of 32 MB that the new one does not fit on, and nothing else does.
 full_disk()
 {
+    needs mount || return
     unshare -m true 2>/dev/null || { echo "no permission for a mount namespace"; return 77; }
     mkdir -p "$tmp/disk"
     unshare -m --propagation private bash -c '
@@ -173,13 +174,67 @@ full_disk()
 }
 
 # Processes with this mark in their environment; mpiexec's helpers have it too.
+marked()
+{
+    grep -slz "^NSH_TEST_KILL=$1\$" /proc/[0-9]*/environ | cut -d / -f 3
+}
+
 kill_marked()
 {
     local pids
-    while pids=$(grep -slz "^NSH_TEST_KILL=$1\$" /proc/[0-9]*/environ | cut -d / -f 3) && [ -n "$pids" ]; do
+    while pids=$(marked "$1") && [ -n "$pids" ]; do
         # shellcheck disable=SC2086 # a list
         kill -9 $pids 2>/dev/null
     done
+}
+
+saves()
+{
+    grep -c '^saved ' "$tmp/loop"
+}
+
+working_copy()
+{
+    compgen -G "$tmp/k.h5.tmp-*" >/dev/null
+}
+
+# catch_saving MARK: stop the ranks at a moment at which they have a working copy
+catch_saving()
+{
+    local pids
+    while :; do
+        pids=$(marked "$1")
+        [ -n "$pids" ] || return 1
+        if working_copy; then
+            # shellcheck disable=SC2086 # a list
+            kill -STOP $pids 2>/dev/null
+            working_copy && return
+            # shellcheck disable=SC2086
+            kill -CONT $pids 2>/dev/null
+        fi
+        sleep 0.01
+    done
+}
+
+# until_moment I MARK: wait for the moment of the I-th kill: some at any moment, some after a number
+# of saves, some in a save that is surely unfinished.
+until_moment()
+{
+    local wanted=$((1 + RANDOM % 3))
+    case $(($1 % 4)) in
+    0) ;;
+    1)
+        catch_saving "$2"
+        return
+        ;;
+    *)
+        until [ "$(saves)" -ge $wanted ]; do
+            [ -n "$(marked "$2")" ] || return 1
+            sleep 0.01
+        done
+        ;;
+    esac
+    sleep "$(awk -v r=$RANDOM 'BEGIN { printf "%.4f", 0.1 * r / 32768 }')"
 }
 
 # Killed at any moment of saving over an old snapshot, the file is the old or the new one, whole.
@@ -190,12 +245,15 @@ killed()
         mark=$$-$i-$RANDOM
         NSH_TEST_KILL=$mark "$here/scripts/launch" cliques-2 2 "$snapshot" loop "$tmp/k.h5" "$mib" "$seed" \
             >"$tmp/loop" 2>&1 </dev/null &
-        # Some before anything is saved, some in the first, some in a later save.
-        sleep "$(awk -v r=$RANDOM 'BEGIN { printf "%.4f", 0.02 + 0.35 * r / 32768 }')"
+        if ! until_moment $i "$mark"; then
+            cat "$tmp/loop"
+            echo "kill $i: it ended by itself"
+            return 1
+        fi
         kill_marked "$mark"
         wait $! 2>/dev/null
         saved=$(sed -n 's/^saved //p' "$tmp/loop" | tail -n 1)
-        compgen -G "$tmp/k.h5.tmp-*" >/dev/null && left=$((left + 1))
+        working_copy && left=$((left + 1))
         if [ ! -e "$tmp/k.h5" ]; then
             first=$((first + 1))
             [ -z "$saved" ] && [ "$seed" -eq 1 ] && continue
@@ -213,7 +271,7 @@ killed()
     "$snapshot" save "$tmp/k.h5" 1 1000000 || return 1
     echo "$times kills, $seed snapshots, $first before the first, $left left a working copy behind"
     # It was worth it: something was left behind, and the next save has removed it all.
-    [ "$left" -gt 0 ] && ! compgen -G "$tmp/k.h5.tmp-*"
+    [ "$left" -gt 0 ] && ! working_copy
 }
 
 # ---- the example ------------------------------------------------------------------------------
@@ -240,5 +298,6 @@ verdict "load reads ncgen's netCDF-4" from_ncgen
 verdict "a full disk, one node" full_disk one-node
 verdict "a full disk, two nodes" full_disk cliques-2
 verdict "heat goes on where it was killed, bit by bit" continued
-verdict "killed at 100 moments of saving 64 MiB" killed "${NSH_TEST_KILLS:-100}" 64
+kills=${NSH_TEST_KILLS:-$([ "${NSH_TEST_QUICK:-0}" = 1 ] && echo 24 || echo 100)}
+verdict "killed at $kills moments of saving 64 MiB" killed "$kills" 64
 echo "1..$n"

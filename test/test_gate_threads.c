@@ -24,7 +24,7 @@ typedef struct shared {
     nsh__gate_area area;
     int64_t value;             /* written by whoever acts */
     int64_t parts[THREADS][8]; /* each written by its thread, read by whoever acts */
-    _Atomic int wrong;
+    _Atomic int wrong, through;
 } shared;
 
 typedef struct member {
@@ -147,7 +147,10 @@ static void broken(member *m)
     nsh__gate_area *area = &m->s->area;
 
     expect(m, nsh__gate_pass(&m->gate, 5) == NSH_SUCCESS);
+    m->s->through++;
     if (m->rank == THREADS - 1) {
+        while (m->s->through < THREADS) /* none is still on its way out of the first */
+            usleep(1000);
         usleep(10 * 1000); /* so that most of them sleep */
         area->broken = NSH_ERR_MPI;
         nsh__wake(&area->arrived, &area->arrived_sleepers);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* farm.c -- a job that can be killed: tasks that sleep, journalled, and a log of what happened.
  *
- *   [mpiexec -n RANKS] farm [--serial] [--usec N] JOURNAL TASKS LOG
+ *   [mpiexec -n RANKS] farm [--serial] [--usec N] [--hold K] [--until FILE] JOURNAL TASKS LOG
  *
  * Goes on with the journal if there is one. Each task sleeps up to 2 N microseconds. The log gets a
  * line when a process starts, when it starts a task and when a task's end has been reported. At the
  * end every rank compares all results with what they should be.
+ *
+ * --hold K: each process stays in its K-th task until it is killed, or with --until until FILE
+ * exists. A script that kills the job can then wait for a line of the log, however fast the job is.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -18,6 +21,8 @@
 #include <nodeshare.h>
 
 static int log_fd;
+static long hold_at; /* the task of this process in which it stays; 0: none */
+static const char *hold_until;
 
 /* One write a line: lines of processes do not mix. */
 static void note(const char *what, int64_t task)
@@ -42,9 +47,16 @@ static void must(int rc, const char *what)
     exit(1);
 }
 
+static void hold(void)
+{
+    while (hold_until == NULL || access(hold_until, F_OK) != 0)
+        usleep(1000);
+}
+
 static void work(nsh_batch *batch, long usec)
 {
     unsigned seed = (unsigned)getpid();
+    long begun = 0;
     int64_t task;
 
     for (;;) {
@@ -54,6 +66,8 @@ static void work(nsh_batch *batch, long usec)
         if (task < 0)
             return;
         note("start", task);
+        if (++begun == hold_at)
+            hold();
         usleep(usec > 0 ? (useconds_t)(rand_r(&seed) % (2 * usec)) : 0);
         result = result_of(task);
         must(nsh_batch_finish(batch, task, NSH_TASK_DONE, &result), "finish");
@@ -111,11 +125,16 @@ int main(int argc, char **argv)
             serial = 1;
         else if (strcmp(argv[i], "--usec") == 0 && i + 1 < argc)
             usec = atol(argv[++i]);
+        else if (strcmp(argv[i], "--hold") == 0 && i + 1 < argc)
+            hold_at = atol(argv[++i]);
+        else if (strcmp(argv[i], "--until") == 0 && i + 1 < argc)
+            hold_until = argv[++i];
         else
             break;
     }
     if (argc - i != 3) {
-        fprintf(stderr, "usage: farm [--serial] [--usec N] JOURNAL TASKS LOG\n");
+        fprintf(stderr, "usage: farm [--serial] [--usec N] [--hold K] [--until FILE] "
+                        "JOURNAL TASKS LOG\n");
         return 2;
     }
     log_fd = open(argv[i + 2], O_WRONLY | O_CREAT | O_APPEND, 0666);

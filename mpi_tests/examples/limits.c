@@ -2,13 +2,27 @@
 /* limits.c -- what a program sees where memory is short: one code on all ranks, and it goes on.
  * mpi_tests/test_limits.sh runs it under small limits.
  *
- *   mpiexec -n 2 limits MIB     asks for MIB at once, then for 1 MiB
+ *   mpiexec -n 2 limits MIB         asks for MIB at once, then for 1 MiB
+ *   mpiexec -n 2 limits MIB FILE    appends a line to FILE when it has MIB, and stays until it is
+ * killed
  */
+#define _DEFAULT_SOURCE /* pause */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <nodeshare.h>
+
+static void stay(const char *path)
+{
+    FILE *f = fopen(path, "a");
+
+    if (f == NULL || fputs("here\n", f) < 0 || fclose(f) != 0)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    for (;;)
+        pause();
+}
 
 int main(int argc, char **argv)
 {
@@ -22,6 +36,8 @@ int main(int argc, char **argv)
     code[0] = nsh_comm_create(MPI_COMM_WORLD, NULL, &comm);
     if (code[0] == NSH_SUCCESS)
         code[0] = nsh_array_create(comm, MPI_BYTE, 1, &large, NULL, &array);
+    if (argc > 2 && code[0] == NSH_SUCCESS)
+        stay(argv[2]);
     if (rank == 0)
         printf("%lld MiB: %s (%s)\n", (long long)(large >> 20), nsh_strerror(code[0]),
                code[0] != NSH_SUCCESS ? nsh_error_detail() : "");
