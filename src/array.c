@@ -221,6 +221,11 @@ const void *nsh_array_data(const nsh_array *array)
     return array != NULL ? array->replica.ro : NULL;
 }
 
+const void *nsh_array_mpi_data(const nsh_array *array)
+{
+    return array != NULL ? array->replica.rw : NULL;
+}
+
 const void *nsh_array_at(const nsh_array *array, const int64_t index[])
 {
     int64_t position = 0;

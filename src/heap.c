@@ -10,6 +10,7 @@
 #include "blocks.h"
 #include "fault.h"
 #include "machine.h"
+#include "views.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -196,13 +197,17 @@ static int window_view(const nsh_comm *comm, window *w)
     w->ro = view;
     mprotect(w->ro, (size_t)w->bytes, PROT_READ);
     madvise(w->ro, (size_t)w->bytes, MADV_DONTDUMP);
+    if (!nsh__views_add(w->ro, w->rw, w->bytes))
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the table of read-only views");
     return NSH_SUCCESS;
 }
 
 static void window_close(window *w)
 {
-    if (w->ro != NULL && w->ro != w->rw)
+    if (w->ro != NULL && w->ro != w->rw) {
+        nsh__views_remove(w->ro);
         munmap(w->ro, (size_t)w->bytes);
+    }
     if (w->mapping != NULL)
         munmap(w->mapping, (size_t)w->mapped);
     if (w->win != MPI_WIN_NULL) {

@@ -9,6 +9,7 @@
 #include "heap.h"
 #include "hyperslab.h"
 #include "stream.h"
+#include "views.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -110,7 +111,7 @@ MPI_Request *nsh__transfer_requests(const nsh_comm *comm)
 int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
                MPI_Request *request)
 {
-    int rc = MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, comm->mpi, request);
+    int rc = MPI_Isend(nsh__views_for_mpi(data), (int)bytes, MPI_BYTE, to, tag, comm->mpi, request);
 
     if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
         return nsh__fail_mpi("MPI_Isend", rc);

@@ -64,7 +64,7 @@ void nsh__replicate_local(const nsh__target *target, int n, const nsh_piece piec
 /* One request a node, for use between two steps of a call, when none is pending. */
 MPI_Request *nsh__transfer_requests(const nsh_comm *comm);
 
-/* Nonblocking messages on the private communicator. */
+/* Nonblocking messages on the private communicator. What is sent may lie in a read-only view. */
 int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
                MPI_Request *request);
 int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI_Request *request);

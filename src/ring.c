@@ -7,6 +7,7 @@
 
 #include "fault.h"
 #include "replicate.h"
+#include "views.h"
 
 #include <string.h>
 
@@ -312,8 +313,9 @@ int nsh__ring_reduce_ranks(nsh_comm *comm, const nsh__target *target, const void
     for (int64_t at = 0; at < size && rc == NSH_SUCCESS; at += COUNT) {
         MPI_Request request = MPI_REQUEST_NULL;
 
-        rc = MPI_Ireduce((const char *)data + at * item, target->replica + at * item,
-                         (int)min64(COUNT, size - at), type, op, 0, comm->mpi, &request);
+        rc = MPI_Ireduce(nsh__views_for_mpi((const char *)data + at * item),
+                         target->replica + at * item, (int)min64(COUNT, size - at), type, op, 0,
+                         comm->mpi, &request);
         if (rc != MPI_SUCCESS || nsh__fault(mpi_reduce))
             rc = nsh__fail_mpi("nsh_array_allreduce: MPI_Ireduce", rc);
         else

@@ -22,7 +22,9 @@
  * Caveats
  *   - Replicas are read-only: a store through the pointer faults (SIGSEGV) at once. NSH_GUARD=0
  *     lifts that where a kernel refuses the second mapping.
- *   - Source data must not lie in the array's own replica (NSH_ERR_ARG).
+ *   - Source data must not lie in the array's own replica (NSH_ERR_ARG); that of another array is
+ *     welcome.
+ *   - What MPI is to send from a replica is passed as nsh_array_mpi_data(), not nsh_array_data().
  *   - Bytes are copied, never converted; padding inside a struct type is copied too.
  *   - After nsh_array_free on a rank, that rank must not read the replica.
  */
@@ -98,6 +100,14 @@ NSH_API int nsh_array_free(nsh_array **array);
 /* [local] This node's replica: nsh_array_nbytes() bytes in C order, read-only, for as long as the
  * array lives. NULL for an array without elements and for NULL. */
 NSH_API const void *nsh_array_data(const nsh_array *array);
+
+/* [local] The same bytes at the address to pass to MPI, as a send buffer or to a collective call
+ * that reads it: networks that register memory (RDMA, also GPU drivers) refuse pages that are mapped
+ * read-only. Read through nsh_array_data(), where a stray store faults; give MPI this one, or an
+ * address at the same distance from it. MPI must not receive here, and nobody may store: that would
+ * change one node's replica only. Functions of this library take either address as data.
+ * NULL for an array without elements and for NULL. */
+NSH_API const void *nsh_array_mpi_data(const nsh_array *array);
 
 /* [local] The element at index (ndim numbers; NULL: all zeros) in this node's replica; NULL where
  * there is none. */
