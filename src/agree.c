@@ -43,7 +43,7 @@ static void heed(nsh__ballot *ballot, uint64_t worst, const char *text)
 }
 
 /* What the node brings, from the slots of its ranks. All have arrived. */
-static void collect(nsh_comm *comm, const nsh__vote *vote, nsh__ballot *ballot)
+static void collect(nsh_comm *comm, nsh__ballot *ballot)
 {
     bool unanimous = nsh__gate_unanimous(&comm->gate);
     uint64_t mark = comm->gate.mark;
@@ -53,8 +53,11 @@ static void collect(nsh_comm *comm, const nsh__vote *vote, nsh__ballot *ballot)
     if (!unanimous)
         heed(ballot, worst_of(NSH_ERR_MISMATCH, comm->rank),
              "ranks of a node disagree on the arguments");
-    if (!vote->range && !nsh__gate_failed(&comm->gate))
+    if (!nsh__gate_failed(&comm->gate)) { /* no rank has a failure, or a range other than 0 to 0 */
+        ballot->low = ~ordered(0);
+        ballot->high = ordered(0);
         return;
+    }
     for (int i = 0; i < comm->node_size; i++) {
         const nsh__slot *slot = &comm->area->slots[i];
 
@@ -133,7 +136,8 @@ bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
     slot->high = vote->high;
     if (vote->code != NSH_SUCCESS)
         snprintf(slot->text, sizeof slot->text, "%.*s", NSH__TEXT - 1, nsh_error_detail());
-    nsh__gate_arrive(&comm->gate, comm->mark, vote->code != NSH_SUCCESS);
+    nsh__gate_arrive(&comm->gate, comm->mark,
+                     vote->code != NSH_SUCCESS || vote->low != 0 || vote->high != 0);
     if (!nsh__comm_leads(comm))
         return false;
     vote->gate_rc = nsh__gate_await(&comm->gate);
@@ -148,7 +152,7 @@ static int decide(nsh_comm *comm, nsh__vote *vote)
 
     if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
         return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
-    collect(comm, vote, ballot);
+    collect(comm, ballot);
     if (vote->code != NSH_SUCCESS) /* perhaps since it entered */
         heed(ballot, worst_of(vote->code, comm->rank), nsh_error_detail());
     if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
@@ -174,7 +178,7 @@ int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
     if (nsh__comm_leads(comm))
         return decide(comm, vote);
     rc = nsh__gate_leave(&comm->gate);
-    if (rc == NSH_SUCCESS && vote->range) {
+    if (vote->range && rc != NSH_ERR_MISMATCH) {
         vote->low = comm->area->low;
         vote->high = comm->area->high;
     }

@@ -15,7 +15,9 @@ typedef struct nsh__vote {
     int code;          /* in: this rank's; its detail is this thread's last failure */
     uint64_t mark;     /* must be equal on all ranks, or all get NSH_ERR_MISMATCH */
     bool range;        /* low and high matter; equal on all ranks for equal calls */
-    int64_t low, high; /* in: this rank's; out, on success: the lowest and highest of all ranks */
+    int64_t low, high; /* in: this rank's; out, on success and where the outcome is a code that a
+                          rank has brought: the lowest and highest of all ranks. Costs nothing
+                          where all are 0 */
     int gate_rc;       /* between enter and leave: why there is no vote */
 } nsh__vote;
 

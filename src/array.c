@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "hash.h"
 #include "hyperslab.h"
+#include "names.h"
 #include "share.h"
 
 #include <inttypes.h>
@@ -36,6 +37,20 @@ static int check_shape(int ndim, const int64_t extent[], nsh_array **out)
     return NSH_SUCCESS;
 }
 
+/* Accepts every stage. */
+static void array_destroy(void *handle)
+{
+    nsh_array *array = handle;
+
+    if (array == NULL)
+        return;
+    nsh__object_fini(&array->object);
+    nsh__type_disown(&array->type);
+    free(array);
+}
+
+static const nsh__kind array_kind = {.name = "array", .destroy = array_destroy};
+
 /* Everything about the new array that needs nobody else. On failure *made has come as far as it
  * has; array_destroy takes it. */
 static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
@@ -54,7 +69,6 @@ static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int
         return nsh__fail(NSH_ERR_NOMEM, "nsh_array_create: no memory");
     *made = array;
     array->comm = comm;
-    array->id = ++comm->created;
     array->updating = -1;
     array->ndim = ndim;
     array->update = array->extent + ndim;
@@ -70,8 +84,8 @@ static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int
         return rc;
     if (!nsh__shape_size(ndim, extent, array->type.itemsize, &array->size, &array->nbytes))
         return nsh__fail(NSH_ERR_ARG, "nsh_array_create: more than INT64_MAX bytes");
-    return nsh__name_give(comm, NSH__CALL_CREATE, NSH__KIND_ARRAY,
-                          options != NULL ? options->name : NULL, array, &array->entry);
+    return nsh__object_init(&array->object, &array_kind, array, call,
+                            options != NULL ? options->name : NULL);
 }
 
 /* Also on a rank that has failed: ranks whose marks differ disagree, and that is worse. */
@@ -80,11 +94,10 @@ static uint64_t type_mark(MPI_Datatype type, const nsh_array *array)
     return array != NULL && array->type.mark != 0 ? array->type.mark : nsh__type_mark(type);
 }
 
-static uint64_t array_mark(const nsh_comm *comm, MPI_Datatype type, int ndim,
-                           const int64_t extent[], const nsh_array_options *options,
-                           const nsh_array *array)
+static uint64_t array_mark(MPI_Datatype type, int ndim, const int64_t extent[],
+                           const nsh_array_options *options, const nsh_array *array)
 {
-    uint64_t mark = nsh__mix(nsh__heap_history(comm), (uint64_t)ndim);
+    uint64_t mark = nsh__mix(1, (uint64_t)ndim);
     const char *name = options != NULL ? options->name : NULL;
 
     for (int d = 0; d < ndim && d < NSH_MAX_NDIM && extent != NULL; d++)
@@ -93,36 +106,31 @@ static uint64_t array_mark(const nsh_comm *comm, MPI_Datatype type, int ndim,
     return nsh__mix(mark, type_mark(type, array));
 }
 
-/* Accepts every stage; the extent has been given back. */
-static void array_destroy(nsh_array *array)
-{
-    if (array == NULL)
-        return;
-    nsh__name_take(array->comm, &array->entry);
-    nsh__type_disown(&array->type);
-    free(array);
-}
-
 /* ---- create ---- */
 
 static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
                   const int64_t extent[], const nsh_array_options *options, nsh_array **out)
 {
     nsh_array *array = NULL;
-    uint64_t created = comm->created;
+    nsh__need need = {0};
     nsh__share share;
+    uint64_t mark;
     int rc;
 
+    comm->created++;
     rc = array_describe(comm, call, type, ndim, extent, options, out, &array);
-    rc = nsh__share_create(comm, call, rc, array_mark(comm, type, ndim, extent, options, array),
-                           rc == NSH_SUCCESS ? array->nbytes : 0, 0, 0, &share);
+    if (rc == NSH_SUCCESS)
+        need.bytes = array->nbytes;
+    mark = array_mark(type, ndim, extent, options, array);
+    rc = nsh__share_create(comm, call, rc, mark, &need, array != NULL ? &array->object : NULL,
+                           &share);
     if (rc != NSH_SUCCESS) {
         array_destroy(array);
-        comm->created = created;
+        comm->created--;
         return rc;
     }
     array->replica = share.extent;
-    comm->live++;
+    array->id = array->object.id;
     *out = array;
     return NSH_SUCCESS;
 }
@@ -149,9 +157,7 @@ int nsh_array_free(nsh_array **array)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_free: array is NULL");
     if (*array == NULL)
         return NSH_SUCCESS;
-    nsh__heap_give((*array)->comm, &(*array)->replica);
-    (*array)->comm->live--;
-    array_destroy(*array);
+    nsh__object_release((*array)->comm, &(*array)->object);
     *array = NULL;
     return NSH_SUCCESS;
 }
@@ -263,7 +269,7 @@ int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t 
 
 int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out)
 {
-    return nsh__name_find(comm, "nsh_array_find", NSH__KIND_ARRAY, name, out);
+    return nsh__name_find(comm, "nsh_array_find", &array_kind, name, out);
 }
 
 /* ---- print ---- */
@@ -306,7 +312,7 @@ int nsh_array_print(const nsh_array *array, FILE *f)
 
     if (array == NULL || f == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_print: %s is NULL", array == NULL ? "array" : "f");
-    fprintf(f, "%s: %s [", array->entry.name != NULL ? array->entry.name : "(no name)",
+    fprintf(f, "%s: %s [", array->object.name != NULL ? array->object.name : "(no name)",
             array->type.name[0] != '\0' ? array->type.name : "derived type");
     for (int d = 0; d < array->ndim; d++)
         fprintf(f, d == 0 ? "%" PRId64 : " x %" PRId64, array->extent[d]);
@@ -372,7 +378,7 @@ int64_t nsh_array_nbytes(const nsh_array *array)
 
 const char *nsh_array_name(const nsh_array *array)
 {
-    return array != NULL ? array->entry.name : NULL;
+    return array != NULL ? array->object.name : NULL;
 }
 
 int64_t nsh_array_version(const nsh_array *array)

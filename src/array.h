@@ -6,21 +6,21 @@
 #include <nodeshare/array.h>
 
 #include "comm.h"
-#include "names.h"
+#include "object.h"
 #include "replicate.h"
 #include "share.h"
 #include "type.h"
 
 struct nsh_array {
     nsh_comm *comm;
+    nsh__object object;
     nsh__type type;
-    nsh__extent replica;
+    nsh__extent replica; /* object.share.extent */
     int64_t size, nbytes;
-    uint64_t id; /* number on its communicator, equal on all ranks */
+    uint64_t id; /* object.id */
     int64_t version;
-    int updating;     /* root of the update that has begun; -1: none */
-    int64_t *update;  /* on that root: offset and count, ndim each */
-    nsh__named entry; /* its name */
+    int updating;    /* root of the update that has begun; -1: none */
+    int64_t *update; /* on that root: offset and count, ndim each */
     int ndim;
     int64_t extent[]; /* ndim, then room for update */
 };

@@ -83,6 +83,46 @@ static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
     return nsh__journal_init(b->journal, b->comm, b->path, o->sync != 0);
 }
 
+static void close_journal(nsh_batch *b)
+{
+    if (b->journal != NULL)
+        nsh__journal_destroy(b->journal);
+    free(b->journal);
+    b->journal = NULL;
+}
+
+static int batch_clear(void *handle)
+{
+    return nsh__tally_clear(handle);
+}
+
+static void batch_close(void *handle, bool whole)
+{
+    nsh_batch *b = handle;
+
+    if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() && whole)
+        MPI_Comm_free(&b->worker_comm);
+    close_journal(b);
+}
+
+/* Accepts every stage. */
+static void batch_destroy(void *handle)
+{
+    nsh_batch *b = handle;
+
+    if (b == NULL)
+        return;
+    batch_close(b, false);
+    nsh__object_fini(&b->object);
+    free(b->path);
+    if (b->type.derived)
+        nsh__type_disown(&b->type);
+    free(b);
+}
+
+static const nsh__kind batch_kind = {
+    .name = "batch", .clear = batch_clear, .close = batch_close, .destroy = batch_destroy};
+
 /* Its own part of the batch. Accepted by batch_destroy at any stage. */
 static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o,
                           nsh_batch **out, nsh_batch **made)
@@ -101,10 +141,12 @@ static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options
     b->tasks = tasks;
     b->held = -1;
     b->worker_comm = MPI_COMM_NULL;
-    b->id = comm->created;
     b->worker_size = o->worker_size;
     b->worker_count = (comm->size - 1) / o->worker_size + 1;
-    rc = describe_results(b, o);
+    b->id = comm->created;
+    rc = nsh__object_init(&b->object, &batch_kind, b, NSH__CALL_BATCH_CREATE, NULL);
+    if (rc == NSH_SUCCESS)
+        rc = describe_results(b, o);
     if (rc == NSH_SUCCESS)
         rc = nsh__share_home(comm, NSH__CALL_BATCH_CREATE, o->home, &b->home);
     return rc == NSH_SUCCESS ? describe_journal(b, o) : rc;
@@ -124,23 +166,6 @@ static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_
     if (o->result_type != MPI_DATATYPE_NULL)
         type = nsh__type_mark(o->result_type);
     return nsh__mix(mark, type);
-}
-
-/* Accepts every stage. */
-static void batch_destroy(nsh_batch *b)
-{
-    if (b == NULL)
-        return;
-    if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() &&
-        nsh__comm_whole(b->comm, "nsh_batch_free") == NSH_SUCCESS)
-        MPI_Comm_free(&b->worker_comm);
-    if (b->journal != NULL)
-        nsh__journal_destroy(b->journal);
-    free(b->journal);
-    free(b->path);
-    if (b->type.derived)
-        nsh__type_disown(&b->type);
-    free(b);
 }
 
 /* ---- create ---- */
@@ -174,7 +199,7 @@ static int fetch_from_journal(void *owner, int64_t *begin, int64_t *end)
 static void batch_furnish(nsh_batch *b)
 {
     nsh_comm *comm = b->comm;
-    char *p = b->share.extent.rw;
+    char *p = b->object.share.extent.rw;
     nsh__seat *seats;
     int most = largest_node(comm);
 
@@ -190,7 +215,7 @@ static void batch_furnish(nsh_batch *b)
     b->claims = (nsh__claims){.comm = comm,
                               .area = &b->area->claims,
                               .n = b->tasks,
-                              .words = &b->share.words,
+                              .words = &b->object.share.words,
                               .direct = comm->node_count == 1 && b->journal == NULL,
                               .source = b->journal != NULL ? fetch_from_journal : NULL,
                               .owner = b};
@@ -256,8 +281,8 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     static const nsh_batch_options defaults = NSH_BATCH_OPTIONS_INIT;
     const nsh_batch_options *o = options != NULL ? options : &defaults;
     nsh_batch *b = NULL;
+    nsh__need need = {0};
     nsh__share share;
-    int64_t bytes = 0;
     uint64_t mark;
     int rc;
 
@@ -268,24 +293,23 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     mark = batch_mark(comm, ntasks, o); /* before there is a failure to be worded */
     rc = batch_describe(comm, ntasks, o, out, &b);
     if (rc == NSH_SUCCESS)
-        bytes = shared_bytes(comm, ntasks, b->result_bytes);
-    rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, bytes,
-                           comm->node_count > 1 ? NSH__WORDS : 0, b != NULL ? b->home : 0, &share);
+        need.bytes = shared_bytes(comm, ntasks, b->result_bytes);
+    need.nwords = comm->node_count > 1 ? NSH__WORDS : 0;
+    need.home = b != NULL ? b->home : 0;
+    rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, &need,
+                           b != NULL ? &b->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         batch_destroy(b);
         return rc;
     }
-    b->share = share;
     batch_furnish(b);
     rc = batch_begin(b, o);
     if (rc != NSH_SUCCESS) {
-        nsh__share_free(comm, &b->share);
-        batch_destroy(b);
+        nsh__object_reclaim(comm, &b->object);
         return rc;
     }
     if (comm->rank == 0)
         nsh__progress_init(&b->progress, o);
-    comm->live++;
     *out = b;
     return NSH_SUCCESS;
 }
@@ -293,7 +317,7 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
 int nsh_batch_free(nsh_batch **batch)
 {
     nsh_batch *b;
-    int rc = NSH_SUCCESS, words_rc = NSH_SUCCESS;
+    int rc = NSH_SUCCESS;
 
     if (batch == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_free: batch is NULL");
@@ -305,18 +329,33 @@ int nsh_batch_free(nsh_batch **batch)
     rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc);
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO)
         return rc;
-    if (nsh__comm_whole(b->comm, "nsh_batch_free") == NSH_SUCCESS) {
-        words_rc = nsh__tally_clear(b);
-        /* All ranks are here, so nobody finishes what is still taken. If it cannot be written, the
-         * next job finds that the slot is free. */
-        if (b->journal != NULL && b->comm->rank == 0)
-            nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
-    }
-    nsh__share_free(b->comm, &b->share);
-    b->comm->live--;
-    if (words_rc != NSH_SUCCESS)
-        nsh__comm_break(b->comm, words_rc);
-    batch_destroy(b);
+    /* All ranks are here, so no rank finishes what is still taken. If it cannot be written, the
+     * next job finds that the slot is free. */
+    if (b->journal != NULL && b->comm->rank == 0 && !nsh__comm_broken(b->comm))
+        nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
+    nsh__object_reclaim(b->comm, &b->object);
+    *batch = NULL;
+    return rc;
+}
+
+int nsh_batch_abandon(nsh_batch **batch)
+{
+    nsh_batch *b;
+    int rc = NSH_SUCCESS;
+
+    if (batch == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_abandon: batch is NULL");
+    b = *batch;
+    if (b == NULL)
+        return NSH_SUCCESS;
+    if (b->held >= 0)
+        return nsh__fail(NSH_ERR_STATE,
+                         "nsh_batch_abandon: task %" PRId64 " is not finished (rank %d)", b->held,
+                         b->comm->rank);
+    if (b->journal != NULL)
+        rc = nsh__journal_flush(b->journal);
+    close_journal(b); /* this rank's lock on the slot of its job goes too */
+    nsh__object_release(b->comm, &b->object);
     *batch = NULL;
     return rc;
 }

@@ -47,12 +47,12 @@ typedef struct nsh__batch_area {
 struct nsh_batch {
     nsh_comm *comm;
     int64_t tasks, result_bytes;
-    uint64_t id; /* number on its communicator, equal on all ranks */
+    uint64_t id; /* object.id */
     int worker_size, worker_count;
     int64_t held;   /* the task of this rank's worker; -1: none */
     nsh__type type; /* of results; result_bytes 0: none */
     int home;
-    nsh__share share;
+    nsh__object object;
     nsh__batch_area *area;
     nsh__tally *tallies;
     _Atomic unsigned char *states; /* as in ledger.h; slot is 0 without a journal */

@@ -380,7 +380,8 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
 {
     int rc = nsh__array_usable(array, NSH__CALL_ALLREDUCE), commutes = 1;
     nsh__share rooms;
-    int64_t room = 0, bytes;
+    nsh__need need = {0};
+    int64_t room = 0;
     uint64_t mark;
     nsh_comm *comm;
     bool by_node;
@@ -392,10 +393,10 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
     if (comm->size > 1 && op != MPI_OP_NULL)
         MPI_Op_commutative(op, &commutes);
     by_node = commutes || nodes_in_rank_order(comm);
-    bytes = rooms_bytes(array, &room);
-    mark = nsh__mix(nsh__mix(nsh__op_mark(op), (uint64_t)commutes), nsh__heap_history(comm));
-    rc = nsh__share_create(comm, NSH__CALL_ALLREDUCE, rc, nsh__mix(array->id, mark),
-                           by_node ? bytes : 0, 0, 0, &rooms);
+    if (by_node)
+        need.bytes = rooms_bytes(array, &room);
+    mark = nsh__mix(nsh__mix(array->id, nsh__op_mark(op)), (uint64_t)commutes);
+    rc = nsh__share_create(comm, NSH__CALL_ALLREDUCE, rc, mark, &need, NULL, &rooms);
     if (rc == NSH_SUCCESS) {
         if (by_node && array->size > 0)
             rc = reduce_node(array, op, data, &rooms.extent, room);

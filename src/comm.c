@@ -11,7 +11,7 @@
 #include "hash.h"
 #include "heap.h"
 #include "helper.h"
-#include "names.h"
+#include "object.h"
 #include "options.h"
 #include "topology.h"
 #include "replicate.h"
@@ -159,9 +159,9 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
         return MPI_SUCCESS;
     nsh__helper_stop(comm);
     if (comm->rank == 0) {
-        nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects, named:",
-                 comm->size, (long long)comm->live);
-        nsh__names_log(comm);
+        nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
+                 (long long)comm->live);
+        nsh__objects_log(comm);
     }
     return MPI_SUCCESS;
 }
@@ -186,11 +186,6 @@ static void unhook_finalize(nsh_comm *comm)
     MPI_Comm_free_keyval(&comm->keyval);
 }
 
-static bool comm_broken(const nsh_comm *comm)
-{
-    return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
-}
-
 /* Accepts every stage. Collective where MPI objects exist; all ranks are at the same stage. */
 static void comm_destroy(nsh_comm *comm)
 {
@@ -198,9 +193,10 @@ static void comm_destroy(nsh_comm *comm)
 
     if (comm == NULL)
         return;
-    broken = comm->area != NULL && comm_broken(comm);
+    broken = comm->area != NULL && nsh__comm_broken(comm);
     nsh__helper_stop(comm);
     unhook_finalize(comm);
+    nsh__objects_destroy(comm, !broken);
     /* MPI_Win_free waits for the node. After a vote all its ranks have come; one of a broken
      * communicator may still wait for a word of another one that is homed here. No window of words
      * needs this: where there are any, MPI itself executes what is asked for. */
@@ -503,11 +499,11 @@ int nsh_comm_free(nsh_comm **comm)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_comm_free: %lld objects are alive (rank %d)",
                        (long long)c->live, c->rank);
     /* Ranks of a broken communicator cannot meet, nor can those of one that MPI has left behind. */
-    if (!comm_broken(c) && (c->mpi == MPI_COMM_NULL || nsh__mpi_alive()))
+    if (!nsh__comm_broken(c) && (c->mpi == MPI_COMM_NULL || nsh__mpi_alive()))
         rc = nsh__agree(c, NSH__CALL_COMM_FREE, rc, 0);
-    if (rc == NSH_SUCCESS && !comm_broken(c) && nsh__mpi_alive())
+    if (rc == NSH_SUCCESS && !nsh__comm_broken(c) && nsh__mpi_alive())
         rc = nsh__comm_drain(c);
-    if (rc != NSH_SUCCESS && !(comm_broken(c) && c->live == 0))
+    if (rc != NSH_SUCCESS && !(nsh__comm_broken(c) && c->live == 0))
         return rc;
     comm_destroy(c);
     *comm = NULL;

@@ -186,10 +186,17 @@ struct nsh_comm {
     bool guard;            /* replicas are read-only */
 
     /* what lives on it */
-    int64_t live;     /* objects */
-    uint64_t created; /* objects ever, to number them */
-    uint64_t batches; /* batches ever, for their tags */
-    void *names;      /* their names: a tree of tsearch(3) */
+    struct nsh__object *first_object, *last_object; /* in the order of creation; object.h */
+    int64_t objects;                                /* in that list, on all ranks alike */
+    int64_t live;                                   /* those that this rank has not released */
+    int64_t released;                               /* those that it has, */
+    uint64_t released_hash;                         /* and a hash of their set */
+    uint64_t *object_bits;    /* two bits for each object, to compare what ranks have released: */
+    int64_t object_bits_room; /* so many words of this rank's and so many of all ranks' */
+    uint64_t compared;        /* created, when they were compared last */
+    uint64_t created;         /* objects ever, to number them */
+    uint64_t batches;         /* batches ever, for their tags */
+    void *names;              /* of objects: a tree of tsearch(3) */
 
     int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */
     bool freeing;
@@ -230,6 +237,11 @@ void nsh__suspect_node(void *owner);
 
 /* Give up requests of a call that is over for this rank. */
 void nsh__comm_drop(MPI_Request *request, bool receive);
+
+static inline bool nsh__comm_broken(const nsh_comm *comm)
+{
+    return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
+}
 
 /* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. */
 int nsh__comm_whole(const nsh_comm *comm, const char *call);

@@ -18,9 +18,31 @@ struct nsh_counter {
     uint64_t initial;
     int home;
     nsh__cell cell;
-    nsh__share share;
-    nsh__named entry;
+    nsh__object object;
 };
+
+static void counter_destroy(void *handle)
+{
+    nsh_counter *counter = handle;
+
+    if (counter == NULL)
+        return;
+    nsh__object_fini(&counter->object);
+    free(counter);
+}
+
+static int counter_clear(void *handle)
+{
+    const nsh_counter *counter = handle;
+    const nsh_comm *comm = counter->comm;
+
+    return nsh__comm_leads(comm) && counter->home == comm->node_index
+               ? nsh__cell_clear(&counter->cell)
+               : NSH_SUCCESS;
+}
+
+static const nsh__kind counter_kind = {
+    .name = "counter", .clear = counter_clear, .destroy = counter_destroy};
 
 /* Its own part of the counter. Accepted by counter_destroy at any stage. */
 static int counter_describe(nsh_comm *comm, const nsh_counter_options *o, nsh_counter **out,
@@ -38,16 +60,8 @@ static int counter_describe(nsh_comm *comm, const nsh_counter_options *o, nsh_co
     rc = nsh__share_home(comm, NSH__CALL_COUNTER_CREATE, o->home, &counter->home);
     if (rc != NSH_SUCCESS)
         return rc;
-    return nsh__name_give(comm, NSH__CALL_COUNTER_CREATE, NSH__KIND_COUNTER, o->name, counter,
-                          &counter->entry);
-}
-
-static void counter_destroy(nsh_counter *counter)
-{
-    if (counter == NULL)
-        return;
-    nsh__name_take(counter->comm, &counter->entry);
-    free(counter);
+    return nsh__object_init(&counter->object, &counter_kind, counter, NSH__CALL_COUNTER_CREATE,
+                            o->name);
 }
 
 int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_options *options,
@@ -56,6 +70,7 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     static const nsh_counter_options defaults = NSH_COUNTER_OPTIONS_INIT;
     const nsh_counter_options *o = options != NULL ? options : &defaults;
     nsh_counter *counter = NULL;
+    nsh__need need;
     nsh__share share;
     uint64_t mark;
     int rc;
@@ -65,18 +80,18 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     comm->created++;
     rc = counter_describe(comm, o, out, &counter);
     mark = nsh__share_mark(comm, o->home, (uint64_t)initial, o->name);
-    rc = nsh__share_create(comm, NSH__CALL_COUNTER_CREATE, rc, mark, nsh__cell_bytes(comm),
-                           nsh__cell_words(comm), counter != NULL ? counter->home : 0, &share);
+    need = (nsh__need){nsh__cell_bytes(comm), nsh__cell_words(comm),
+                       counter != NULL ? counter->home : 0};
+    rc = nsh__share_create(comm, NSH__CALL_COUNTER_CREATE, rc, mark, &need,
+                           counter != NULL ? &counter->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         counter_destroy(counter);
         comm->created--;
         return rc;
     }
     counter->initial = (uint64_t)initial;
-    counter->share = share;
     counter->cell =
-        (nsh__cell){comm, (_Atomic uint64_t *)share.extent.rw, &counter->share.words, 0};
-    comm->live++;
+        (nsh__cell){comm, (_Atomic uint64_t *)share.extent.rw, &counter->object.share.words, 0};
     *out = counter;
     return NSH_SUCCESS;
 }
@@ -94,14 +109,18 @@ int nsh_counter_free(nsh_counter **counter)
     rc = nsh__agree_to_free(c->comm, NSH__CALL_COUNTER_FREE, NSH_SUCCESS);
     if (rc != NSH_SUCCESS)
         return rc;
-    /* Zero before the words are taken again: whoever uses them then has voted with this rank. */
-    if (nsh__comm_leads(c->comm) && c->home == c->comm->node_index)
-        rc = nsh__cell_clear(&c->cell);
-    nsh__share_free(c->comm, &c->share);
-    c->comm->live--;
-    if (rc != NSH_SUCCESS)
-        nsh__comm_break(c->comm, rc);
-    counter_destroy(c);
+    nsh__object_reclaim(c->comm, &c->object);
+    *counter = NULL;
+    return NSH_SUCCESS;
+}
+
+int nsh_counter_abandon(nsh_counter **counter)
+{
+    if (counter == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_counter_abandon: counter is NULL");
+    if (*counter == NULL)
+        return NSH_SUCCESS;
+    nsh__object_release((*counter)->comm, &(*counter)->object);
     *counter = NULL;
     return NSH_SUCCESS;
 }
@@ -146,5 +165,5 @@ int nsh_counter_read(nsh_counter *counter, int64_t *value)
 
 int nsh_counter_find(nsh_comm *comm, const char *name, nsh_counter **out)
 {
-    return nsh__name_find(comm, "nsh_counter_find", NSH__KIND_COUNTER, name, out);
+    return nsh__name_find(comm, "nsh_counter_find", &counter_kind, name, out);
 }

@@ -19,7 +19,7 @@ typedef struct nsh__gate_area {
     _Alignas(64) atomic_uint arrived;
     atomic_uint arrived_sleepers;
     struct {
-        atomic_uint failures; /* arrivals that bring a failure */
+        atomic_uint failures; /* arrivals that bring a failure, or more than their mark */
         _Atomic uint64_t sum; /* of their marks */
     } marks[2]; /* of even and odd passages; a release zeroes those of the passage before it, which
                    everybody has left, so that the current ones can be read until the next release
@@ -51,7 +51,8 @@ typedef struct nsh__gate {
 void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,
                     int node_size, bool alone);
 
-/* Enter the next passage with this mark, and a failure or none. True: this rank is the last.
+/* Enter the next passage with this mark, and a failure (or more to say than the mark), or none.
+ * True: this rank is the last.
  *
  * When marks differ there is no common plan of who acts, so a fixed rank does: if the node is
  * alone the last one releases at once with NSH_ERR_MISMATCH (inside this function); otherwise the
@@ -65,7 +66,7 @@ int nsh__gate_await(nsh__gate *gate);
  * than the one that acts (above) goes on to nsh__gate_leave. */
 bool nsh__gate_unanimous(const nsh__gate *gate);
 
-/* Has any of them brought a failure? */
+/* Has any of them brought a failure, or more to say? */
 bool nsh__gate_failed(const nsh__gate *gate);
 
 /* By exactly one rank, after all have arrived: open the gate with a verdict for everyone; with a

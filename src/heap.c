@@ -29,7 +29,7 @@ enum {
     SMALL_ALIGN = 64,
     SMALL_WINDOW = 64 << 20, /* the first one where address space is limited */
     MPI_BYTES = 64 << 10,    /* more than MPI itself stores into a window that it makes */
-    COUNTER_BYTES = 64       /* behind a large block: how many ranks have freed it */
+    COUNTER_BYTES = 64       /* behind a large block: how many ranks have left it */
 };
 
 typedef struct window {
@@ -455,36 +455,38 @@ int nsh__heap_afford(const nsh_comm *comm, int64_t bytes)
     return NSH_SUCCESS;
 }
 
+void nsh__heap_leave(nsh_comm *comm, const nsh__extent *extent)
+{
+    int64_t bytes = block_bytes(comm->heap, extent->bytes);
+    atomic_int *left;
+
+    if (extent->block == NULL || !extent->large)
+        return;
+    left = (atomic_int *)(void *)(extent->rw + bytes - COUNTER_BYTES);
+    /* acq_rel: the last one comes after all reads of the others */
+    if (atomic_fetch_add_explicit(left, 1, memory_order_acq_rel) + 1 == comm->node_size)
+        release_pages(extent->rw, bytes);
+}
+
 void nsh__heap_give(nsh_comm *comm, nsh__extent *extent)
 {
-    nsh__heap *heap = comm->heap;
-
-    if (extent->block == NULL)
-        return;
-    if (extent->large) {
-        int64_t bytes = block_bytes(heap, extent->bytes);
-        atomic_int *freed = (atomic_int *)(extent->rw + bytes - COUNTER_BYTES);
-
-        /* acq_rel: the last one comes after all reads of the others */
-        if (atomic_fetch_add_explicit(freed, 1, memory_order_acq_rel) + 1 == comm->node_size)
-            release_pages(extent->rw, bytes);
-    }
-    nsh__blocks_give(heap->blocks, extent->block);
+    if (extent->block != NULL)
+        nsh__blocks_give(comm->heap->blocks, extent->block);
     *extent = (nsh__extent){.block = NULL};
 }
 
+/* No other rank of the node reads these pages: the ranks have agreed that their heaps have the same
+ * blocks before they touched them, so the block was free on all ranks when it was taken, and it is
+ * free on a rank only once all ranks have left what was there before (object.c). */
 void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares)
 {
-    if (extent->block == NULL)
-        return;
-    if (extent->large) {
+    if (extent->block != NULL && extent->large) {
         int64_t bytes;
         char *p = share_of(comm->heap, extent, share, shares, &bytes);
 
         release_pages(p, bytes);
     }
-    nsh__blocks_give(comm->heap->blocks, extent->block);
-    *extent = (nsh__extent){.block = NULL};
+    nsh__heap_give(comm, extent);
 }
 
 uint64_t nsh__heap_history(const nsh_comm *comm)

@@ -56,11 +56,16 @@ int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, 
 /* [local] Is there memory for so many bytes more on this node, as far as one can tell? */
 int nsh__heap_afford(const nsh_comm *comm, int64_t bytes);
 
-/* [local] Give the extent back and make it none. The last rank of the node to do so returns its
- * pages, if large. */
+/* [local] This rank uses the extent no more; accepts none. The last rank of the node to do so
+ * returns its pages, if large; the block stays taken. */
+void nsh__heap_leave(nsh_comm *comm, const nsh__extent *extent);
+
+/* [by all ranks, at the same point] Give the block back and make the extent none; accepts none. */
 void nsh__heap_give(nsh_comm *comm, nsh__extent *extent);
 
-/* [local] Undo nsh__heap_take in a call that fails on every rank; share and shares as in clear. */
+/* [by all ranks, at the same point] Undo nsh__heap_take in a call that fails after the ranks have
+ * agreed that their heaps are equal: what was touched goes back to the system. share and shares as
+ * in clear. */
 void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares);
 
 /* [local] A number that is equal on ranks whose heaps have the same blocks. */

@@ -124,7 +124,8 @@ static uint64_t map_mark(const map *m)
 /* [collective] Agree on the call, and share claims, accumulators and books. */
 static int map_begin(map *m)
 {
-    int64_t area = (int64_t)sizeof(nsh__claim_area), bytes = area;
+    int64_t area = (int64_t)sizeof(nsh__claim_area);
+    nsh__need need = {area, m->comm->node_count > 1 ? 1 : 0, 0};
     int rc = check(m);
 
     if (rc == NSH_SUCCESS)
@@ -132,10 +133,10 @@ static int map_begin(map *m)
     if (rc == NSH_SUCCESS)
         rc = nsh__owned_create(m->comm, spreads(m) ? m->blocks : 0, &m->owned);
     if (rc == NSH_SUCCESS)
-        bytes += m->blocks * m->stride + (spreads(m) ? m->blocks : 0);
+        need.bytes += m->blocks * m->stride + (spreads(m) ? m->blocks : 0);
     nsh__share_home(m->comm, m->call, NSH_HOME_ANY, &m->home);
-    rc = nsh__share_create(m->comm, m->call, rc, map_mark(m), bytes,
-                           m->comm->node_count > 1 ? 1 : 0, m->home, &m->share);
+    need.home = m->home;
+    rc = nsh__share_create(m->comm, m->call, rc, map_mark(m), &need, NULL, &m->share);
     if (rc != NSH_SUCCESS)
         return rc;
     m->accumulators = m->share.extent.rw + area;

@@ -36,8 +36,7 @@ struct nsh_mutex {
     int home;
     bool held;
     int64_t acquisitions, waited;
-    nsh__share share;
-    nsh__named entry;
+    nsh__object object;
 };
 
 /* ---- create ---- */
@@ -73,6 +72,18 @@ static int largest_node(const nsh_comm *comm)
     return most;
 }
 
+static void mutex_destroy(void *handle)
+{
+    nsh_mutex *mutex = handle;
+
+    if (mutex == NULL)
+        return;
+    nsh__object_fini(&mutex->object);
+    free(mutex);
+}
+
+static const nsh__kind mutex_kind = {.name = "mutex", .destroy = mutex_destroy};
+
 /* Its own part of the mutex. Accepted by mutex_destroy at any stage. */
 static int mutex_describe(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out,
                           nsh_mutex **made)
@@ -87,28 +98,21 @@ static int mutex_describe(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex 
     rc = nsh__share_home(comm, NSH__CALL_MUTEX_CREATE, o->home, &(*made)->home);
     if (rc != NSH_SUCCESS)
         return rc;
-    return nsh__name_give(comm, NSH__CALL_MUTEX_CREATE, NSH__KIND_MUTEX, o->name, *made,
-                          &(*made)->entry);
-}
-
-static void mutex_destroy(nsh_mutex *mutex)
-{
-    if (mutex == NULL)
-        return;
-    nsh__name_take(mutex->comm, &mutex->entry);
-    free(mutex);
+    return nsh__object_init(&(*made)->object, &mutex_kind, *made, NSH__CALL_MUTEX_CREATE, o->name);
 }
 
 /* Point the queues at what is shared. */
 static void mutex_furnish(nsh_mutex *mutex, int places)
 {
     nsh_comm *comm = mutex->comm;
-    nsh__place *local = (nsh__place *)mutex->share.extent.rw;
+    nsh__place *local = (nsh__place *)mutex->object.share.extent.rw;
 
     mutex->local = (nsh__queue){
         .comm = comm, .local = local, .participants = comm->node_size, .me = comm->node_rank};
-    mutex->remote = (nsh__queue){
-        .comm = comm, .remote = &mutex->share.words, .participants = comm->size, .me = comm->rank};
+    mutex->remote = (nsh__queue){.comm = comm,
+                                 .remote = &mutex->object.share.words,
+                                 .participants = comm->size,
+                                 .me = comm->rank};
     if (places > 0 && comm->node_count > 1)
         mutex->cohort = (cohort *)(local + 1 + places);
 }
@@ -118,32 +122,31 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     static const nsh_mutex_options defaults = NSH_MUTEX_OPTIONS_INIT;
     const nsh_mutex_options *o = options != NULL ? options : &defaults;
     nsh_mutex *mutex = NULL;
+    nsh__need need = {0};
     nsh__share share;
     int places = 0, rc;
-    int64_t bytes = 0, words;
     uint64_t mark;
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_create: comm is NULL");
-    words = comm->node_count > 1 ? (int64_t)comm->size + 1 : 0;
-    if (words == 0 || o->order == NSH_MUTEX_COHORT) {
+    need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 1 : 0;
+    if (need.nwords == 0 || o->order == NSH_MUTEX_COHORT) {
         places = largest_node(comm);
-        bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
+        need.bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
     }
     comm->created++;
     rc = mutex_describe(comm, o, out, &mutex);
     mark = nsh__share_mark(comm, o->home, nsh__mix((uint64_t)o->order, (uint64_t)o->cohort_limit),
                            o->name);
-    rc = nsh__share_create(comm, NSH__CALL_MUTEX_CREATE, rc, mark, bytes, words,
-                           mutex != NULL ? mutex->home : 0, &share);
+    need.home = mutex != NULL ? mutex->home : 0;
+    rc = nsh__share_create(comm, NSH__CALL_MUTEX_CREATE, rc, mark, &need,
+                           mutex != NULL ? &mutex->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         mutex_destroy(mutex);
         comm->created--;
         return rc;
     }
-    mutex->share = share;
     mutex_furnish(mutex, places);
-    comm->live++;
     *out = mutex;
     return NSH_SUCCESS;
 }
@@ -163,9 +166,24 @@ int nsh_mutex_free(nsh_mutex **mutex)
     rc = nsh__agree_to_free(m->comm, NSH__CALL_MUTEX_FREE, rc);
     if (rc != NSH_SUCCESS)
         return rc;
-    nsh__share_free(m->comm, &m->share);
-    m->comm->live--;
-    mutex_destroy(m);
+    nsh__object_reclaim(m->comm, &m->object);
+    *mutex = NULL;
+    return NSH_SUCCESS;
+}
+
+int nsh_mutex_abandon(nsh_mutex **mutex)
+{
+    nsh_mutex *m;
+
+    if (mutex == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_mutex_abandon: mutex is NULL");
+    m = *mutex;
+    if (m == NULL)
+        return NSH_SUCCESS;
+    if (m->held)
+        return nsh__fail(NSH_ERR_STATE, "nsh_mutex_abandon: rank %d holds the mutex",
+                         m->comm->rank);
+    nsh__object_release(m->comm, &m->object);
     *mutex = NULL;
     return NSH_SUCCESS;
 }
@@ -388,12 +406,12 @@ int nsh_mutex_get_stats(const nsh_mutex *mutex, nsh_mutex_stats *out)
 
 int nsh_mutex_find(nsh_comm *comm, const char *name, nsh_mutex **out)
 {
-    return nsh__name_find(comm, "nsh_mutex_find", NSH__KIND_MUTEX, name, out);
+    return nsh__name_find(comm, "nsh_mutex_find", &mutex_kind, name, out);
 }
 
 const char *nsh_mutex_name(const nsh_mutex *mutex)
 {
-    return mutex != NULL ? mutex->entry.name : NULL;
+    return mutex != NULL ? mutex->object.name : NULL;
 }
 
 int nsh_mutex_home(const nsh_mutex *mutex)

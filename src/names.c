@@ -1,78 +1,53 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* names.c -- the names of the objects on a communicator: one space for all kinds.
  *
- * Invariant: an entry is in the tree for as long as its object lives. */
+ * Invariant: the tree has the same names on all ranks between two collective calls. */
 #define _GNU_SOURCE
 #include "names.h"
 
 #include <search.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MAX_NAME = 255 };
-
-static const char *const kinds[] = {[NSH__KIND_ARRAY] = "array",
-                                    [NSH__KIND_MUTEX] = "mutex",
-                                    [NSH__KIND_SEMAPHORE] = "semaphore",
-                                    [NSH__KIND_COUNTER] = "counter"};
 
 static int compare_names(const void *a, const void *b)
 {
-    const nsh__named *x = a, *y = b;
+    const nsh__object *x = a, *y = b;
 
     return strcmp(x->name, y->name);
 }
 
-/* Into the tree. The entry has its name already. */
-static int enter(nsh_comm *comm, nsh__call call, nsh__named *entry)
+int nsh__name_register(nsh_comm *comm, nsh__call call, nsh__object *object)
 {
-    void *node = tsearch(entry, &comm->names, compare_names);
+    void *node;
 
+    if (object->name == NULL)
+        return NSH_SUCCESS;
+    node = tsearch(object, &comm->names, compare_names);
     if (node == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for name \"%s\"", nsh__call_name(call),
-                         entry->name);
-    if (*(nsh__named **)node != entry)
-        return nsh__fail(NSH_ERR_EXISTS, "%s: an object named \"%s\" exists", nsh__call_name(call),
-                         entry->name);
+        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for name \"%.160s\"", nsh__call_name(call),
+                         object->name);
+    if (*(nsh__object **)node != object)
+        return nsh__fail(NSH_ERR_EXISTS, "%s: %s \"%.160s\" exists%s (rank %d)",
+                         nsh__call_name(call), (*(nsh__object **)node)->kind->name, object->name,
+                         (*(nsh__object **)node)->state == NSH__OBJECT_RELEASED
+                             ? " until all ranks have freed it"
+                             : "",
+                         comm->rank);
     return NSH_SUCCESS;
 }
 
-int nsh__name_give(nsh_comm *comm, nsh__call call, nsh__kind kind, const char *name, void *object,
-                   nsh__named *entry)
+void nsh__name_unregister(nsh_comm *comm, nsh__object *object)
 {
-    size_t length = name != NULL ? strlen(name) : 0;
-    int rc;
+    void *node = object->name != NULL ? tfind(object, &comm->names, compare_names) : NULL;
 
-    *entry = (nsh__named){NULL, kind, object};
-    if (name == NULL)
-        return NSH_SUCCESS;
-    if (length == 0 || length > MAX_NAME)
-        return nsh__fail(NSH_ERR_ARG, "%s: name of %zu bytes is not in 1..%d", nsh__call_name(call),
-                         length, MAX_NAME);
-    entry->name = strdup(name);
-    if (entry->name == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for a name", nsh__call_name(call));
-    rc = enter(comm, call, entry);
-    if (rc != NSH_SUCCESS) {
-        free(entry->name);
-        entry->name = NULL;
-    }
-    return rc;
+    if (node != NULL && *(nsh__object **)node == object)
+        tdelete(object, &comm->names, compare_names);
 }
 
-void nsh__name_take(nsh_comm *comm, nsh__named *entry)
+int nsh__name_find(nsh_comm *comm, const char *call, const nsh__kind *kind, const char *name,
+                   void *out)
 {
-    if (entry->name == NULL)
-        return;
-    tdelete(entry, &comm->names, compare_names);
-    free(entry->name);
-    entry->name = NULL;
-}
-
-int nsh__name_find(nsh_comm *comm, const char *call, nsh__kind kind, const char *name, void *out)
-{
-    nsh__named key = {(char *)(uintptr_t)name, kind, NULL};
-    nsh__named *const *node;
+    nsh__object key = {.name = (char *)(uintptr_t)name};
+    nsh__object *const *node;
 
     if (comm == NULL || name == NULL || out == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: %s is NULL", call,
@@ -80,23 +55,9 @@ int nsh__name_find(nsh_comm *comm, const char *call, nsh__kind kind, const char 
                          : name == NULL ? "name"
                                         : "out");
     node = tfind(&key, &comm->names, compare_names);
-    if (node == NULL || (*node)->kind != kind)
-        return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no %s is named \"%.200s\"", call, kinds[kind],
+    if (node == NULL || (*node)->kind != kind || (*node)->state != NSH__OBJECT_LIVE)
+        return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no %s is named \"%.160s\"", call, kind->name,
                          name);
-    memcpy(out, &(*node)->object, sizeof(void *)); /* whatever type of handle it is */
+    memcpy(out, &(*node)->handle, sizeof(void *)); /* whatever type of handle it is */
     return NSH_SUCCESS;
-}
-
-static void log_name(const void *node, VISIT visit, int depth)
-{
-    const nsh__named *entry = *(nsh__named *const *)node;
-
-    (void)depth;
-    if (visit == postorder || visit == leaf)
-        nsh__log("  %s \"%s\"", kinds[entry->kind], entry->name);
-}
-
-void nsh__names_log(const nsh_comm *comm)
-{
-    twalk(comm->names, log_name);
 }

@@ -42,6 +42,7 @@ typedef struct window {
 
 typedef struct nsh__rma {
     int windows;
+    uint64_t history; /* see nsh__words_history */
     window window[MAX_WINDOWS];
     request ask; /* this rank's only one under way, and its answer; here because a broken call may
                     leave them to MPI */
@@ -285,6 +286,36 @@ static int receive_words(nsh_comm *comm, const nsh__words *words)
     return rc;
 }
 
+/* Blocks of homes come and go; books that were opened, or have another window, count for nothing: a
+ * rank opens them when it first needs them, which may have failed on another rank. */
+static uint64_t home_factor(int home)
+{
+    return 2 * (uint64_t)home + 1;
+}
+
+static nsh__blocks_result take_block(nsh__rma *rma, int home, int64_t bytes,
+                                     struct nsh__block **block)
+{
+    uint64_t before = nsh__blocks_history(rma->home[home]);
+    nsh__blocks_result result = nsh__blocks_take(rma->home[home], bytes, NSH__BLOCKS_UNIT, block);
+
+    rma->history += home_factor(home) * (nsh__blocks_history(rma->home[home]) - before);
+    return result;
+}
+
+static void give_block(nsh__rma *rma, int home, struct nsh__block *block)
+{
+    uint64_t before = nsh__blocks_history(rma->home[home]);
+
+    nsh__blocks_give(rma->home[home], block);
+    rma->history += home_factor(home) * (nsh__blocks_history(rma->home[home]) - before);
+}
+
+uint64_t nsh__words_history(const nsh_comm *comm)
+{
+    return comm->rma != NULL ? comm->rma->history : 0;
+}
+
 int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
 {
     nsh__rma *rma = comm->rma;
@@ -299,14 +330,14 @@ int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
         rma->home[home] = open_books(rma);
     if (rma == NULL || rma->home[home] == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
-    rc = books_result(nsh__blocks_take(rma->home[home], n * WORD, NSH__BLOCKS_UNIT, &words.block));
+    rc = books_result(take_block(rma, home, n * WORD, &words.block));
     if (rc != NSH_SUCCESS)
         return rc;
     words.window = nsh__block_region(words.block);
     words.first = nsh__block_offset(words.block) / WORD;
     rc = receive_words(comm, &words);
     if (rc != NSH_SUCCESS) {
-        nsh__blocks_give(rma->home[home], words.block);
+        give_block(rma, home, words.block);
         return rc;
     }
     *out = words;
@@ -319,7 +350,7 @@ void nsh__words_give(nsh_comm *comm, nsh__words *words)
         return;
     if (words->home == comm->node_index && nsh__comm_leads(comm))
         unwatch(comm->rma, word_here(comm->rma, words));
-    nsh__blocks_give(comm->rma->home[words->home], words->block);
+    give_block(comm->rma, words->home, words->block);
     *words = (nsh__words){.block = NULL};
 }
 

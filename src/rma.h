@@ -30,8 +30,11 @@ int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out);
 /* [collective] Another window, with room for n words at every home. The code is agreed. */
 int nsh__words_grow(nsh_comm *comm, int64_t n);
 
-/* [local] Give them back, all zero; accepts none. */
+/* [by all ranks, at the same point] Give them back, all zero; accepts none. */
 void nsh__words_give(nsh_comm *comm, nsh__words *words);
+
+/* [local] A number that is equal on ranks that have the same words of all homes. */
+uint64_t nsh__words_history(const nsh_comm *comm);
 
 /* [collective] Accepts every stage; after MPI_Finalize it frees private memory only. */
 void nsh__words_destroy(nsh_comm *comm);

@@ -35,11 +35,22 @@ struct nsh_semaphore {
     int home;
     nsh__queue queue;
     nsh__cell cell; /* behind the queue */
-    nsh__share share;
-    nsh__named entry;
+    nsh__object object;
 };
 
 /* ---- create ---- */
+
+static void semaphore_destroy(void *handle)
+{
+    nsh_semaphore *semaphore = handle;
+
+    if (semaphore == NULL)
+        return;
+    nsh__object_fini(&semaphore->object);
+    free(semaphore);
+}
+
+static const nsh__kind semaphore_kind = {.name = "semaphore", .destroy = semaphore_destroy};
 
 /* Its own part of the semaphore. Accepted by semaphore_destroy at any stage. */
 static int semaphore_describe(nsh_comm *comm, int permits, const nsh_semaphore_options *o,
@@ -61,33 +72,25 @@ static int semaphore_describe(nsh_comm *comm, int permits, const nsh_semaphore_o
     rc = nsh__share_home(comm, NSH__CALL_SEMAPHORE_CREATE, o->home, &semaphore->home);
     if (rc != NSH_SUCCESS)
         return rc;
-    return nsh__name_give(comm, NSH__CALL_SEMAPHORE_CREATE, NSH__KIND_SEMAPHORE, o->name, semaphore,
-                          &semaphore->entry);
-}
-
-static void semaphore_destroy(nsh_semaphore *semaphore)
-{
-    if (semaphore == NULL)
-        return;
-    nsh__name_take(semaphore->comm, &semaphore->entry);
-    free(semaphore);
+    return nsh__object_init(&semaphore->object, &semaphore_kind, semaphore,
+                            NSH__CALL_SEMAPHORE_CREATE, o->name);
 }
 
 /* Point the queue and the cell at what is shared. */
 static void semaphore_furnish(nsh_semaphore *semaphore)
 {
     nsh_comm *comm = semaphore->comm;
-    nsh__place *places = (nsh__place *)semaphore->share.extent.rw;
+    nsh__place *places = (nsh__place *)semaphore->object.share.extent.rw;
     bool local = comm->node_count == 1;
 
     semaphore->queue = (nsh__queue){.comm = comm,
                                     .local = places,
-                                    .remote = &semaphore->share.words,
+                                    .remote = &semaphore->object.share.words,
                                     .participants = comm->size,
                                     .me = local ? comm->node_rank : comm->rank};
     semaphore->cell =
         (nsh__cell){comm, local ? (_Atomic uint64_t *)(void *)(places + 1 + comm->size) : NULL,
-                    &semaphore->share.words, (int64_t)comm->size + 1};
+                    &semaphore->object.share.words, (int64_t)comm->size + 1};
 }
 
 int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_options *options,
@@ -96,8 +99,8 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     static const nsh_semaphore_options defaults = NSH_SEMAPHORE_OPTIONS_INIT;
     const nsh_semaphore_options *o = options != NULL ? options : &defaults;
     nsh_semaphore *semaphore = NULL;
+    nsh__need need = {0};
     nsh__share share;
-    int64_t bytes, words;
     uint64_t mark;
     int rc;
 
@@ -105,19 +108,18 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
         return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_create: comm is NULL");
     comm->created++;
     rc = semaphore_describe(comm, permits, o, out, &semaphore);
-    bytes = comm->node_count > 1 ? 0 : (comm->size + 2) * (int64_t)sizeof(nsh__place);
-    words = comm->node_count > 1 ? (int64_t)comm->size + 2 : 0;
+    need.bytes = comm->node_count > 1 ? 0 : (comm->size + 2) * (int64_t)sizeof(nsh__place);
+    need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 2 : 0;
     mark = nsh__share_mark(comm, o->home, (uint64_t)permits, o->name);
-    rc = nsh__share_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, mark, bytes, words,
-                           semaphore != NULL ? semaphore->home : 0, &share);
+    need.home = semaphore != NULL ? semaphore->home : 0;
+    rc = nsh__share_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, mark, &need,
+                           semaphore != NULL ? &semaphore->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         semaphore_destroy(semaphore);
         comm->created--;
         return rc;
     }
-    semaphore->share = share;
     semaphore_furnish(semaphore);
-    comm->live++;
     *out = semaphore;
     return NSH_SUCCESS;
 }
@@ -138,9 +140,24 @@ int nsh_semaphore_free(nsh_semaphore **semaphore)
     rc = nsh__agree_to_free(s->comm, NSH__CALL_SEMAPHORE_FREE, rc);
     if (rc != NSH_SUCCESS)
         return rc;
-    nsh__share_free(s->comm, &s->share);
-    s->comm->live--;
-    semaphore_destroy(s);
+    nsh__object_reclaim(s->comm, &s->object);
+    *semaphore = NULL;
+    return NSH_SUCCESS;
+}
+
+int nsh_semaphore_abandon(nsh_semaphore **semaphore)
+{
+    nsh_semaphore *s;
+
+    if (semaphore == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_abandon: semaphore is NULL");
+    s = *semaphore;
+    if (s == NULL)
+        return NSH_SUCCESS;
+    if (s->held > 0)
+        return nsh__fail(NSH_ERR_STATE, "nsh_semaphore_abandon: rank %d holds %d permits",
+                         s->comm->rank, s->held);
+    nsh__object_release(s->comm, &s->object);
     *semaphore = NULL;
     return NSH_SUCCESS;
 }
@@ -259,5 +276,5 @@ int nsh_semaphore_release(nsh_semaphore *semaphore)
 
 int nsh_semaphore_find(nsh_comm *comm, const char *name, nsh_semaphore **out)
 {
-    return nsh__name_find(comm, "nsh_semaphore_find", NSH__KIND_SEMAPHORE, name, out);
+    return nsh__name_find(comm, "nsh_semaphore_find", &semaphore_kind, name, out);
 }

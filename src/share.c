@@ -8,6 +8,7 @@
 
 #include "agree.h"
 #include "hash.h"
+#include "names.h"
 #include "replicate.h"
 
 #include <string.h>
@@ -25,63 +26,150 @@ static int prepare_node(nsh_comm *comm, const nsh__extent *extent, int64_t bytes
     return extent->block != NULL ? nsh__heap_clear(comm, extent, 0, 1) : NSH_SUCCESS;
 }
 
-/* Room that is not there yet is for later: it takes all ranks. */
-static int take(nsh_comm *comm, int64_t bytes, int64_t nwords, int home, nsh__share *share)
+/* Memory or words wait for a new window, which takes all ranks. Equal on all ranks behind a vote.
+ */
+static bool lacks_room(const nsh__need *need, const nsh__share *share)
+{
+    return (need->bytes > 0 && share->extent.block == NULL) ||
+           (need->nwords > 0 && share->words.block == NULL);
+}
+
+/* What there is room for. */
+static int take(nsh_comm *comm, const nsh__need *need, nsh__share *share)
 {
     int rc = NSH_SUCCESS;
 
-    if (bytes > 0 && share->extent.block == NULL)
-        rc = nsh__heap_take(comm, bytes, &share->extent);
+    if (need->bytes > 0 && share->extent.block == NULL)
+        rc = nsh__heap_take(comm, need->bytes, &share->extent);
     if (rc == NSH_ERR_BUSY)
         rc = NSH_SUCCESS;
-    if (rc == NSH_SUCCESS && nwords > 0 && share->words.block == NULL)
-        rc = nsh__words_take(comm, home, nwords, &share->words);
+    if (rc == NSH_SUCCESS && need->nwords > 0 && share->words.block == NULL)
+        rc = nsh__words_take(comm, need->home, need->nwords, &share->words);
     return rc == NSH_ERR_BUSY ? NSH_SUCCESS : rc;
 }
 
+/* Undo take and the registration of the name. No page of the extent was touched, so none is
+ * released: that would be wrong if ranks had found in this vote that their heaps differ, because
+ * then the same pages might belong to an array that another rank reads. */
+static void cancel(nsh_comm *comm, nsh__object *object, nsh__share *share)
+{
+    nsh__heap_give(comm, &share->extent);
+    nsh__words_give(comm, &share->words);
+    if (object != NULL)
+        nsh__name_unregister(comm, object);
+}
+
+/* One vote; on success *share is what there was room for. The mark has what is live before the
+ * vote: ranks that have taken part in the same calls have the same, and only then does a block that
+ * is free here belong to nobody on another rank. */
+static int attempt(nsh_comm *comm, nsh__vote *vote, const nsh__need *need, nsh__object *object,
+                   nsh__share *share)
+{
+    int rc;
+
+    vote->mark = nsh__mix(nsh__mix(vote->mark, nsh__heap_history(comm)), nsh__words_history(comm));
+    vote->low = vote->high = nsh__objects_released(comm);
+    if (vote->code == NSH_SUCCESS && object != NULL) {
+        vote->code = nsh__object_reserve(comm, vote->call);
+        if (vote->code == NSH_SUCCESS)
+            vote->code = nsh__name_register(comm, vote->call, object);
+    }
+    if (vote->code == NSH_SUCCESS)
+        vote->code = take(comm, need, share);
+    if (nsh__vote_enter(comm, vote) && vote->code == NSH_SUCCESS)
+        vote->code = prepare_node(comm, &share->extent, need->bytes);
+    rc = nsh__vote_leave(comm, vote);
+    if (rc != NSH_SUCCESS)
+        cancel(comm, object, share);
+    return rc;
+}
+
 /* What is too much for the one passage: new windows, and pages touched by all ranks together. */
-static int finish(nsh_comm *comm, nsh__call call, int64_t bytes, int64_t nwords, int home,
+static int finish(nsh_comm *comm, nsh__call call, const nsh__need *need, bool reclaimed,
                   nsh__share *share)
 {
-    bool no_room = bytes > 0 && share->extent.block == NULL;
-    bool no_words = nwords > 0 && share->words.block == NULL;
+    bool fresh = need->bytes > 0 && share->extent.block == NULL, no_room, no_words;
     int rc = NSH_SUCCESS;
 
+    if (lacks_room(need, share) && reclaimed) {
+        rc = nsh__agree(comm, call, take(comm, need, share), comm->created);
+        if (rc != NSH_SUCCESS)
+            return rc;
+    }
+    no_room = need->bytes > 0 && share->extent.block == NULL;
+    no_words = need->nwords > 0 && share->words.block == NULL;
     if (no_room)
-        rc = nsh__heap_grow(comm, bytes);
+        rc = nsh__heap_grow(comm, need->bytes);
     if (rc == NSH_SUCCESS && no_words)
-        rc = nsh__words_grow(comm, nwords);
+        rc = nsh__words_grow(comm, need->nwords);
     if (rc != NSH_SUCCESS)
         return rc; /* agreed */
-    rc = take(comm, bytes, nwords, home, share);
-    if (rc == NSH_SUCCESS &&
-        ((bytes > 0 && share->extent.block == NULL) || (nwords > 0 && share->words.block == NULL)))
+    rc = take(comm, need, share);
+    if (rc == NSH_SUCCESS && lacks_room(need, share))
         rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no room", nsh__call_name(call));
-    if (rc == NSH_SUCCESS && (no_room || share->extent.large))
+    if (rc == NSH_SUCCESS && (fresh || share->extent.large))
         rc = nsh__heap_clear(comm, &share->extent, comm->node_rank, comm->node_size);
     return nsh__agree(comm, call, rc, comm->created);
 }
 
-int nsh__share_create(nsh_comm *comm, nsh__call call, int code, uint64_t mark, int64_t bytes,
-                      int64_t nwords, int home, nsh__share *out)
+/* Attempts until one succeeds, or fails though all that could be was reclaimed: two at most. */
+static int attempt_twice(nsh_comm *comm, nsh__vote *vote, const nsh__need *need,
+                         nsh__object *object, nsh__share *share, bool *reclaimed)
 {
-    nsh__vote vote = {.call = call, .code = code, .mark = mark};
+    const nsh__vote first = *vote;
+    nsh__detail detail;
+    int64_t n = 0;
+    int rc;
+
+    nsh__detail_keep(&detail);
+    for (int tries = 0; tries < 2; tries++) {
+        bool room;
+        int reclaim_rc;
+
+        *vote = first;
+        rc = attempt(comm, vote, need, object, share);
+        if (rc != NSH_SUCCESS && rc != NSH_ERR_NOMEM && rc != NSH_ERR_EXISTS)
+            return rc;
+        room = rc == NSH_SUCCESS && !lacks_room(need, share);
+        reclaim_rc = nsh__objects_reclaim(comm, vote->low, vote->high, !room, &n);
+        if (reclaim_rc != NSH_SUCCESS) {
+            if (rc == NSH_SUCCESS)
+                cancel(comm, object, share);
+            return reclaim_rc;
+        }
+        if (rc == NSH_SUCCESS || n == 0)
+            break;
+    }
+    *reclaimed = n > 0;
+    if (rc == NSH_SUCCESS)
+        nsh__detail_restore(&detail); /* a first attempt that failed is nobody's business */
+    return rc;
+}
+
+int nsh__share_create(nsh_comm *comm, nsh__call call, int code, uint64_t mark,
+                      const nsh__need *need, nsh__object *object, nsh__share *out)
+{
+    nsh__vote vote = {.call = call, .code = code, .mark = mark, .range = true};
+    bool reclaimed = false;
     int rc;
 
     *out = (nsh__share){.words = {.block = NULL}};
-    if (code == NSH_SUCCESS)
-        vote.code = take(comm, bytes, nwords, home, out);
-    if (nsh__vote_enter(comm, &vote) && vote.code == NSH_SUCCESS)
-        vote.code = prepare_node(comm, &out->extent, bytes);
-    rc = nsh__vote_leave(comm, &vote);
-    if (rc == NSH_SUCCESS && ((bytes > 0 && (out->extent.large || out->extent.block == NULL)) ||
-                              (nwords > 0 && out->words.block == NULL)))
-        rc = finish(comm, call, bytes, nwords, home, out);
-    if (rc != NSH_SUCCESS) {
-        nsh__heap_undo(comm, &out->extent, comm->node_rank, comm->node_size);
-        nsh__words_give(comm, &out->words);
+    rc = attempt_twice(comm, &vote, need, object, out, &reclaimed);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (out->extent.large || lacks_room(need, out)) {
+        rc = finish(comm, call, need, reclaimed, out);
+        if (rc != NSH_SUCCESS) {
+            nsh__heap_undo(comm, &out->extent, comm->node_rank, comm->node_size);
+            cancel(comm, object, out);
+            return rc;
+        }
     }
-    return rc;
+    if (object != NULL) {
+        object->share = *out;
+        nsh__object_link(comm, object);
+    }
+    return NSH_SUCCESS;
 }
 
 int nsh__share_home(const nsh_comm *comm, nsh__call call, int home, int *node)
@@ -103,6 +191,7 @@ uint64_t nsh__share_mark(const nsh_comm *comm, int home, uint64_t value, const c
 
 void nsh__share_free(nsh_comm *comm, nsh__share *share)
 {
+    nsh__heap_leave(comm, &share->extent);
     nsh__heap_give(comm, &share->extent);
     nsh__words_give(comm, &share->words);
 }

@@ -10,7 +10,7 @@ static nsh_comm *comm_of(nsh_array *const arrays[], int n)
 
 static const char *name_of(const nsh_array *array)
 {
-    return array != NULL && array->entry.name != NULL ? array->entry.name : "";
+    return array != NULL && array->object.name != NULL ? array->object.name : "";
 }
 
 int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)

@@ -39,7 +39,7 @@ int nsh__tally_clear(nsh_batch *b)
     if (comm->node_count == 1 || !nsh__comm_leads(comm) || b->home != comm->node_index)
         return NSH_SUCCESS;
     for (int w = 0; w < NSH__WORDS && rc == NSH_SUCCESS; w++)
-        rc = nsh__word_swap(comm, &b->share.words, w, 0, &old);
+        rc = nsh__word_swap(comm, &b->object.share.words, w, 0, &old);
     return rc;
 }
 
@@ -76,7 +76,7 @@ static int tell(nsh_batch *b, bool *all)
         int64_t more = sum[w] - atomic_exchange(&b->area->told[w], sum[w]);
 
         if (more != 0)
-            rc = nsh__word_add(b->comm, &b->share.words, w, (uint64_t)more, &old);
+            rc = nsh__word_add(b->comm, &b->object.share.words, w, (uint64_t)more, &old);
     }
     sum_tallies(b, now);
     *all = memcmp(sum, now, sizeof sum) == 0;
@@ -123,7 +123,7 @@ static int counts_of_words(nsh_batch *b, int64_t sum[NSH__WORDS])
     for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
         uint64_t value = 0;
 
-        rc = nsh__word_read(b->comm, &b->share.words, w, &value);
+        rc = nsh__word_read(b->comm, &b->object.share.words, w, &value);
         sum[w] = (int64_t)value;
     }
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);

@@ -90,9 +90,16 @@ NSH_API int nsh_array_create(nsh_comm *comm, MPI_Datatype type, int ndim, const 
 NSH_API int nsh_array_like(const nsh_array *array, const nsh_array_options *options,
                            nsh_array **out);
 
-/* [collective] Free the array and set *array to NULL; *array may be NULL already. Synchronises
- * nobody: other ranks may go on reading until they free it too. Blocks of 1 MiB and more go back
- * to the system when the last rank of the node has freed. Errors: ARG (array is NULL). */
+/* [local] Free the array on this rank and set *array to NULL; *array may be NULL already. Each rank
+ * frees when it likes, several arrays in any order, and none waits for another: the others go on
+ * reading until they free it too. All ranks call collective functions with an array for as long as
+ * one of them does.
+ *
+ * When is what it had free again? Memory of arrays of 1 MiB and more goes back to the system when
+ * the last rank of the node has freed. Address space, memory of smaller arrays and the name are
+ * reclaimed in a create, of any kind of object, once all ranks have freed: at the latest in one
+ * that would fail without it. Until then to create an object of that name is EXISTS, on all ranks;
+ * to find it is NOT_FOUND on ranks that have freed it. Errors: ARG (array is NULL). */
 NSH_API int nsh_array_free(nsh_array **array);
 
 /* ---- read ---- */

@@ -111,9 +111,15 @@ NSH_API int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_opt
 
 /* [collective] Free the batch and set *batch to NULL; *batch may be NULL already. A task that a
  * worker has taken and not finished is OPEN again in the journal.
- * Errors: ARG (batch is NULL), MPI; IO: the batch is freed, but the journal lacks what could not be
- * written. */
+ * Errors: ARG (batch is NULL), MISMATCH (ranks free different batches; nothing is freed), MPI; IO:
+ * the batch is freed, but the journal lacks what could not be written. */
 NSH_API int nsh_batch_free(nsh_batch **batch);
+
+/* [local] Give the batch up on this rank and set *batch to NULL, as nsh_mutex_abandon does. Other
+ * workers go on. A journal is closed on this rank; what is RUNNING in it is OPEN for other jobs
+ * when the last rank has closed it. Errors: ARG (batch is NULL), STATE (this rank's worker has not
+ * finished its task), IO (as nsh_batch_free). */
+NSH_API int nsh_batch_abandon(nsh_batch **batch);
 
 /* ---- work ---- */
 

@@ -34,8 +34,14 @@ NSH_API int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counte
                                nsh_counter **out);
 
 /* [collective] Free the counter and set *counter to NULL; *counter may be NULL already.
- * Errors: ARG (counter is NULL), MPI. */
+ * Errors: ARG (counter is NULL), MISMATCH (ranks free different counters; nothing is freed), MPI.
+ */
 NSH_API int nsh_counter_free(nsh_counter **counter);
+
+/* [local] Give the counter up on this rank, as nsh_mutex_abandon does. Errors: ARG (counter is
+ * NULL).
+ */
+NSH_API int nsh_counter_abandon(nsh_counter **counter);
 
 /* [non-local] Add delta at once, as no other rank can come between; wraps around modulo 2^64.
  * before, if not NULL, gets the value before: ranks that add 1 draw different numbers.
@@ -70,8 +76,13 @@ NSH_API int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphor
                                  nsh_semaphore **out);
 
 /* [collective] Free the semaphore and set *semaphore to NULL; *semaphore may be NULL already.
- * Errors: ARG (semaphore is NULL), STATE on all ranks (a rank holds a permit), MPI. */
+ * Errors: ARG (semaphore is NULL), STATE on all ranks (a rank holds a permit), MISMATCH (ranks free
+ * different semaphores), MPI; nothing is freed then. */
 NSH_API int nsh_semaphore_free(nsh_semaphore **semaphore);
+
+/* [local] Give the semaphore up on this rank, as nsh_mutex_abandon does. Errors: ARG (semaphore is
+ * NULL), STATE (this rank holds a permit). */
+NSH_API int nsh_semaphore_abandon(nsh_semaphore **semaphore);
 
 /* [non-local] Take a permit; ranks that wait get theirs in the order in which they asked. A rank
  * may hold several.

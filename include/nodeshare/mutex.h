@@ -75,9 +75,17 @@ typedef struct nsh_mutex_stats {
  * name), NOMEM, STATE (comm is broken), MPI. */
 NSH_API int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex **out);
 
-/* [collective] Free the mutex and set *mutex to NULL; *mutex may be NULL already.
- * Errors: ARG (mutex is NULL), STATE on all ranks (a rank holds it: nothing is freed), MPI. */
+/* [collective] Free the mutex and set *mutex to NULL; *mutex may be NULL already. Its name, and
+ * what it needed, can be used again on return. Errors: ARG (mutex is NULL), STATE on all ranks (a
+ * rank holds it), MISMATCH (ranks free different mutexes), MPI; nothing is freed then. */
 NSH_API int nsh_mutex_free(nsh_mutex **mutex);
+
+/* [local] Give the mutex up on this rank and set *mutex to NULL; *mutex may be NULL already. For
+ * languages whose garbage collector runs at another time on each rank: every rank abandons it when
+ * it likes, in any order, and the others may go on using it. What it needed comes back as array.h
+ * says of nsh_array_free. A rank calls either nsh_mutex_abandon or nsh_mutex_free, and all ranks
+ * the same. Errors: ARG (mutex is NULL), STATE (this rank holds it). */
+NSH_API int nsh_mutex_abandon(nsh_mutex **mutex);
 
 /* [non-local] Wait until the mutex is this rank's. What holders stored into shared memory before
  * they unlocked is seen from here on.

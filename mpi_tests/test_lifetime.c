@@ -1,0 +1,344 @@
+/* test_lifetime.c -- ranks: 1 2 3 4  layouts: one-node cliques-2 odd-even per-rank
+ * seconds: 120
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Objects that ranks give up at different times and in different orders: what a rank still has is
+ * whole, and what all have given up comes back. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nodeshare.h>
+
+#include "comm.h"
+
+enum { MOST = 24, ROUNDS = 150, LARGE = 300000 /* of 8 bytes: more than a large block */ };
+
+static uint64_t own_state; /* random numbers that differ between ranks */
+
+static int64_t own_random_below(int64_t n)
+{
+    own_state = own_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (int64_t)((own_state >> 33) % (uint64_t)n);
+}
+
+static nsh_comm *open_comm(int64_t heap_bytes)
+{
+    nsh_comm_options options = NSH_COMM_OPTIONS_INIT;
+    nsh_comm *comm = NULL;
+
+    options.heap_bytes = heap_bytes;
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, &options, &comm), NSH_SUCCESS);
+    return comm;
+}
+
+static nsh_array *make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value)
+{
+    nsh_array_options options = {name};
+    nsh_array *array = NULL;
+
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
+    return array;
+}
+
+static int create_code(nsh_comm *comm, int64_t n, const char *name, nsh_array **out)
+{
+    nsh_array_options options = {name};
+
+    *out = NULL;
+    return nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, out);
+}
+
+static void check_values(const nsh_array *array, int64_t value)
+{
+    const int64_t *seen = nsh_array_data(array);
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < nsh_array_size(array); i++)
+        wrong += seen[i] != value;
+    CHECK_EQ(wrong, 0);
+}
+
+/* ---- frees in different orders ---- */
+
+typedef struct slot {
+    nsh_array *array;
+    int64_t value;
+} slot;
+
+static void free_slot(slot *s)
+{
+    check_values(s->array, s->value);
+    CHECK_EQ(nsh_array_free(&s->array), NSH_SUCCESS);
+    CHECK(s->array == NULL);
+}
+
+/* Every rank has the arrays of the last rounds that it has not freed, another choice on each. */
+static void test_orders(void)
+{
+    static const int64_t sizes[] = {0, 1, 7, 100, 5000, LARGE};
+    nsh_comm *comm = open_comm(0);
+    slot slots[MOST] = {{NULL, 0}};
+
+    for (int round = 0; round < ROUNDS; round++) {
+        slot *s = &slots[round % MOST];
+
+        if (s->array != NULL)
+            free_slot(s);
+        s->value = 1000 + round;
+        s->array = make_array(comm, sizes[check_random_below(6)], NULL, s->value);
+        for (int64_t frees = own_random_below(3); frees > 0; frees--) {
+            s = &slots[own_random_below(MOST)];
+            if (s->array != NULL)
+                free_slot(s);
+        }
+        for (int i = 0; i < MOST; i++)
+            if (slots[i].array != NULL && nsh_array_size(slots[i].array) < LARGE)
+                check_values(slots[i].array, slots[i].value);
+    }
+    for (int i = 0; i < MOST; i++)
+        if (slots[i].array != NULL)
+            free_slot(&slots[i]);
+    CHECK_EQ(comm->live, 0);
+    /* What nobody has any more is no more than what two comparisons leave. */
+    CHECK(comm->objects <= MOST + 2 * 16 + 2);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
+/* ---- a create between the frees of one array ---- */
+
+static void test_create_between(int64_t n)
+{
+    nsh_comm *comm = open_comm(0);
+    nsh_array *x = make_array(comm, n, NULL, 7), *y[3];
+
+    if (check_rank == 0)
+        CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+    for (int i = 0; i < 3; i++)
+        y[i] = make_array(comm, n, NULL, 20 + i);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (x != NULL)
+        check_values(x, 7);
+    MPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+    for (int i = 0; i < 3; i++) {
+        int k = (i + check_rank) % 3;
+
+        check_values(y[k], 20 + k);
+        CHECK_EQ(nsh_array_free(&y[k]), NSH_SUCCESS);
+    }
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
+/* ---- names ---- */
+
+static void test_names(void)
+{
+    nsh_comm *comm = open_comm(0);
+    nsh_array *x = make_array(comm, 5, "x", 1), *other[2], *found = NULL, *again = NULL;
+    nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
+    nsh_mutex *mutex = NULL;
+
+    options.name = "x";
+    for (int i = 0; i < 2; i++)
+        other[i] = make_array(comm, 3, i == 0 ? "a" : "b", i);
+    CHECK_ALL(create_code(comm, 5, "x", &again), NSH_ERR_EXISTS);
+    /* All ranks but the last give x up, each with another array, so the sets differ. */
+    CHECK_EQ(nsh_array_free(&other[check_rank % 2]), NSH_SUCCESS);
+    if (check_rank < check_size - 1) {
+        CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+        CHECK_EQ(nsh_array_find(comm, "x", &found), NSH_ERR_NOT_FOUND);
+    }
+    if (check_size > 1) {
+        CHECK_ALL(create_code(comm, 5, "x", &again), NSH_ERR_EXISTS);
+        CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_ERR_EXISTS);
+    }
+    if (x != NULL) {
+        check_values(x, 1);
+        CHECK_EQ(nsh_array_find(comm, "x", &found), NSH_SUCCESS);
+        CHECK(found == x);
+        CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+        CHECK_EQ(nsh_array_find(comm, "x", &found), NSH_ERR_NOT_FOUND);
+    }
+    /* Now it is free, though nothing tells the ranks so before they create. */
+    nsh_array_get(NULL, NULL, NULL, NULL);
+    CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_SUCCESS);
+    CHECK_HAS(nsh_error_detail(), "nsh_array_get"); /* success leaves the detail alone */
+    CHECK_ALL(create_code(comm, 5, "x", &again), NSH_ERR_EXISTS);
+    CHECK_ALL(nsh_mutex_free(&mutex), NSH_SUCCESS);
+    CHECK_ALL(create_code(comm, 5, "x", &again), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&again), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&other[0]), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&other[1]), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
+/* ---- memory ---- */
+
+static void test_memory(void)
+{
+    enum { HEAP = 8 << 20, MOST_OF_IT = (HEAP / 8) * 3 / 4 };
+    nsh_comm *comm = open_comm(HEAP);
+    nsh_array *x = make_array(comm, MOST_OF_IT, NULL, 3), *other[2], *y = NULL;
+
+    for (int i = 0; i < 2; i++)
+        other[i] = make_array(comm, 10, NULL, i);
+    for (int round = 0; round < 4; round++) {
+        CHECK_ALL(create_code(comm, MOST_OF_IT, NULL, &y), NSH_ERR_NOMEM);
+        CHECK(y == NULL);
+        if (round == 1) /* from now on the sets differ */
+            CHECK_EQ(nsh_array_free(&other[check_rank % 2]), NSH_SUCCESS);
+        if (check_rank != round % check_size && check_size > 1) {
+            CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+            CHECK_ALL(create_code(comm, MOST_OF_IT, NULL, &y), NSH_ERR_NOMEM);
+        } else if (check_size > 1) {
+            CHECK_ALL(create_code(comm, MOST_OF_IT, NULL, &y), NSH_ERR_NOMEM);
+            check_values(x, 3);
+        }
+        CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+        x = make_array(comm, MOST_OF_IT, NULL, 3);
+    }
+    CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&other[0]), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&other[1]), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
+/* ---- abandon ---- */
+
+typedef struct zoo {
+    nsh_mutex *mutex;
+    nsh_semaphore *semaphore;
+    nsh_counter *counter;
+    nsh_batch *batch;
+} zoo;
+
+static void make_zoo(nsh_comm *comm, zoo *z, int round)
+{
+    nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
+    int64_t before = -1, after = -1;
+
+    options.order = round % 2 == 0 ? NSH_MUTEX_FIFO : NSH_MUTEX_COHORT;
+    CHECK_ALL(nsh_mutex_create(comm, &options, &z->mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_semaphore_create(comm, 2, NULL, &z->semaphore), NSH_SUCCESS);
+    CHECK_ALL(nsh_counter_create(comm, round, NULL, &z->counter), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(comm, 5, NULL, &z->batch), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_lock(z->mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_abandon(&z->mutex), NSH_ERR_STATE);
+    CHECK_EQ(nsh_mutex_unlock(z->mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_semaphore_acquire(z->semaphore), NSH_SUCCESS);
+    CHECK_EQ(nsh_semaphore_abandon(&z->semaphore), NSH_ERR_STATE);
+    CHECK_EQ(nsh_semaphore_release(z->semaphore), NSH_SUCCESS);
+    CHECK_EQ(nsh_counter_add(z->counter, 1, &before), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
+    CHECK_EQ(nsh_counter_read(z->counter, &after), NSH_SUCCESS);
+    CHECK_EQ(after, round + check_size);
+    CHECK(before >= round && before < round + check_size);
+    CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
+}
+
+static void run_tasks(nsh_batch *batch)
+{
+    int64_t task = 0;
+
+    CHECK_EQ(nsh_batch_next(batch, &task), NSH_SUCCESS);
+    while (task >= 0) {
+        nsh_batch *same = batch;
+
+        CHECK_EQ(nsh_batch_abandon(&same), NSH_ERR_STATE);
+        CHECK_EQ(nsh_batch_finish(batch, task, NSH_TASK_DONE, NULL), NSH_SUCCESS);
+        if (nsh_batch_next(batch, &task) != NSH_SUCCESS)
+            return;
+    }
+}
+
+/* Some ranks give a mutex up while others still use it. */
+static void abandon_zoo(zoo *z)
+{
+    static const int steps = 4;
+
+    run_tasks(z->batch);
+    for (int i = 0; i < steps; i++)
+        switch ((i + check_rank) % steps) {
+        case 0:
+            CHECK_EQ(nsh_mutex_lock(z->mutex), NSH_SUCCESS);
+            CHECK_EQ(nsh_mutex_unlock(z->mutex), NSH_SUCCESS);
+            CHECK_EQ(nsh_mutex_abandon(&z->mutex), NSH_SUCCESS);
+            break;
+        case 1:
+            CHECK_EQ(nsh_semaphore_acquire(z->semaphore), NSH_SUCCESS);
+            CHECK_EQ(nsh_semaphore_release(z->semaphore), NSH_SUCCESS);
+            CHECK_EQ(nsh_semaphore_abandon(&z->semaphore), NSH_SUCCESS);
+            break;
+        case 2:
+            CHECK_EQ(nsh_counter_add(z->counter, 5, NULL), NSH_SUCCESS);
+            CHECK_EQ(nsh_counter_abandon(&z->counter), NSH_SUCCESS);
+            break;
+        default:
+            CHECK_EQ(nsh_batch_abandon(&z->batch), NSH_SUCCESS);
+        }
+    CHECK(z->mutex == NULL && z->semaphore == NULL && z->counter == NULL && z->batch == NULL);
+}
+
+static void test_abandon(void)
+{
+    enum { ZOOS = 30 };
+    nsh_comm *comm = open_comm(0);
+    zoo z;
+
+    for (int round = 0; round < ZOOS; round++) {
+        make_zoo(comm, &z, round);
+        abandon_zoo(&z);
+    }
+    CHECK_EQ(comm->live, 0);
+    CHECK(comm->objects <= 4 + 2 * 16 + 2);
+    CHECK_EQ(nsh_mutex_abandon(&z.mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_abandon(NULL), NSH_ERR_ARG);
+    CHECK_EQ(nsh_semaphore_abandon(NULL), NSH_ERR_ARG);
+    CHECK_EQ(nsh_counter_abandon(NULL), NSH_ERR_ARG);
+    CHECK_EQ(nsh_batch_abandon(NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
+/* A communicator goes with what ranks have given up, not with what one of them still has. */
+static void test_comm_free(void)
+{
+    nsh_comm *comm = open_comm(0);
+    nsh_array *array = make_array(comm, 10, NULL, 1);
+    zoo z;
+
+    make_zoo(comm, &z, 0);
+    abandon_zoo(&z);
+    if (check_rank > 0)
+        CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    CHECK(comm == NULL);
+}
+
+int main(int argc, char **argv)
+{
+    check_init(&argc, &argv);
+    own_state = (uint64_t)check_random() + (uint64_t)check_rank;
+    check_case("arrays are freed in another order on each rank");
+    test_orders();
+    check_case("a create between the frees of one small array");
+    test_create_between(100);
+    check_case("a create between the frees of one large array");
+    test_create_between(LARGE);
+    check_case("names");
+    test_names();
+    check_case("memory that all have given up comes back before NOMEM");
+    test_memory();
+    check_case("mutexes, semaphores, counters and batches are abandoned");
+    test_abandon();
+    check_case("free of a communicator");
+    test_comm_free();
+    return check_finish();
+}
