@@ -103,6 +103,7 @@ endif
 mpi_bin  := $(patsubst %.c,$(BUILD)/%,$(mpi_srcs))
 mpi_sh   := $(wildcard mpi_tests/test_*.sh)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard mpi_tests/examples/*.c))
+chaos_bin := $(BUILD)/mpi_tests/chaos/chaos $(BUILD)/mpi_tests/chaos/driver
 lib_a    := $(BUILD)/libnodeshare.a
 lib_so   := $(BUILD)/$(soname)
 nsh      := $(if $(nsh_objs),$(BUILD)/nsh)
@@ -190,6 +191,15 @@ $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/chec
                                    $(BUILD)/mpi_tests/scratch.o $(lib_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
+# The workload of scripts/chaos, and its driver, which is no MPI program.
+chaos_objs := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/driver.c,$(wildcard mpi_tests/chaos/*.c)))
+
+$(BUILD)/mpi_tests/chaos/chaos: $(chaos_objs) $(lib_a)
+	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
+
+$(BUILD)/mpi_tests/chaos/driver: $(BUILD)/mpi_tests/chaos/driver.o $(BUILD)/mpi_tests/chaos/page.o
+	$(call say,LINK)$(link) -o $@ $^
+
 $(BUILD)/mpi_tests/examples/study: example_libs := -lz
 $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(lib_a)
 	$(call say,LINK)$(link) -o $@ $^ $(example_libs) $(hdf5_libs) $(mpi_libs) -lm
@@ -209,11 +219,11 @@ $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flag
 	@$(fill_in) $< >$@
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/tool/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
-           $(BUILD)/mpi_tests/examples/*.d)
+           $(BUILD)/mpi_tests/examples/*.d $(BUILD)/mpi_tests/chaos/*.d)
 
 # ---- run ------------------------------------------------------------------------------------
 
-tests: $(unit_bin) $(mpi_bin) $(BUILD)/mpi.env
+tests: $(unit_bin) $(mpi_bin) $(chaos_bin) $(BUILD)/mpi.env
 
 examples: $(examples) $(BUILD)/mpi.env
 
