@@ -410,7 +410,7 @@ static void allgather(context *c, shadow *s)
     }
     mine = rows_of(s, c, (c->rank + shift) % c->size, holes);
     data = buffer_of(s, &mine, operation_seed(c, c->rank));
-    CALL(nsh_array_allgather(s->array, data, mine.offset, mine.count));
+    CREATE(c->mpi, nsh_array_allgather(s->array, data, mine.offset, mine.count));
     free(data);
     s->version++;
     check_array(c, s, "nsh_array_allgather");
@@ -469,7 +469,7 @@ static void allreduce(context *c, shadow *s)
         MPI_Op_create(compose_op, 0, &ops[3]);
     for (int64_t i = 0; i < s->size; i++)
         data[i] = contribution(c, c->rank, i, op);
-    CALL(nsh_array_allreduce(s->array, data, ops[op]));
+    CREATE(c->mpi, nsh_array_allreduce(s->array, data, ops[op]));
     for (int64_t i = 0; i < s->size; i++)
         data[i] = reduce_all(c, i, op);
     memcpy(s->copy, data, (size_t)s->size * 8);

@@ -138,6 +138,19 @@ bool repeat_first(const char *text, int rc, int *tries)
     return true;
 }
 
+bool chaos_wanted(const char *name)
+{
+    const char *list = getenv("NSH_CHAOS_OPERATIONS"), *found;
+    size_t n = strlen(name);
+
+    if (list == NULL || *list == '\0')
+        return true;
+    for (found = strstr(list, name); found != NULL; found = strstr(found + 1, name))
+        if ((found == list || found[-1] == ',') && (found[n] == '\0' || found[n] == ','))
+            return true;
+    return false;
+}
+
 /* ---- what the driver orders ---- */
 
 static void count_signal(int number)
@@ -335,26 +348,13 @@ static const struct {
 
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };
 
-static bool wanted(const char *name)
-{
-    const char *list = getenv("NSH_CHAOS_OPERATIONS"), *found;
-    size_t n = strlen(name);
-
-    if (list == NULL || *list == '\0')
-        return true;
-    for (found = strstr(list, name); found != NULL; found = strstr(found + 1, name))
-        if ((found == list || found[-1] == ',') && (found[n] == '\0' || found[n] == ','))
-            return true;
-    return false;
-}
-
 static void step(context *c)
 {
     int weights[OPERATIONS], all = 0, which = 0;
     int64_t dice;
 
     for (int i = 0; i < OPERATIONS; i++)
-        all += weights[i] = wanted(operations[i].name) ? operations[i].weight : 0;
+        all += weights[i] = chaos_wanted(operations[i].name) ? operations[i].weight : 0;
     dice = chaos_below(&c->same, all);
     while (which < OPERATIONS - 1 && dice >= weights[which])
         dice -= weights[which++];

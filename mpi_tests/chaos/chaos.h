@@ -55,6 +55,10 @@ typedef struct context {
 
 void finding(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Is the operation or mistake in the list NSH_CHAOS_OPERATIONS? All are in none. The driver must
+ * be given names that exist. */
+bool chaos_wanted(const char *name);
+
 /* Where this rank is, for findings and people. */
 void set_scene(int64_t episode, const char *name);
 
@@ -68,7 +72,8 @@ int called(const char *text, int rc);
 /* A call with several good codes: its code. */
 #define CODE(expr) called(#expr, (calling(#expr), (expr)))
 
-/* A collective call that may fail with NSH_ERR_NOMEM while /dev/shm is full, and is repeated
+/* A collective call that creates something, or needs room in shared memory of its own (allgather,
+ * allreduce and maps): it may fail with NSH_ERR_NOMEM while /dev/shm is full, and is repeated
  * afterwards, then with success. */
 #define CREATE(mpi, expr)                                                                          \
     do {                                                                                           \

@@ -24,7 +24,7 @@
 
 #include "page.h"
 
-enum { LOOK_MS = 20, START_SECONDS = 60, END_SECONDS = 60, STACKS_SECONDS = 90 };
+enum { LOOK_MS = 20, START_SECONDS = 60, END_SECONDS = 60, STACKS_SECONDS = 40 };
 
 static struct {
     const char *launch, *program, *directory, *layout, *kind, *only;
@@ -48,6 +48,7 @@ static bool unsupported[ORDERS]; /* here an injector cannot do this */
 static struct {
     unsigned long long progress;
     double since; /* when that was seen first */
+    double due;   /* when the injector has long done what it was told; 0: nothing */
 } seen[CHAOS_RANKS];
 static double quiet_since; /* the last disturbance was over */
 
@@ -224,6 +225,16 @@ static bool all_are(bool finished)
     return true;
 }
 
+/* A rank whose injector does not answer is dead: they die together. -1: none. */
+static int dead_rank(void)
+{
+    for (int r = 0; r < options.ranks; r++)
+        if (atomic_load(&page->ranks[r].posted) != atomic_load(&page->ranks[r].done) &&
+            now() > seen[r].due)
+            return r;
+    return -1;
+}
+
 /* Why the run has failed by now; NULL: it has not. */
 static const char *trouble(void)
 {
@@ -235,6 +246,11 @@ static const char *trouble(void)
         return "a finding of the workload";
     if (!launcher_runs() && !all_are(true)) {
         snprintf(text, sizeof text, "the workload has ended with exit code %d", exit_status);
+        return text;
+    }
+    who = dead_rank();
+    if (who >= 0) {
+        snprintf(text, sizeof text, "rank %d has died", who);
         return text;
     }
     if (longest_wait(&who) > options.limit) {
@@ -266,6 +282,7 @@ static void post(int rank, chaos_order order, int ms, int64_t room)
     r->order = order;
     r->ms = ms;
     r->room = room;
+    seen[rank].due = now() + ms * 1e-3 + options.limit;
     atomic_fetch_add(&r->posted, 1);
     chaos_wake(&r->posted);
 }
@@ -470,16 +487,25 @@ static void print_file(const char *name, const char *title, int last_bytes)
     fclose(f);
 }
 
+/* Of the ranks that live. */
 static void print_stacks(void)
 {
     double until = now() + STACKS_SECONDS;
+    bool asked[CHAOS_RANKS], waiting = true;
     char name[32], title[256];
 
-    for (int r = 0; r < options.ranks; r++)
-        if (atomic_load(&page->ranks[r].posted) == atomic_load(&page->ranks[r].done))
+    for (int r = 0; r < options.ranks; r++) {
+        asked[r] = atomic_load(&page->ranks[r].posted) == atomic_load(&page->ranks[r].done);
+        if (asked[r])
             post(r, ORDER_STACKS, 0, 0);
-    while (!injectors_idle() && now() < until)
+    }
+    while (waiting && now() < until) {
         chaos_nap(100);
+        waiting = false;
+        for (int r = 0; r < options.ranks; r++)
+            waiting = waiting || (asked[r] && atomic_load(&page->ranks[r].posted) !=
+                                                  atomic_load(&page->ranks[r].done));
+    }
     for (int r = 0; r < options.ranks; r++) {
         snprintf(name, sizeof name, "stacks.%d", r);
         snprintf(title, sizeof title, "rank %d, still for %.1f s, in: %s", r, now() - seen[r].since,

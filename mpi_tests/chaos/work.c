@@ -215,7 +215,7 @@ static void map_rows(context *c)
 
     if (s == NULL)
         return;
-    CALL(nsh_map_rows(s->array, fill_row, &k, &o));
+    CREATE(c->mpi, nsh_map_rows(s->array, fill_row, &k, &o));
     for (int64_t i = 0; i < s->size; i++)
         ((uint64_t *)(void *)s->copy)[i] = value_of(k.seed, i);
     s->version++;
