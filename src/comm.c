@@ -244,6 +244,7 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
                              .broken = &comm->area->gate.broken,
                              .notice = nsh__receive_notice,
                              .suspect = nsh__suspect_node,
+                             .failed = nsh__break_waiting,
                              .owner = comm};
     if (how == NSH_WAIT_SPIN)
         comm->wait.spin_ns = INT64_MAX;

@@ -212,11 +212,11 @@ int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
  * other nodes ask for, and a rank that waits for an answer does not come.
  *
  * One is enough before any number of blocking collectives with nothing of the program between them:
- * a rank that has entered the barrier waits for no word, so after it every rank that the collectives
- * need is inside them or on its way, and a rank that asks for a word is none of theirs. A vote of
- * all ranks (agree.h) or a round of a worker (squad.h) is such a barrier too: when it has succeeded
- * on one rank, all ranks have entered it, and it waits through wait.c. Therefore heap.c and rma.c
- * grow, and batch.c makes a worker's communicator, without another one. */
+ * a rank that has entered the barrier waits for no word, so after it every rank that the
+ * collectives need is inside them or on its way, and a rank that asks for a word is none of theirs.
+ * A vote of all ranks (agree.h) or a round of a worker (squad.h) is such a barrier too: when it has
+ * succeeded on one rank, all ranks have entered it, and it waits through wait.c. Therefore heap.c
+ * and rma.c grow, and batch.c makes a worker's communicator, without another one. */
 int nsh__boot_meet(MPI_Comm mpi);
 
 /* Begin a collective call of all ranks, with the mark of its arguments: NSH_ERR_STATE when the
@@ -234,6 +234,10 @@ int nsh__comm_drain(nsh_comm *comm);
 /* For wait.c: a message with NSH__TAG_NOTICE is there; a wait has become long. */
 void nsh__receive_notice(void *owner, const MPI_Status *status);
 void nsh__suspect_node(void *owner);
+
+/* For wait.c: nsh__comm_break, because MPI has failed in a wait. A rank that leaves a wait alone,
+ * in whatever call, would leave the ranks that wait for it behind. */
+int nsh__break_waiting(void *owner, int code);
 
 /* Give up requests of a call that is over for this rank. */
 void nsh__comm_drop(MPI_Request *request, bool receive);

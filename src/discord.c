@@ -108,6 +108,11 @@ int nsh__comm_break(nsh_comm *comm, int code)
     return code;
 }
 
+int nsh__break_waiting(void *owner, int code)
+{
+    return nsh__comm_break(owner, code);
+}
+
 /* Another node waits in some call for a message of this one. If this one was in a different call
  * then, the message will never come; nor will it leave a vote that the other node has passed. */
 static void compare_claim(nsh_comm *comm, const nsh__notice *claim)

@@ -61,6 +61,8 @@
     X(mpi_send, "MPI_Isend between nodes")                                                         \
     X(mpi_recv, "MPI_Irecv between nodes")                                                         \
     X(mpi_test, "completion of a message")                                                         \
+    X(mpi_probe, "MPI_Iprobe of a rank that waits")                                                \
+    X(words_serve, "service of a request for a word at its home")                                  \
     X(mpi_reduce, "MPI_Reduce_local and MPI_Ireduce")
 
 #ifdef NSH_FAULTS

@@ -451,27 +451,36 @@ static int by_message(nsh_comm *comm, const request *r, int home, uint64_t *old)
     return NSH_SUCCESS;
 }
 
+static int answer(nsh_comm *comm, MPI_Message *message, int to)
+{
+    MPI_Request sent;
+    request r;
+    int rc = MPI_Mrecv(&r, (int)sizeof r, MPI_BYTE, message, MPI_STATUS_IGNORE);
+
+    if (rc != MPI_SUCCESS)
+        return rc;
+    comm->rma->answers[to] = execute(comm->rma, &r);
+    rc = MPI_Isend(&comm->rma->answers[to], WORD, MPI_BYTE, to, NSH__TAG_ANSWER, comm->mpi, &sent);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Request_free(&sent); /* who has the answer may ask again, and then it is sent */
+    return nsh__fault(words_serve) ? MPI_ERR_OTHER : rc;
+}
+
 /* One request from the rank that has sent one. A matched probe, because the helper and another
- * thread that waits may serve at the same time. */
+ * thread that waits may serve at the same time. A request that cannot be answered leaves its rank
+ * waiting, so a failure breaks the communicator. */
 static bool serve_one(nsh_comm *comm)
 {
     MPI_Message message;
     MPI_Status status;
-    MPI_Request sent;
-    request r;
     int there = 0;
+    int rc = MPI_Improbe(MPI_ANY_SOURCE, NSH__TAG_ASK, comm->mpi, &there, &message, &status);
 
-    if (MPI_Improbe(MPI_ANY_SOURCE, NSH__TAG_ASK, comm->mpi, &there, &message, &status) !=
-            MPI_SUCCESS ||
-        !there)
-        return false;
-    if (MPI_Mrecv(&r, (int)sizeof r, MPI_BYTE, &message, MPI_STATUS_IGNORE) != MPI_SUCCESS)
-        return false;
-    comm->rma->answers[status.MPI_SOURCE] = execute(comm->rma, &r);
-    if (MPI_Isend(&comm->rma->answers[status.MPI_SOURCE], WORD, MPI_BYTE, status.MPI_SOURCE,
-                  NSH__TAG_ANSWER, comm->mpi, &sent) == MPI_SUCCESS)
-        MPI_Request_free(&sent); /* who has the answer may ask again, and then it is sent */
-    return true;
+    if (rc == MPI_SUCCESS && there)
+        rc = answer(comm, &message, status.MPI_SOURCE);
+    if (rc != MPI_SUCCESS && nsh__comm_whole(comm, "service of words") == NSH_SUCCESS)
+        nsh__comm_break(comm, nsh__fail_mpi("service of a request for a word", rc));
+    return rc == MPI_SUCCESS && there;
 }
 
 /* ---- serve ---- */

@@ -90,13 +90,22 @@ void nsh__wake(atomic_uint *word, atomic_uint *sleepers)
 #endif
 }
 
+static int mpi_failed(const nsh__wait *wait, const char *call, int mpi_code)
+{
+    int code = nsh__fail_mpi(call, mpi_code);
+
+    return wait->failed != NULL ? wait->failed(wait->owner, code) : code;
+}
+
 /* Is a message with this tag there? Drives MPI. */
 static int probe(const nsh__wait *wait, int tag, bool *there, MPI_Status *status)
 {
     int flag = 0, rc = MPI_Iprobe(MPI_ANY_SOURCE, tag, wait->comm, &flag, status);
 
+    if (rc == MPI_SUCCESS && nsh__fault(mpi_probe))
+        rc = MPI_ERR_OTHER;
     if (rc != MPI_SUCCESS)
-        return nsh__fail_mpi("MPI_Iprobe", rc);
+        return mpi_failed(wait, "MPI_Iprobe", rc);
     *there = flag != 0;
     return NSH_SUCCESS;
 }
@@ -294,14 +303,14 @@ int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_u
 }
 
 /* A message longer than the receiver allows for is one of another call. */
-static int test_failed(int rc)
+static int test_failed(const nsh__wait *wait, int rc)
 {
     int class_ = rc;
 
     MPI_Error_class(rc, &class_);
     if (class_ == MPI_ERR_TRUNCATE)
         return nsh__fail(NSH_ERR_MISMATCH, "a message of another collective call has come");
-    return nsh__fail_mpi("MPI_Test", rc);
+    return mpi_failed(wait, "MPI_Test", rc);
 }
 
 static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline)
@@ -316,12 +325,11 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], int64_t
         while (n > 0 && done) {
             rc = MPI_Test(&requests[n - 1], &done, MPI_STATUS_IGNORE);
             if (rc != MPI_SUCCESS)
-                return test_failed(rc);
+                return test_failed(wait, rc);
             n -= done;
         }
         if (n == 0)
-            return nsh__fault(mpi_test) ? nsh__fail(NSH_ERR_MPI, "MPI_Test: failure on purpose")
-                                        : NSH_SUCCESS;
+            return nsh__fault(mpi_test) ? mpi_failed(wait, "MPI_Test", MPI_ERR_OTHER) : NSH_SUCCESS;
         if (deadline != NSH__NEVER && nsh__wait_clock() >= deadline)
             return NSH_ERR_TIMEOUT;
         if (tries % SPINS_PER_LOOK == SPINS_PER_LOOK - 1) {

@@ -33,6 +33,8 @@ typedef struct nsh__wait {
     atomic_int *broken;  /* shared by the node: a status once waiting has become pointless */
     void (*notice)(void *owner, const MPI_Status *status);
     void (*suspect)(void *owner); /* a wait has become long: called once per wait; may be NULL */
+    int (*failed)(void *owner, int code); /* MPI has failed in a wait, with NSH_ERR_MPI: other ranks
+                                             must not wait for this one; may be NULL */
     int64_t asked; /* when other nodes last asked this process for words, by nsh__wait_clock */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
@@ -54,8 +56,9 @@ int64_t nsh__wait_deadline(double seconds);
 #define NSH__NEVER INT64_MAX
 
 /* Wait for the event. Returns NSH_SUCCESS (acquire), or the status in *broken, or
- * NSH_ERR_MISMATCH when a message is seen on watch_tag, or NSH_ERR_TIMEOUT (without a detail) once
- * the clock has reached deadline. What has come has come, whatever else is true. */
+ * NSH_ERR_MPI once failed() has been told, or NSH_ERR_MISMATCH when a message is seen on watch_tag,
+ * or NSH_ERR_TIMEOUT (without a detail) once the clock has reached deadline. What has come has
+ * come, whatever else is true. */
 int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline);
 
 /* The same for a word that counts, without a message or a deadline. */
