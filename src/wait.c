@@ -32,6 +32,7 @@ enum {
     NAP_SHARE = 128,         /* of the quiet time */
     LONG_TURN_NS = 300 * US, /* for which a core that was given away did not come back */
     SLEEP_TURNS = 256,       /* then this rank sleeps at once for so many times as long */
+    YIELD_NS = 20 * US,      /* between two looks at MPI of a rank that never sleeps */
     SPINS_PER_LOOK = 64,     /* loads between two looks at the clock */
     LOOKS_PER_POLL = 16,     /* for a message, between two probes for everything else */
     YIELDS_PER_NAP = 256     /* rounds of nsh__wait_round before the first nap */
@@ -181,9 +182,12 @@ static bool spin_for_word(const nsh__wait *wait, const nsh__event *event, int64_
 
 /* Where ranks exceed cores: let others run and look again. A core comes back at once if all others
  * only wait too. If it does not, somebody computes: then a rank that sleeps is back sooner, because
- * a wake-up goes before who computes, and so for a while this rank sleeps at once. */
+ * a wake-up goes before who computes, and so for a while this rank sleeps at once. One that never
+ * sleeps comes back too, after YIELD_NS, for MPI. */
 static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
+    bool never_sleeps = wait->spin_ns == INT64_MAX;
+    int64_t most = never_sleeps ? YIELD_NS : wait->spin_ns;
     int64_t begin = nsh__wait_clock(), now = begin, before;
 
     do {
@@ -194,10 +198,17 @@ static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t dea
         before = now;
         sched_yield();
         now = nsh__wait_clock();
-        if (now - before > LONG_TURN_NS)
+        if (now - before > LONG_TURN_NS && !never_sleeps)
             wait->sleep_until = now + SLEEP_TURNS * (now - before);
-    } while (now - begin < wait->spin_ns);
+    } while (now - begin < most);
     return nsh__event_seen(event);
+}
+
+/* The part of a wait before the first look at MPI, or between two of a rank that never sleeps. */
+static bool busy_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
+{
+    return wait->yield ? yield_for_word(wait, event, deadline)
+                       : spin_for_word(wait, event, deadline);
 }
 
 /* Where a wake-up comes for the event, and nobody asks this rank for anything, the longest nap;
@@ -261,7 +272,7 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         else
             give_way(wait);
         if (wait->spin_ns == INT64_MAX && event->tag < 0)
-            spin_for_word(wait, event, deadline);
+            busy_for_word(wait, event, deadline);
         if (nsh__event_seen(event))
             return NSH_SUCCESS;
         rc = look(wait, event, ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
@@ -286,8 +297,7 @@ int nsh__wait_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 
     if (nsh__event_seen(event))
         return NSH_SUCCESS;
-    if (event->tag < 0 && (wait->yield ? yield_for_word(wait, event, deadline)
-                                       : spin_for_word(wait, event, deadline)))
+    if (event->tag < 0 && busy_for_word(wait, event, deadline))
         return NSH_SUCCESS;
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
     rc = sleep_for_event(wait, event, deadline);
