@@ -33,9 +33,9 @@
 #define NODESHARE_H
 
 #define NSH_VERSION_MAJOR  0
-#define NSH_VERSION_MINOR  1
+#define NSH_VERSION_MINOR  2
 #define NSH_VERSION_PATCH  0
-#define NSH_VERSION_STRING "0.1.0"
+#define NSH_VERSION_STRING "0.2.0"
 #define NSH_VERSION        (NSH_VERSION_MAJOR * 10000 + NSH_VERSION_MINOR * 100 + NSH_VERSION_PATCH)
 
 #include <nodeshare/error.h>

@@ -1,5 +1,5 @@
 /* test_mismatch.c -- ranks: 2 4  layouts: one-node cliques-2 odd-even per-rank
- * seconds: 60
+ * seconds: 120
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Ranks that name different roots, arrays or calls: a status on every rank, never a hang, and never
@@ -12,6 +12,13 @@
 #include <string.h>
 
 #include <nodeshare.h>
+
+/* What NSH_RMA is not by default. */
+#ifdef OPEN_MPI
+static const char other_backend[] = "window";
+#else
+static const char other_backend[] = "message";
+#endif
 
 enum { SMALL = 1, LARGE = 512 << 10 /* of 8 bytes: 4 MiB */, MOST_CALLS = 200 };
 
@@ -193,6 +200,162 @@ static void run(const char *check)
     }
 }
 
+/* ---- the end of an update ---- */
+
+/* Two updates at once, ended in a different order; or an end against a barrier. */
+static int ends_swapped(void)
+{
+    return nsh_array_update_end(camp() == 0 ? array : other);
+}
+
+static int end_or_barrier(void)
+{
+    return camp() == 0 ? nsh_array_update_end(array) : nsh_comm_barrier(comm);
+}
+
+static int end_or_set(void)
+{
+    nsh_array *third;
+    int rc;
+
+    CHECK_EQ(nsh_array_find(comm, "third", &third), NSH_SUCCESS);
+    rc = camp() == 0 ? nsh_array_update_end(array) : set_at(third, 0);
+    return rc;
+}
+
+/* Root stores a new value in both arrays; what is wrong at their end is found. */
+static void update_case(const char *name, int (*call)(void), const char *check)
+{
+    const nsh_array_options options = {"third"};
+    nsh_array *third;
+    void *view[2] = {NULL, NULL};
+    bool at_once;
+
+    setenv("NSH_CHECK", check, 1);
+    check_case("%s, NSH_CHECK=%s", name, check);
+    open_all();
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &count, &options, &third), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_update_begin(array, NULL, NULL, 0, &view[0]), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_update_begin(other, NULL, NULL, 0, &view[1]), NSH_SUCCESS);
+    for (int64_t i = 0; i < count; i++)
+        for (int v = 0; v < 2 && view[v] != NULL; v++)
+            ((int64_t *)view[v])[i] = 8 + v;
+    MPI_Barrier(MPI_COMM_WORLD); /* as in open_all */
+    at_once = nsh_comm_node_count(comm) == 1 || strcmp(check, "1") == 0;
+    for (int round = 0; round < 3 && at_once; round++)
+        CHECK_ALL(call(), NSH_ERR_MISMATCH);
+    if (at_once) {
+        CHECK_ALL(nsh_array_update_end(array), NSH_SUCCESS);
+        CHECK_ALL(nsh_array_update_end(other), NSH_SUCCESS);
+        CHECK_EQ(((const int64_t *)nsh_array_data(array))[count - 1], 8);
+        CHECK_EQ(((const int64_t *)nsh_array_data(other))[count - 1], 9);
+        CHECK_EQ(nsh_array_version(array), 2);
+    } else {
+        int rc = call(), calls = 1;
+
+        while (rc == NSH_SUCCESS && calls++ < MOST_CALLS)
+            rc = nsh_comm_barrier(comm);
+        CHECK(rc == NSH_ERR_MISMATCH || rc == NSH_ERR_STATE);
+        nsh_comm_barrier(comm);
+        CHECK_ALL(nsh_comm_barrier(comm), NSH_ERR_STATE);
+    }
+    CHECK_ALL(nsh_array_free(&third), NSH_SUCCESS);
+    close_all();
+}
+
+/* ---- frees and creates ---- */
+
+/* Two objects of each kind; ranks free different ones. Nothing is freed. */
+static void free_case(void)
+{
+    nsh_mutex *m[2], *third;
+    nsh_semaphore *s[2];
+    nsh_counter *c[2];
+    nsh_batch *b[2];
+    int which, rc, taken;
+
+    check_case("frees of different objects");
+    open_all();
+    which = camp();
+    for (int i = 0; i < 2; i++) {
+        CHECK_ALL(nsh_mutex_create(comm, NULL, &m[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_semaphore_create(comm, 1, NULL, &s[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_counter_create(comm, 0, NULL, &c[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_batch_create(comm, 10, NULL, &b[i]), NSH_SUCCESS);
+    }
+    CHECK_ALL(nsh_mutex_free(&m[which]), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_semaphore_free(&s[which]), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_counter_free(&c[which]), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_batch_free(&b[which]), NSH_ERR_MISMATCH);
+    /* A new mutex shares nothing with those that live on. */
+    CHECK_ALL(nsh_mutex_create(comm, NULL, &third), NSH_SUCCESS);
+    rc = nsh_mutex_trylock(third);
+    taken = rc == NSH_SUCCESS;
+    MPI_Allreduce(MPI_IN_PLACE, &taken, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    CHECK_EQ(taken, 1);
+    if (rc == NSH_SUCCESS)
+        CHECK_EQ(nsh_mutex_unlock(third), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&third), NSH_SUCCESS);
+    for (int i = 0; i < 2; i++) {
+        CHECK_ALL(nsh_mutex_free(&m[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_semaphore_free(&s[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_counter_free(&c[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_batch_free(&b[i]), NSH_SUCCESS);
+    }
+    close_all();
+}
+
+static int nothing(const nsh_worker *worker, int64_t index, void *arg)
+{
+    (void)worker;
+    (void)index;
+    (void)arg;
+    return NSH_SUCCESS;
+}
+
+/* A call that numbers what it makes meets one that makes nothing: all goes on. */
+static void create_case(void)
+{
+    nsh_batch *batch = NULL;
+    nsh_mutex *mutex = NULL;
+    nsh_array *made = NULL;
+
+    check_case("creates against barriers");
+    open_all();
+    if (camp() == 0) {
+        CHECK_ALL(nsh_batch_create(comm, 10, NULL, &batch), NSH_ERR_MISMATCH);
+        CHECK_ALL(nsh_map(comm, 10, nothing, NULL, NULL), NSH_ERR_MISMATCH);
+        CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_ERR_MISMATCH);
+        CHECK_ALL(nsh_array_like(array, NULL, &made), NSH_ERR_MISMATCH);
+    } else {
+        for (int i = 0; i < 4; i++)
+            CHECK_ALL(nsh_comm_barrier(comm), NSH_ERR_MISMATCH);
+    }
+    CHECK_ALL(nsh_array_like(array, NULL, &made), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(comm, 10, NULL, &batch), NSH_SUCCESS);
+    CHECK_ALL(nsh_map(comm, 10, nothing, NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_free(&batch), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&made), NSH_SUCCESS);
+    close_all();
+}
+
+/* A setting of one host's environment. */
+static void settings_case(const char *name, const char *value)
+{
+    check_case("%s=%s on one rank", name, value);
+    comm = NULL;
+    if (check_rank == check_size - 1)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_ERR_MISMATCH);
+    unsetenv(name);
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -206,6 +369,17 @@ int main(int argc, char **argv)
     run("0");
     if (strcmp(check_layout, "one-node") != 0)
         run("1");
+    count = SMALL;
+    for (int check = 0; check <= 1; check++) {
+        update_case("updates end in different orders", ends_swapped, check ? "1" : "0");
+        update_case("update_end against barrier", end_or_barrier, check ? "1" : "0");
+        update_case("update_end against set", end_or_set, check ? "1" : "0");
+    }
+    setenv("NSH_CHECK", "0", 1);
+    free_case();
+    create_case();
+    settings_case("NSH_CHECK", "1");
+    settings_case("NSH_RMA", other_backend);
     free(data);
     return check_finish();
 }

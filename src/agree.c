@@ -81,34 +81,48 @@ static int ballot_bytes(const nsh__ballot *ballot)
     return ballot->worst != 0 ? (int)sizeof *ballot : (int)offsetof(nsh__ballot, text);
 }
 
-/* One round: tell the leader of node `to`, hear that of node `from`. */
-static int exchange(nsh_comm *comm, int to, int from)
+/* Is what has come from node `from` a ballot of this vote? */
+static int check_ballot(const nsh_comm *comm, const nsh__ballot *theirs, int64_t bytes, int from)
 {
-    nsh__ballot *mine = &comm->ballots[0], *theirs = &comm->ballots[1];
-    MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
-    int rc, tag = nsh__comm_tag(comm);
-
-    comm->awaited = from;
-    theirs->text[0] = '\0';
-    rc = MPI_Irecv(theirs, (int)sizeof *theirs, MPI_BYTE, comm->leader_of[from], tag, comm->mpi,
-                   &requests[0]);
-    if (rc == MPI_SUCCESS)
-        rc = MPI_Isend(mine, ballot_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
-                       &requests[1]);
-    if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
-        rc = nsh__fail_mpi("vote among leaders", rc);
-    else
-        rc = nsh__wait_requests(&comm->wait, 2, requests);
-    comm->awaited = -1;
-    if (rc != NSH_SUCCESS) {
-        nsh__comm_drop(&requests[0], true);
-        nsh__comm_drop(&requests[1], false);
-        return rc;
-    }
+    if (bytes < (int64_t)offsetof(nsh__ballot, text) || bytes != ballot_bytes(theirs))
+        return nsh__fail(NSH_ERR_MISMATCH, "a vote of %lld bytes has come from node %d",
+                         (long long)bytes, from);
     if (theirs->sequence != comm->sequence)
         return nsh__fail(NSH_ERR_MISMATCH, "node %d is in collective call %llu, node %d in %llu",
                          from, (unsigned long long)theirs->sequence, comm->node_index,
                          (unsigned long long)comm->sequence);
+    return NSH_SUCCESS;
+}
+
+/* One round: tell the leader of node `to`, hear that of node `from`. */
+static int exchange(nsh_comm *comm, int to, int from)
+{
+    nsh__ballot *mine = &comm->ballots[0], *theirs = &comm->ballots[1];
+    MPI_Request receive = MPI_REQUEST_NULL, send = MPI_REQUEST_NULL;
+    int rc, tag = nsh__vote_tag(comm->sequence);
+    int64_t bytes = 0;
+
+    comm->awaited = from;
+    theirs->text[0] = '\0';
+    rc = MPI_Irecv(theirs, (int)sizeof *theirs, MPI_BYTE, comm->leader_of[from], tag, comm->mpi,
+                   &receive);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Isend(mine, ballot_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
+                       &send);
+    if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
+        rc = nsh__fail_mpi("vote among leaders", rc);
+    else
+        rc = nsh__wait_received(&comm->wait, &receive, &bytes);
+    comm->awaited = -1;
+    if (rc == NSH_SUCCESS)
+        rc = check_ballot(comm, theirs, bytes, from);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, 1, &send);
+    if (rc != NSH_SUCCESS) {
+        nsh__comm_drop(&receive, true);
+        nsh__comm_drop(&send, false);
+        return rc;
+    }
     combine(mine, theirs);
     return NSH_SUCCESS;
 }
@@ -117,10 +131,10 @@ static int disseminate(nsh_comm *comm)
 {
     int n = comm->node_count, me = comm->node_index, rc = NSH_SUCCESS;
 
-    comm->voting = true;
+    comm->wait.watch_tag = nsh__transfer_tag(comm->sequence); /* the sender is in another call */
     for (int distance = 1; distance < n && rc == NSH_SUCCESS; distance *= 2)
         rc = exchange(comm, (me + distance) % n, (int)((me - (int64_t)distance + n) % n));
-    comm->voting = false;
+    comm->wait.watch_tag = -1;
     return rc;
 }
 
@@ -128,7 +142,7 @@ bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
 {
     nsh__slot *slot = &comm->area->slots[comm->node_rank];
 
-    vote->gate_rc = nsh__comm_enter(comm, vote->call, vote->mark);
+    vote->gate_rc = nsh__comm_enter_vote(comm, vote->call, vote->mark);
     if (vote->gate_rc != NSH_SUCCESS)
         return false;
     slot->code = vote->code;
@@ -193,9 +207,9 @@ int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
     return nsh__vote_leave(comm, &vote);
 }
 
-int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code)
+int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code, uint64_t id)
 {
-    int rc = nsh__agree(comm, call, code, 0);
+    int rc = nsh__agree(comm, call, code, id);
 
     return nsh__comm_whole(comm, nsh__call_name(call)) == NSH_SUCCESS ? rc : NSH_SUCCESS;
 }

@@ -32,8 +32,9 @@ int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote);
 int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark);
 
 /* [collective] The last agreement on an object, before it is freed: nsh__agree, but that a broken
- * communicator is no obstacle. */
-int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code);
+ * communicator is no obstacle. id is the object's number, equal on all ranks: ranks that free
+ * different objects get NSH_ERR_MISMATCH, and nothing is freed. */
+int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code, uint64_t id);
 
 /* The ranks of this node have all come so far in a call whose arguments are agreed on. */
 int nsh__agree_node(nsh_comm *comm, nsh__call call);

@@ -298,8 +298,10 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     need.home = b != NULL ? b->home : 0;
     rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, &need,
                            b != NULL ? &b->object : NULL, &share);
-    if (rc != NSH_SUCCESS) {
+    if (rc != NSH_SUCCESS) { /* as on ranks that were in another call */
         batch_destroy(b);
+        comm->created--;
+        comm->batches--;
         return rc;
     }
     batch_furnish(b);
@@ -326,7 +328,7 @@ int nsh_batch_free(nsh_batch **batch)
         return NSH_SUCCESS;
     if (b->journal != NULL && nsh__journal_flush(b->journal) != NSH_SUCCESS)
         rc = NSH_ERR_IO; /* worded there */
-    rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc);
+    rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc, b->id);
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO)
         return rc;
     /* All ranks are here, so no rank finishes what is still taken. If it cannot be written, the

@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "comm.h"
 
+#include <nodeshare.h>
+
 #include "agree.h"
 #include "fault.h"
 #include "hash.h"
@@ -69,22 +71,23 @@ int64_t nsh__boot_least(nsh_comm *comm, int64_t value)
     return least;
 }
 
-/* Settings that must be equal are. */
+/* Settings that must be equal are. The version is one of them: its ranks send each other messages
+ * that another version may not understand. */
 static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
 {
-    int64_t mark = (int64_t)nsh__mix(nsh__mix(nsh__mix(nsh__mix(1, (uint64_t)s->ranks_per_node),
-                                                       (uint64_t)s->progress),
-                                              s->words_by_message),
-                                     s->node_comm != MPI_COMM_NULL) >>
-                   1;
+    const uint64_t settings[] = {
+        NSH_VERSION,         (uint64_t)s->ranks_per_node,   (uint64_t)s->progress,
+        s->words_by_message, s->node_comm != MPI_COMM_NULL, s->check};
+    int64_t mark = (int64_t)(nsh__mix_bytes(1, settings, sizeof settings) >> 1);
 
     rc = nsh__boot_agree(comm, rc);
     if (rc == NSH_SUCCESS && nsh__boot_least(comm, mark) != -nsh__boot_least(comm, -mark))
         rc = nsh__fail(NSH_ERR_MISMATCH,
-                       "nsh_comm_create: ranks differ in ranks_per_node, progress, NSH_RMA, or in "
-                       "having a node_comm (rank %d: %d, %d, %d, %d)",
-                       comm->rank, s->ranks_per_node, (int)s->progress, s->words_by_message,
-                       s->node_comm != MPI_COMM_NULL);
+                       "nsh_comm_create: ranks differ in a setting (rank %d: nodeshare %s, "
+                       "ranks_per_node %d, progress %d, NSH_RMA=%s, NSH_CHECK=%d, %s node_comm)",
+                       comm->rank, NSH_VERSION_STRING, s->ranks_per_node, (int)s->progress,
+                       s->words_by_message ? "message" : "window", s->check,
+                       s->node_comm != MPI_COMM_NULL ? "a" : "no");
     return nsh__boot_agree(comm, rc);
 }
 
@@ -228,7 +231,7 @@ static nsh_comm *comm_alloc(void)
     comm->mpi = comm->node_mpi = MPI_COMM_NULL;
     comm->keyval = MPI_KEYVAL_INVALID;
     comm->awaited = -1;
-    comm->check = nsh__env_is("NSH_CHECK", "1");
+    comm->asking = MPI_REQUEST_NULL;
     comm->guard = !nsh__env_is("NSH_GUARD", "0");
     return comm;
 }
@@ -331,6 +334,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
         goto fail;
     made->progress = s.progress;
     made->words_by_message = s.words_by_message;
+    made->check = s.check;
     rc = nsh__topology_find(made, s.node_comm, s.ranks_per_node);
     if (rc == NSH_SUCCESS)
         rc = comm_furnish(made, &s);
@@ -363,6 +367,7 @@ int nsh_comm_create_serial(nsh_comm **out)
     if (made == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_comm_create_serial: no memory");
     rc = nsh__options_read(NULL, &s);
+    made->check = rc == NSH_SUCCESS && s.check;
     if (rc == NSH_SUCCESS)
         rc = nsh__topology_alone(made);
     if (rc == NSH_SUCCESS)

@@ -8,15 +8,18 @@
 #include "gate.h"
 #include "wait.h"
 
-/* Tags on the private communicator. First-contact messages of collective call number s travel with
- * tag s modulo NSH__SEQUENCE_TAGS, so that a receiver that does not know who will send to it takes
- * none of another call. All tags are below 32768, which every MPI has. */
+/* Tags on the private communicator. The first message of a collective call between two nodes
+ * carries the call's number modulo NSH__SEQUENCE_TAGS and its kind in its tag: a receiver, which
+ * may not know who will send to it, takes none of another call, nor one that is longer than its
+ * buffer. All tags are below 32768, which every MPI has. */
 enum {
-    NSH__SEQUENCE_TAGS = 16384,
-    NSH__TAG_DATA = NSH__SEQUENCE_TAGS, /* segments of a transfer, in order */
-    NSH__TAG_ACK,                       /* the end of an acknowledged transfer */
-    NSH__TAG_NOTICE,                    /* nsh__notice: probed by every rank that waits */
-    NSH__TAG_ASK,                       /* a request for a word (rma.c), and its answer */
+    NSH__SEQUENCE_TAGS = 8192,
+    NSH__TAG_VOTE = 0,                                      /* to 8191: a vote */
+    NSH__TAG_TRANSFER = NSH__TAG_VOTE + NSH__SEQUENCE_TAGS, /* to 16383: from a root */
+    NSH__TAG_DATA = NSH__TAG_TRANSFER + NSH__SEQUENCE_TAGS, /* segments of a transfer, in order */
+    NSH__TAG_ACK,    /* the end of an acknowledged transfer */
+    NSH__TAG_NOTICE, /* nsh__notice: probed by every rank that waits */
+    NSH__TAG_ASK,    /* a request for a word (rma.c), and its answer */
     NSH__TAG_ANSWER,
     NSH__TAG_FILE,                        /* a segment for the owner of a file */
     NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
@@ -31,7 +34,9 @@ typedef enum nsh__token {
     NSH__TOKENS
 } nsh__token;
 
-/* Every so many transfers one is acknowledged, so no node is further ahead of another. */
+/* A transfer whose call's number is a multiple of this is acknowledged, so that no node is further
+ * ahead of another: a call with such a number that is no transfer waits for all nodes itself, or
+ * the vote right behind it does. */
 enum { NSH__ACK_EVERY = 64 };
 
 /* The collective calls, for marks and messages. */
@@ -120,11 +125,18 @@ typedef struct nsh__node_area {
     nsh__slot slots[];              /* one a rank */
 } nsh__node_area;
 
+/* Which collective call a node is in. Two votes with one number are compared by the vote itself;
+ * in any other pair the marks must be equal. sequence 0: none. */
+typedef struct nsh__position {
+    uint64_t sequence, mark;
+    bool vote;
+} nsh__position;
+
 /* A message on NSH__TAG_NOTICE. */
 typedef struct nsh__notice {
-    int break_code;    /* not 0: the sender's node has broken the communicator */
-    uint64_t sequence; /* otherwise: in this call I wait for a message of a rank of your node, */
-    uint64_t mark;     /* and this is my mark; compare */
+    int break_code; /* not 0: the sender's node has broken the communicator */
+    nsh__position
+        position; /* otherwise: the sender waits in this call for a message of your node */
 } nsh__notice;
 
 /* What one node tells another in a vote. */
@@ -163,15 +175,17 @@ struct nsh_comm {
     struct nsh__transfer *transfer; /* what moves bytes between nodes; NULL on one node */
     uint64_t sequence;              /* number of the current collective call */
     uint64_t mark;                  /* its mark, by which nodes find out that they disagree */
-    uint64_t marks[NSH__ACK_EVERY]; /* those of the last calls, by sequence */
-    uint64_t rooted;                /* the last call whose root was on this node */
-    int awaited;                    /* the node that this rank waits for; -1: none */
-    bool voting;                    /* in a vote, which no other node can have left before */
-    int heard;                      /* how many notices of suspicion have come */
-    nsh__notice claim;              /* one about a call that this node has not begun */
-    nsh__ballot ballots[2];         /* sent and received; here because a broken call may leave
-                                       them to MPI */
-    nsh__notice notices[2];         /* sent: to break; to compare */
+    nsh__position history[NSH__ACK_EVERY]; /* the last calls, by sequence modulo NSH__ACK_EVERY */
+    uint64_t rooted;                       /* the last call whose root was on this node */
+    int awaited;                           /* the node that this rank waits for; -1: none */
+    int heard;                             /* how many notices of suspicion have come */
+    nsh__position *pending; /* node -> the call in which it waits for this node, which has
+                               not begun it; on a leader */
+    int npending;           /* how many of them are not none */
+    MPI_Request asking;     /* the last notice of suspicion that this rank has sent */
+    nsh__ballot ballots[2]; /* sent and received; here because a broken call may leave
+                               them to MPI */
+    nsh__notice notices[2]; /* sent: to break; to compare */
     struct nsh__helper *helper;
     struct nsh__rma *rma;              /* words; NULL until an object needs some */
     atomic_bool homes_words;           /* this rank leads a node where there are some */
@@ -220,8 +234,9 @@ int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
 int nsh__boot_meet(MPI_Comm mpi);
 
 /* Begin a collective call of all ranks, with the mark of its arguments: NSH_ERR_STATE when the
- * communicator is broken, NSH_ERR_MISMATCH when it breaks here. */
+ * communicator is broken, NSH_ERR_MISMATCH when it breaks here. The second one is for agree.c. */
 int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
+int nsh__comm_enter_vote(nsh_comm *comm, nsh__call call, uint64_t mark);
 
 /* Something went wrong that leaves ranks with different histories: from now on every call but free
  * fails, on every rank, and whoever waits stops waiting. Returns code. */
@@ -255,9 +270,16 @@ static inline bool nsh__comm_leads(const nsh_comm *comm)
     return comm->node_rank == 0;
 }
 
-static inline int nsh__comm_tag(const nsh_comm *comm)
+/* The tag of the first messages of call number sequence, if it is a vote, and if it is a transfer.
+ */
+static inline int nsh__vote_tag(uint64_t sequence)
 {
-    return (int)(comm->sequence % NSH__SEQUENCE_TAGS);
+    return NSH__TAG_VOTE + (int)(sequence % NSH__SEQUENCE_TAGS);
+}
+
+static inline int nsh__transfer_tag(uint64_t sequence)
+{
+    return NSH__TAG_TRANSFER + (int)(sequence % NSH__SEQUENCE_TAGS);
 }
 
 #endif

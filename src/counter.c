@@ -106,7 +106,7 @@ int nsh_counter_free(nsh_counter **counter)
     c = *counter;
     if (c == NULL)
         return NSH_SUCCESS;
-    rc = nsh__agree_to_free(c->comm, NSH__CALL_COUNTER_FREE, NSH_SUCCESS);
+    rc = nsh__agree_to_free(c->comm, NSH__CALL_COUNTER_FREE, NSH_SUCCESS, c->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
     nsh__object_reclaim(c->comm, &c->object);

@@ -113,28 +113,49 @@ int nsh__break_waiting(void *owner, int code)
     return nsh__comm_break(owner, code);
 }
 
-/* Another node waits in some call for a message of this one. If this one was in a different call
- * then, the message will never come; nor will it leave a vote that the other node has passed. */
-static void compare_claim(nsh_comm *comm, const nsh__notice *claim)
+/* Do two nodes that are in calls with one number disagree? Votes find out by themselves, and all
+ * nodes go on after them. */
+static bool differ(const nsh__position *here, const nsh__position *there)
 {
-    bool passed = comm->voting && claim->sequence > comm->sequence;
-    bool known =
-        claim->sequence <= comm->sequence && comm->sequence - claim->sequence < NSH__ACK_EVERY;
+    return !(here->vote && there->vote) && (here->vote != there->vote || here->mark != there->mark);
+}
 
-    if (passed || (known && claim->mark != comm->marks[claim->sequence % NSH__ACK_EVERY]))
+/* Another node waits in a call for a message of this node. If this node is or was in a different
+ * call with that number, the message will never come. */
+static void compare_position(nsh_comm *comm, int node, const nsh__position *there)
+{
+    const nsh__position *here = &comm->history[there->sequence % NSH__ACK_EVERY];
+
+    if (there->sequence > comm->sequence) {
+        comm->npending += comm->pending[node].sequence == 0;
+        comm->pending[node] = *there;
+    } else if (here->sequence == there->sequence && differ(here, there)) {
         nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
                                         "nodes are in different collective calls or disagree on "
-                                        "root or arguments (rank %d, call %llu)",
-                                        comm->rank, (unsigned long long)comm->sequence));
-    else if (claim->sequence > comm->sequence)
-        comm->claim = *claim;
+                                        "root or arguments (rank %d, call %llu, node %d)",
+                                        comm->rank, (unsigned long long)there->sequence, node));
+    }
+}
+
+/* This node has begun another call: compare what had to wait for that. */
+static void compare_pending(nsh_comm *comm)
+{
+    for (int node = 0; node < comm->node_count && comm->npending > 0; node++) {
+        nsh__position there = comm->pending[node];
+
+        if (there.sequence == 0 || there.sequence > comm->sequence)
+            continue;
+        comm->pending[node].sequence = 0;
+        comm->npending--;
+        compare_position(comm, node, &there);
+    }
 }
 
 /* wait.c has seen a message with NSH__TAG_NOTICE. */
 void nsh__receive_notice(void *owner, const MPI_Status *status)
 {
     nsh_comm *comm = owner;
-    nsh__notice notice = {0, 0, 0};
+    nsh__notice notice = {.break_code = NSH_SUCCESS};
 
     if (MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
                  comm->mpi, MPI_STATUS_IGNORE) != MPI_SUCCESS)
@@ -144,21 +165,30 @@ void nsh__receive_notice(void *owner, const MPI_Status *status)
         mark_broken(comm, notice.break_code);
     } else {
         comm->heard++;
-        compare_claim(comm, &notice);
+        compare_position(comm, comm->node_of[status->MPI_SOURCE], &notice.position);
     }
 }
 
-/* wait.c has waited for long: ask the node that should have sent something whether it is in the
- * same call. Once a wait, so that slow programs are not flooded. */
+/* wait.c has waited for long, and for another second each time it calls again: ask the node that
+ * should have sent something whether it is in the same call. A notice whose predecessor is still
+ * under way is left out, for they share their memory. */
 void nsh__suspect_node(void *owner)
 {
     nsh_comm *comm = owner;
+    int sent = 1, to;
 
     if (comm->awaited < 0 || comm->awaited == comm->node_index)
         return;
-    comm->notices[1] = (nsh__notice){0, comm->sequence, comm->mark};
-    send_notice(comm, &comm->notices[1], comm->leader_of[comm->awaited]);
-    comm->asked[comm->leader_of[comm->awaited]]++;
+    if (comm->asking != MPI_REQUEST_NULL &&
+        (MPI_Test(&comm->asking, &sent, MPI_STATUS_IGNORE) != MPI_SUCCESS || !sent))
+        return;
+    to = comm->leader_of[comm->awaited];
+    comm->notices[1] = (nsh__notice){.position = comm->history[comm->sequence % NSH__ACK_EVERY]};
+    if (MPI_Isend(&comm->notices[1], (int)sizeof comm->notices[1], MPI_BYTE, to, NSH__TAG_NOTICE,
+                  comm->mpi, &comm->asking) == MPI_SUCCESS)
+        comm->asked[to]++;
+    else
+        comm->asking = MPI_REQUEST_NULL;
 }
 
 int nsh__comm_drain(nsh_comm *comm)
@@ -175,7 +205,7 @@ int nsh__comm_drain(nsh_comm *comm)
     rc = nsh__wait_requests(&comm->wait, 1, &request);
     while (rc == NSH_SUCCESS && comm->heard < expected)
         rc = nsh__wait_poll(&comm->wait);
-    return rc;
+    return rc == NSH_SUCCESS ? nsh__wait_requests(&comm->wait, 1, &comm->asking) : rc;
 }
 
 /* A message of a call whose root was on this node: another node had a root of its own. */
@@ -185,7 +215,7 @@ static bool stray_message(nsh_comm *comm)
 
     if (comm->rooted == 0)
         return false;
-    MPI_Iprobe(MPI_ANY_SOURCE, (int)(comm->rooted % NSH__SEQUENCE_TAGS), comm->mpi, &there,
+    MPI_Iprobe(MPI_ANY_SOURCE, nsh__transfer_tag(comm->rooted), comm->mpi, &there,
                MPI_STATUS_IGNORE);
     /* It may yet come: a vote later it has, if there is one. Tags repeat, so not for ever. */
     if (there || comm->sequence - comm->rooted > NSH__ACK_EVERY)
@@ -203,7 +233,13 @@ int nsh__comm_whole(const nsh_comm *comm, const char *call)
                      call, nsh_strerror(code), comm->rank);
 }
 
-int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
+/* Calls that may meet: they differ in what only root's arguments say. */
+static nsh__call family(nsh__call call)
+{
+    return call == NSH__CALL_SET_STRIDED || call == NSH__CALL_SET_MANY ? NSH__CALL_SET : call;
+}
+
+static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
 {
     int code = nsh__comm_whole(comm, nsh__call_name(call));
 
@@ -212,19 +248,30 @@ int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
     if (comm->in_turn)
         return nsh__fail(NSH_ERR_STATE, "%s: rank %d is in a sequential section",
                          nsh__call_name(call), comm->rank);
-    comm->mark = nsh__mix(mark, (uint64_t)call);
+    comm->mark = nsh__mix(mark, (uint64_t)family(call));
     comm->sequence++;
-    comm->marks[comm->sequence % NSH__ACK_EVERY] = comm->mark;
+    comm->history[comm->sequence % NSH__ACK_EVERY] =
+        (nsh__position){comm->sequence, comm->mark, vote};
     if (comm->node_count == 1)
         return NSH_SUCCESS;
-    if (comm->claim.sequence == comm->sequence)
-        compare_claim(comm, &comm->claim); /* the poll below sees what comes of it */
+    if (comm->npending > 0)
+        compare_pending(comm); /* the poll below sees what comes of it */
     if (nsh__comm_leads(comm) && stray_message(comm))
         return nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
                                                "%s: nodes named different roots in an earlier call "
                                                "(rank %d)",
                                                nsh__call_name(call), comm->rank));
     return nsh__wait_poll(&comm->wait);
+}
+
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
+{
+    return enter(comm, call, mark, false);
+}
+
+int nsh__comm_enter_vote(nsh_comm *comm, nsh__call call, uint64_t mark)
+{
+    return enter(comm, call, mark, true);
 }
 
 void nsh__comm_drop(MPI_Request *request, bool receive)

@@ -452,7 +452,9 @@ int nsh_file_abandon(nsh_file **file)
         return nsh__file_null(NSH__CALL_FILE_ABANDON, "file");
     if (*file == NULL)
         return NSH_SUCCESS;
-    rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS);
+    rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS, (*file)->mail->id);
+    if (rc != NSH_SUCCESS)
+        return rc;
     file_destroy(*file, NSH__CALL_FILE_ABANDON);
     *file = NULL;
     return rc;

@@ -134,15 +134,3 @@ int nsh__gate_pass(nsh__gate *gate, uint64_t mark)
         return nsh__fail(NSH_ERR_MISMATCH, "%s", discord);
     return nsh__gate_leave(gate);
 }
-
-void nsh__gate_signal(nsh__gate *gate)
-{
-    gate->opened++;
-    open_gate(gate);
-}
-
-int nsh__gate_await_signal(nsh__gate *gate)
-{
-    gate->opened++;
-    return gate->size == 1 ? NSH_SUCCESS : await_opened(gate);
-}

@@ -3,10 +3,9 @@
  *
  * Every collective call is one or two passages: all ranks arrive, one of them acts once all are
  * there, and its release lets the others leave. Arrivals carry a mark, a hash of what must be equal
- * on all ranks; whether it was costs one addition. A release without arrivals (a signal) is allowed
- * between passages. The counters only grow, modulo 2^32. A central counter with a sense that never
- * needs resetting; cf. Mellor-Crummey and Scott, "Algorithms for scalable synchronization on
- * shared-memory multiprocessors", ACM TOCS 9(1), 1991. */
+ * on all ranks; whether it was costs one addition. The counters only grow, modulo 2^32. A central
+ * counter with a sense that never needs resetting; cf. Mellor-Crummey and Scott, "Algorithms for
+ * scalable synchronization on shared-memory multiprocessors", ACM TOCS 9(1), 1991. */
 #ifndef NSH_SRC_GATE_H
 #define NSH_SRC_GATE_H
 
@@ -79,9 +78,5 @@ int nsh__gate_leave(nsh__gate *gate);
 /* arrive, and the last releases: a barrier. NSH_ERR_MISMATCH when marks differ; if the node is not
  * alone, the leader then has released nobody, and its caller tells everyone. */
 int nsh__gate_pass(nsh__gate *gate, uint64_t mark);
-
-/* A release without arrivals: one rank signals, the others await; no verdict. */
-void nsh__gate_signal(nsh__gate *gate);
-int nsh__gate_await_signal(nsh__gate *gate);
 
 #endif

@@ -344,6 +344,8 @@ static int map_run(map *m)
         if (rc == NSH_SUCCESS)
             rc = map_end(m, work_here(m, threads, &failure), &failure);
         map_finish(m);
+    } else { /* as on ranks that were in another call */
+        m->comm->created--;
     }
     nsh__owned_destroy(&m->owned);
     return rc;

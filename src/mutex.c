@@ -163,7 +163,7 @@ int nsh_mutex_free(nsh_mutex **mutex)
         return NSH_SUCCESS;
     if (m->held)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_mutex_free: rank %d holds the mutex", m->comm->rank);
-    rc = nsh__agree_to_free(m->comm, NSH__CALL_MUTEX_FREE, rc);
+    rc = nsh__agree_to_free(m->comm, NSH__CALL_MUTEX_FREE, rc, m->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
     nsh__object_reclaim(m->comm, &m->object);

@@ -50,8 +50,13 @@ int nsh__options_read(const nsh_comm_options *given, nsh__options *out)
     const nsh_comm_options *o = given != NULL ? given : &defaults;
     int wait = 0, progress = 0, words = 0, rc;
 
-    *out =
-        (nsh__options){o->node_comm, o->ranks_per_node, o->wait, o->progress, o->heap_bytes, false};
+    *out = (nsh__options){o->node_comm,
+                          o->ranks_per_node,
+                          o->wait,
+                          o->progress,
+                          o->heap_bytes,
+                          false,
+                          nsh__env_is("NSH_CHECK", "1")};
     if (o->ranks_per_node < 0 || o->heap_bytes < 0 || (unsigned)o->wait > NSH_WAIT_BLOCK ||
         (unsigned)o->progress > NSH_PROGRESS_THREAD)
         return nsh__fail(NSH_ERR_ARG,

@@ -14,6 +14,7 @@ typedef struct nsh__options {
     nsh_progress progress;
     int64_t heap_bytes;
     bool words_by_message; /* NSH_RMA: backend of rma.c */
+    bool check;            /* NSH_CHECK=1 */
 } nsh__options;
 
 /* [local] Options given in code win over the environment; NULL: none given. NSH_ERR_ARG. */

@@ -67,7 +67,6 @@ int nsh__owned_spread(nsh_comm *comm, nsh__call call, const nsh__target *rows,
         rc = nsh__comm_enter(comm, call, (uint64_t)node);
         if (rc != NSH_SUCCESS)
             break;
-        nsh__transfer_count(comm);
         if (!nsh__comm_leads(comm))
             continue;
         if (node == comm->node_index) {

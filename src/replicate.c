@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* replicate.c -- one node's bytes -> the same bytes on every node.
  *
- * Invariant: no byte reaches a replica from a message whose sequence number and mark are not those
+ * Invariant: no byte reaches a replica from a message whose number, mark and length are not those
  * of this call on this node. */
 #include "replicate.h"
 
@@ -38,7 +38,6 @@ typedef struct nsh__transfer {
     char *message; /* header, hyperslabs or detail, inline stream */
     char *staging;
     bool touched;
-    uint64_t transfers;     /* counted alike on every rank, also those that do not act */
     MPI_Request requests[]; /* one a node */
 } nsh__transfer;
 
@@ -88,12 +87,6 @@ int nsh__transfer_touch(nsh_comm *comm)
     rc = nsh__heap_touch(comm, t->message, nsh__transfer_bytes(comm));
     t->touched = rc == NSH_SUCCESS;
     return rc;
-}
-
-void nsh__transfer_count(nsh_comm *comm)
-{
-    if (comm->transfer != NULL)
-        comm->transfer->transfers++;
 }
 
 char *nsh__transfer_staging(const nsh_comm *comm, int slot)
@@ -332,10 +325,10 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
 static int send_message(nsh_comm *comm, const tree *t, const void *message, int64_t bytes,
                         MPI_Request requests[MAX_CHILDREN])
 {
-    int rc = NSH_SUCCESS;
+    int rc = NSH_SUCCESS, tag = nsh__transfer_tag(comm->sequence);
 
     for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
-        rc = nsh__isend(comm, message, bytes, t->child[i], nsh__comm_tag(comm), &requests[i]);
+        rc = nsh__isend(comm, message, bytes, t->child[i], tag, &requests[i]);
     return rc;
 }
 
@@ -346,7 +339,7 @@ static int acknowledge(nsh_comm *comm, const tree *t)
     char nothing[MAX_CHILDREN + 1];
     int rc = NSH_SUCCESS;
 
-    if (comm->transfer->transfers % NSH__ACK_EVERY != 0)
+    if (comm->sequence % NSH__ACK_EVERY != 0)
         return NSH_SUCCESS;
     nsh__clear_requests(MAX_CHILDREN + 1, requests);
     for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
@@ -474,20 +467,32 @@ int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const 
     return rc == NSH_SUCCESS ? acknowledge(comm, &t) : rc;
 }
 
-/* Receive one message from whoever is our parent; only root's header says who that is. */
-static int receive_message(nsh_comm *comm, int root, header *h)
+/* Is it the first message of this transfer, whole? Only then its numbers mean anything. */
+static bool right_message(const nsh_comm *comm, const nsh__target *target, const header *h,
+                          int64_t bytes)
+{
+    return bytes >= (int64_t)sizeof *h && h->sequence == comm->sequence && h->mark == comm->mark &&
+           bytes == message_bytes(target, h);
+}
+
+/* Receive one message from the parent; only root's header says who that is. */
+static int receive_message(nsh_comm *comm, const nsh__target *target, int root, header *h)
 {
     MPI_Request request = MPI_REQUEST_NULL;
+    int64_t bytes = 0;
     int rc;
 
     comm->awaited = comm->node_of[root];
-    rc = nsh__irecv(comm, h, NSH__MESSAGE, MPI_ANY_SOURCE, nsh__comm_tag(comm), &request);
+    comm->wait.watch_tag = nsh__vote_tag(comm->sequence); /* the sender is in another call */
+    rc = nsh__irecv(comm, h, NSH__MESSAGE, MPI_ANY_SOURCE, nsh__transfer_tag(comm->sequence),
+                    &request);
     if (rc == NSH_SUCCESS)
-        rc = nsh__wait_requests(&comm->wait, 1, &request);
+        rc = nsh__wait_received(&comm->wait, &request, &bytes);
+    comm->wait.watch_tag = -1;
     comm->awaited = -1;
     if (rc != NSH_SUCCESS)
         nsh__comm_drop(&request, true);
-    else if (h->sequence != comm->sequence || h->mark != comm->mark)
+    else if (!right_message(comm, target, h, bytes))
         rc = nsh__fail(NSH_ERR_MISMATCH,
                        "nodes are in different collective calls or disagree on root or array "
                        "(rank %d: root %d)",
@@ -501,7 +506,7 @@ static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bo
 {
     MPI_Request requests[MAX_CHILDREN];
     nsh__stream c;
-    int rc = receive_message(comm, root, h);
+    int rc = receive_message(comm, target, root, h);
 
     if (rc != NSH_SUCCESS)
         return rc;

@@ -8,8 +8,8 @@
  * the chain, else down a binary tree; segments go straight from the caller's buffer and into the
  * replicas where both are contiguous, and through staging memory where they are not.
  *
- * Every NSH__ACK_EVERY-th transfer is acknowledged up the tree, so that no sender runs ahead
- * without bound. (Segmented chain and tree broadcast: Pjesivac-Grbovic et al., "Performance
+ * A transfer whose call has a number that NSH__ACK_EVERY divides is acknowledged up the tree, so
+ * that no sender runs ahead without bound. (Segmented chain and tree broadcast: Pjesivac-Grbovic et al., "Performance
  * analysis of MPI collective operations", Cluster Computing 10, 2007.) */
 #ifndef NSH_SRC_REPLICATE_H
 #define NSH_SRC_REPLICATE_H
@@ -33,9 +33,6 @@ void nsh__transfer_destroy(nsh_comm *comm);
 
 /* [local, leader] Touch the room, once; NSH_ERR_NOMEM. */
 int nsh__transfer_touch(nsh_comm *comm);
-
-/* [every rank of every node] A transfer begins: all must know which ones are acknowledged. */
-void nsh__transfer_count(nsh_comm *comm);
 
 /* NSH__WINDOW segments of this node's shared memory, for whoever acts for the node. */
 char *nsh__transfer_staging(const nsh_comm *comm, int slot);

@@ -295,7 +295,6 @@ static int send_from_first(nsh_comm *comm, const nsh__target *target)
     const nsh_piece whole = {NULL, NULL, NULL, NULL};
     nsh__arrival arrival;
 
-    nsh__transfer_count(comm);
     if (comm->rank == 0)
         return nsh__replicate_send(comm, target, 1, &whole, true, NSH_SUCCESS);
     if (nsh__comm_leads(comm))

@@ -137,7 +137,7 @@ int nsh_semaphore_free(nsh_semaphore **semaphore)
     if (s->held > 0)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_semaphore_free: rank %d holds %d permits", s->comm->rank,
                        s->held);
-    rc = nsh__agree_to_free(s->comm, NSH__CALL_SEMAPHORE_FREE, rc);
+    rc = nsh__agree_to_free(s->comm, NSH__CALL_SEMAPHORE_FREE, rc, s->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
     nsh__object_reclaim(s->comm, &s->object);

@@ -27,6 +27,9 @@ static int tables_alloc(nsh_comm *comm, int ranks)
     comm->size_of = comm->leader_of + n;
     comm->node_rank_of = comm->size_of + n;
     comm->asked = comm->node_rank_of + n;
+    comm->pending = calloc(n, sizeof *comm->pending);
+    if (comm->pending == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the topology of %d ranks", ranks);
     return NSH_SUCCESS;
 }
 
@@ -223,5 +226,7 @@ int nsh__topology_alone(nsh_comm *comm)
 void nsh__topology_destroy(nsh_comm *comm)
 {
     free(comm->node_of);
+    free(comm->pending);
+    comm->pending = NULL;
     comm->node_of = comm->leader_of = comm->size_of = comm->asked = NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* update.c -- changes of an array for which one rank has the data: set and its family.
  *
- * Invariant: a replica changes only after every rank of its node has entered the call and only if
- * root's arguments are good. Whoever acts for a node (root; elsewhere the leader) releases it. */
+ * Invariant: a replica changes only after every rank of its node has entered the call (of an
+ * update, its beginning) and only if root's arguments are good. The rank that acts for a node
+ * (root; on other nodes the leader) releases it. */
 #include "array.h"
 
 #include "agree.h"
@@ -18,7 +19,9 @@ typedef struct change {
     int root;
     int n; /* the rest matters on root only */
     const nsh_piece *pieces;
-    int code; /* what root finds wrong with its arguments, worded as the last failure */
+    int code;      /* what root finds wrong with its arguments, worded as the last failure */
+    bool in_place; /* on all ranks: the data is in root's replica, and changes in the others may
+                      begin before all ranks of their nodes have come */
 } change;
 
 /* ---- root's arguments ---- */
@@ -101,11 +104,7 @@ static int begin_change(change *c)
     }
     if (comm->check && comm->node_count > 1)
         rc = nsh__agree(comm, c->call, NSH_SUCCESS, mark);
-    if (rc == NSH_SUCCESS)
-        rc = nsh__comm_enter(comm, c->call, mark);
-    if (rc == NSH_SUCCESS)
-        nsh__transfer_count(comm);
-    return rc;
+    return rc == NSH_SUCCESS ? nsh__comm_enter(comm, c->call, mark) : rc;
 }
 
 static bool root_is_here(const change *c)
@@ -121,7 +120,7 @@ static void watch(const change *c, bool on)
 
     if (comm->node_count == 1 || !nsh__comm_leads(comm))
         return;
-    comm->wait.watch_tag = on ? nsh__comm_tag(comm) : -1;
+    comm->wait.watch_tag = on ? nsh__transfer_tag(comm->sequence) : -1;
     comm->rooted = comm->sequence;
 }
 
@@ -135,27 +134,48 @@ static int discord(const change *c)
 
 /* ---- set: every rank arrives, the actor acts, the others leave ---- */
 
-/* Root, on its own node. */
-static int act_as_root(const change *c)
+/* Root's data to its own replica and to all other nodes. */
+static int send(const change *c)
 {
     nsh_comm *comm = c->array->comm;
     nsh__target target = nsh__array_target(c->array);
-    int rc = nsh__gate_await(&comm->gate);
 
+    if (comm->node_count > 1)
+        return nsh__replicate_send(comm, &target, c->n, c->pieces, c->in_place, c->code);
+    if (c->code == NSH_SUCCESS && !c->in_place)
+        nsh__replicate_local(&target, c->n, c->pieces);
+    return NSH_SUCCESS;
+}
+
+/* Root, on its own node. What is in place need not wait for the node's ranks before it travels. */
+static int act_as_root(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    int rc = c->in_place ? send(c) : NSH_SUCCESS;
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__gate_await(&comm->gate);
     if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
         if (comm->gate.alone || !nsh__comm_leads(comm))
             return nsh__gate_leave(&comm->gate);
         rc = discord(c);
     }
-    if (rc == NSH_SUCCESS && comm->node_count > 1)
-        rc = nsh__replicate_send(comm, &target, c->n, c->pieces, false, c->code);
-    else if (rc == NSH_SUCCESS && c->code == NSH_SUCCESS)
-        nsh__replicate_local(&target, c->n, c->pieces);
+    if (rc == NSH_SUCCESS && !c->in_place)
+        rc = send(c);
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     nsh__gate_release(&comm->gate, c->code, comm->rank,
                       c->code != NSH_SUCCESS ? nsh_error_detail() : "");
     return c->code;
+}
+
+/* All ranks of the node have arrived in this call. By its leader. */
+static int await_node(const change *c)
+{
+    nsh_comm *comm = c->array->comm;
+    int rc = nsh__gate_await(&comm->gate);
+
+    return rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate) ? discord(c) : rc;
 }
 
 /* A rank of root's node other than root. */
@@ -165,9 +185,7 @@ static int await_root(const change *c)
     int rc;
 
     if (!comm->gate.alone && nsh__comm_leads(comm)) {
-        rc = nsh__gate_await(&comm->gate);
-        if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate))
-            rc = discord(c);
+        rc = await_node(c);
         if (rc != NSH_SUCCESS)
             return nsh__comm_break(comm, rc);
     }
@@ -180,8 +198,10 @@ static int act_as_leader(const change *c)
     nsh_comm *comm = c->array->comm;
     nsh__target target = nsh__array_target(c->array);
     nsh__arrival arrival;
-    int rc = nsh__replicate_receive(comm, &target, c->root, true, &arrival);
+    int rc = nsh__replicate_receive(comm, &target, c->root, !c->in_place, &arrival);
 
+    if (rc == NSH_SUCCESS && c->in_place)
+        rc = await_node(c);
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     nsh__gate_release(&comm->gate, arrival.code, c->root, arrival.text);
@@ -221,7 +241,7 @@ static int carry_out(const change *c)
 static int set_pieces(nsh_array *array, nsh__call call, int n, const nsh_piece pieces[],
                       bool has_data, int root, int code)
 {
-    change c = {array, call, root, n, pieces, code};
+    change c = {array, call, root, n, pieces, code, false};
     int rc = nsh__array_usable(array, call);
 
     if (rc == NSH_SUCCESS && root == NSH_ROOT_ANY)
@@ -286,7 +306,7 @@ static char *element(const nsh_array *array, const int64_t index[])
 int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64_t count[],
                            int root, void **view)
 {
-    change c = {array, NSH__CALL_UPDATE_BEGIN, root, 0, NULL, NSH_SUCCESS};
+    change c = {.array = array, .call = NSH__CALL_UPDATE_BEGIN, .root = root};
     int rc = nsh__array_usable(array, c.call);
 
     if (rc == NSH_SUCCESS)
@@ -310,31 +330,9 @@ int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64
     return NSH_SUCCESS;
 }
 
-/* Nobody waits for arrivals here: all ranks have entered update_begin, and until this call returns
- * the hyperslab is indeterminate on every node. */
-static int end_update(const change *c)
-{
-    nsh_comm *comm = c->array->comm;
-    nsh__target target = nsh__array_target(c->array);
-    nsh__arrival arrival;
-    int rc = NSH_SUCCESS;
-    bool acts = comm->rank == c->root || (!root_is_here(c) && nsh__comm_leads(comm));
-
-    if (!acts)
-        return nsh__gate_await_signal(&comm->gate);
-    if (comm->rank != c->root)
-        rc = nsh__replicate_receive(comm, &target, c->root, false, &arrival);
-    else if (comm->node_count > 1)
-        rc = nsh__replicate_send(comm, &target, c->n, c->pieces, true, NSH_SUCCESS);
-    if (rc != NSH_SUCCESS)
-        return nsh__comm_break(comm, rc);
-    nsh__gate_signal(&comm->gate);
-    return NSH_SUCCESS;
-}
-
 int nsh_array_update_end(nsh_array *array)
 {
-    change c = {.array = array, .call = NSH__CALL_UPDATE_END, .n = 1};
+    change c = {.array = array, .call = NSH__CALL_UPDATE_END, .n = 1, .in_place = true};
     nsh_piece piece;
     int rc;
 
@@ -347,13 +345,11 @@ int nsh_array_update_end(nsh_array *array)
     piece = (nsh_piece){NULL, array->update, array->update + array->ndim, NULL};
     c.pieces = &piece;
     rc = begin_change(&c);
-    if (rc == NSH_SUCCESS) {
-        if (root_is_here(&c))
-            watch(&c, true);
-        rc = settle(&c, end_update(&c));
-    }
-    array->updating = -1;
     if (rc == NSH_SUCCESS)
-        array->version++;
-    return rc;
+        rc = carry_out(&c);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    array->updating = -1;
+    array->version++;
+    return NSH_SUCCESS;
 }

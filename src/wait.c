@@ -28,14 +28,15 @@ enum {
     BUSY_NS = 50 * MS,      /* they do if they did so recently */
     NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
     LONG_NAP_NS = 10 * MS,  /* and afterwards */
-    LONG_AFTER_NS = 100 * MS,
-    NAP_SHARE = 128,         /* of the quiet time */
-    LONG_TURN_NS = 300 * US, /* for which a core that was given away did not come back */
-    SLEEP_TURNS = 256,       /* then this rank sleeps at once for so many times as long */
-    YIELD_NS = 20 * US,      /* between two looks at MPI of a rank that never sleeps */
-    SPINS_PER_LOOK = 64,     /* loads between two looks at the clock */
-    LOOKS_PER_POLL = 16,     /* for a message, between two probes for everything else */
-    YIELDS_PER_NAP = 256     /* rounds of nsh__wait_round before the first nap */
+    ASK_AGAIN_NS = 1000 * MS,
+    LONG_AFTER_NS = 100 * MS, /* since then a wait is long: others are asked */
+    NAP_SHARE = 128,          /* of the quiet time */
+    LONG_TURN_NS = 300 * US,  /* for which a core that was given away did not come back */
+    SLEEP_TURNS = 256,        /* then this rank sleeps at once for so many times as long */
+    YIELD_NS = 20 * US,       /* between two looks at MPI of a rank that never sleeps */
+    SPINS_PER_LOOK = 64,      /* loads between two looks at the clock */
+    LOOKS_PER_POLL = 16,      /* for a message, between two probes for everything else */
+    YIELDS_PER_NAP = 256      /* rounds of nsh__wait_round before the first nap */
 };
 
 int64_t nsh__wait_clock(void)
@@ -127,8 +128,11 @@ int nsh__wait_poll(nsh__wait *wait)
         }
         if (wait->watch_tag >= 0) {
             rc = probe(wait, wait->watch_tag, &there, &status);
-            if (rc != NSH_SUCCESS || there)
-                return rc != NSH_SUCCESS ? rc : NSH_ERR_MISMATCH;
+            if (rc == NSH_SUCCESS && there)
+                rc = nsh__fail(NSH_ERR_MISMATCH, "rank %d is in a different collective call",
+                               status.MPI_SOURCE);
+            if (rc != NSH_SUCCESS)
+                return rc;
         }
         wait->asked = nsh__homes_serve();
     }
@@ -254,12 +258,23 @@ static int look(nsh__wait *wait, const nsh__event *event, bool thorough, bool *t
     return rc;
 }
 
+/* A wait that began then has become long, or long again: ask. *next is when; 0 at first. */
+static void suspect(nsh__wait *wait, int64_t begin, int64_t now, int64_t *next)
+{
+    if (*next == 0)
+        *next = begin + LONG_AFTER_NS;
+    if (now < *next || wait->suspect == NULL)
+        return;
+    wait->suspect(wait->owner);
+    *next = now + ASK_AGAIN_NS;
+}
+
 /* nsh__wait_event once spinning has not helped. Sleeps first and probes after: where ranks exceed
  * cores, a probe before each short sleep is what a gate costs. */
 static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
-    int64_t begin = nsh__wait_clock(), now = begin, ns;
-    bool told = false, there = false;
+    int64_t begin = nsh__wait_clock(), now = begin, next = 0, ns;
+    bool there = false;
 
     for (unsigned round = 1;; round++) {
         int rc;
@@ -284,10 +299,7 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         now = nsh__wait_clock();
         if (now >= deadline)
             return NSH_ERR_TIMEOUT;
-        if (now - begin > LONG_AFTER_NS && !told && wait->suspect != NULL) {
-            wait->suspect(wait->owner);
-            told = true;
-        }
+        suspect(wait, begin, now, &next);
     }
 }
 
@@ -323,17 +335,18 @@ static int test_failed(const nsh__wait *wait, int rc)
     return mpi_failed(wait, "MPI_Test", rc);
 }
 
-static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline)
+/* status may be MPI_STATUS_IGNORE; otherwise n is 1. */
+static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], MPI_Status *status,
+                         int64_t deadline)
 {
-    int64_t begin = 0;
-    bool told = false;
+    int64_t begin = 0, next = 0;
 
     for (unsigned tries = 0;; tries++) {
         int done = 1, rc = MPI_SUCCESS;
 
         /* In order: each try drives MPI, which completes all of them. */
         while (n > 0 && done) {
-            rc = MPI_Test(&requests[n - 1], &done, MPI_STATUS_IGNORE);
+            rc = MPI_Test(&requests[n - 1], &done, status);
             if (rc != MPI_SUCCESS)
                 return test_failed(wait, rc);
             n -= done;
@@ -348,10 +361,7 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], int64_t
                 return rc;
             if (begin == 0)
                 begin = nsh__wait_clock();
-            if (!told && wait->suspect != NULL && nsh__wait_clock() - begin > LONG_AFTER_NS) {
-                wait->suspect(wait->owner);
-                told = true;
-            }
+            suspect(wait, begin, nsh__wait_clock(), &next);
             sched_yield(); /* even with cores for all: a daemon may want one */
         } else if (wait->yield) {
             sched_yield();
@@ -366,7 +376,7 @@ int nsh__wait_requests_until(nsh__wait *wait, int n, MPI_Request requests[], int
     int rc;
 
     atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
-    rc = test_requests(wait, n, requests, deadline);
+    rc = test_requests(wait, n, requests, MPI_STATUS_IGNORE, deadline);
     atomic_store_explicit(&wait->waiting, false, memory_order_relaxed);
     return rc;
 }
@@ -374,4 +384,19 @@ int nsh__wait_requests_until(nsh__wait *wait, int n, MPI_Request requests[], int
 int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[])
 {
     return nsh__wait_requests_until(wait, n, requests, NSH__NEVER);
+}
+
+int nsh__wait_received(nsh__wait *wait, MPI_Request *request, int64_t *bytes)
+{
+    MPI_Status status;
+    MPI_Count n = 0;
+    int rc;
+
+    atomic_store_explicit(&wait->waiting, true, memory_order_relaxed);
+    rc = test_requests(wait, 1, request, &status, NSH__NEVER);
+    atomic_store_explicit(&wait->waiting, false, memory_order_relaxed);
+    if (rc == NSH_SUCCESS)
+        MPI_Get_elements_x(&status, MPI_BYTE, &n);
+    *bytes = (int64_t)n;
+    return rc;
 }

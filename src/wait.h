@@ -32,7 +32,7 @@ typedef struct nsh__wait {
     int64_t sleep_until; /* but until then not at all */
     atomic_int *broken;  /* shared by the node: a status once waiting has become pointless */
     void (*notice)(void *owner, const MPI_Status *status);
-    void (*suspect)(void *owner); /* a wait has become long: called once per wait; may be NULL */
+    void (*suspect)(void *owner); /* a wait has become long, and again every second; or NULL */
     int (*failed)(void *owner, int code); /* MPI has failed in a wait, with NSH_ERR_MPI: other ranks
                                              must not wait for this one; may be NULL */
     int64_t asked; /* when other nodes last asked this process for words, by nsh__wait_clock */
@@ -86,6 +86,9 @@ int nsh__wait_requests(nsh__wait *wait, int n, MPI_Request requests[]);
 /* The same, until the clock has reached deadline: NSH_ERR_TIMEOUT (without a detail). MPI is
  * driven at least once, so a deadline in the past asks what is complete now. */
 int nsh__wait_requests_until(nsh__wait *wait, int n, MPI_Request requests[], int64_t deadline);
+
+/* Wait until a receive is complete; *bytes is how many bytes have come. Returns likewise. */
+int nsh__wait_received(nsh__wait *wait, MPI_Request *request, int64_t *bytes);
 
 /* One round of progress: the probe, notices, the broken flag, words that other nodes ask for.
  * Returns as above. */

@@ -79,21 +79,6 @@ static void actors(member *m)
     }
 }
 
-/* As update does: a passage, then one signals what it has stored. */
-static void signals(member *m)
-{
-    for (int i = 1; i <= PASSES; i++) {
-        expect(m, nsh__gate_pass(&m->gate, 5) == NSH_SUCCESS);
-        if (i % THREADS == m->rank) {
-            m->s->value = i;
-            nsh__gate_signal(&m->gate);
-        } else {
-            expect(m, nsh__gate_await_signal(&m->gate) == NSH_SUCCESS);
-        }
-        expect(m, m->s->value == i);
-    }
-}
-
 /* Every third passage one rank brings another mark: all are told, and the next works. */
 static void discords(member *m)
 {
@@ -220,7 +205,6 @@ static void both_ways(void (*body)(member *), bool alone)
     }
 TEST(passes, true)
 TEST(actors, true)
-TEST(signals, true)
 TEST(discords, true)
 TEST(led_discords, false)
 TEST(failures, true)
@@ -235,10 +219,10 @@ static void test_passes_led(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_passes),   cmocka_unit_test(test_passes_led),
-        cmocka_unit_test(test_actors),   cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_discords), cmocka_unit_test(test_led_discords),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_passes),       cmocka_unit_test(test_passes_led),
+        cmocka_unit_test(test_actors),       cmocka_unit_test(test_discords),
+        cmocka_unit_test(test_led_discords), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_broken),
     };
 
     alarm(120); /* a hang is a failure */
