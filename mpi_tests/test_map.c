@@ -443,6 +443,95 @@ static void row_errors(void)
     CHECK_ALL(nsh_array_free(&none), NSH_SUCCESS);
 }
 
+/* ---- collective calls from a kernel ---- */
+
+typedef struct calls {
+    nsh_array *array;
+    nsh_mutex *mutex;
+    nsh_comm *serial;
+    int64_t sum;
+} calls;
+
+static int add_to_calls(const nsh_worker *worker, int64_t index, void *arg)
+{
+    calls *c = arg;
+
+    (void)worker;
+    c->sum += index;
+    return NSH_SUCCESS;
+}
+
+/* What is collective on the map's communicator fails on this rank alone, and what is not works. */
+static int call_everything(const nsh_worker *worker, int64_t index, void *arg)
+{
+    calls *c = arg;
+    const int64_t extent[1] = {2}, offset[1] = {0};
+    nsh_array *array = NULL;
+    nsh_mutex *mutex = NULL;
+    nsh_semaphore *semaphore = NULL;
+    nsh_counter *counter = NULL;
+    nsh_batch *batch = NULL;
+    nsh_comm *same = comm;
+    uint64_t sum = 0;
+    int one = 1;
+
+    (void)worker;
+    (void)index;
+    CHECK_EQ(nsh_map(comm, 3, add_to_calls, c, NULL), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "nsh_map: rank");
+    CHECK_EQ(nsh_comm_barrier(comm), NSH_ERR_STATE);
+    CHECK_EQ(nsh_comm_node_barrier(comm), NSH_ERR_STATE);
+    CHECK_EQ(nsh_comm_free(&same), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_create(comm, MPI_INT, 1, extent, NULL, &array), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_set(c->array, &one, offset, NULL, 0), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_fill(c->array, &one), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_allreduce(c->array, &one, MPI_SUM), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_checksum(c->array, &sum), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_update_end(c->array), NSH_ERR_STATE);
+    CHECK_EQ(nsh_mutex_create(comm, NULL, &mutex), NSH_ERR_STATE);
+    CHECK_EQ(nsh_mutex_free(&c->mutex), NSH_ERR_STATE);
+    CHECK_EQ(nsh_semaphore_create(comm, 1, NULL, &semaphore), NSH_ERR_STATE);
+    CHECK_EQ(nsh_counter_create(comm, 1, NULL, &counter), NSH_ERR_STATE);
+    CHECK_EQ(nsh_batch_create(comm, 1, NULL, &batch), NSH_ERR_STATE);
+    CHECK_EQ(nsh_sequential_begin(comm), NSH_ERR_STATE);
+    CHECK_EQ(nsh_mutex_lock(c->mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_unlock(c->mutex), NSH_SUCCESS);
+    c->sum = 0;
+    CHECK_EQ(nsh_map(c->serial, 10, add_to_calls, c, NULL), NSH_SUCCESS);
+    CHECK_EQ(c->sum, 45);
+    return NSH_SUCCESS;
+}
+
+static void calls_from_kernels(void)
+{
+    const int64_t extent[1] = {1}, more[1] = {3};
+    calls c = {NULL, NULL, NULL, 0};
+    nsh_array *array = NULL;
+    nsh_map_options last_only = NSH_MAP_OPTIONS_INIT;
+    void *view = NULL;
+    int seven = 7;
+
+    check_case("collective calls from a kernel fail there, and nowhere else");
+    last_only.schedule = NSH_STATIC; /* one index, so one rank alone calls */
+    CHECK_ALL(nsh_array_create(comm, MPI_INT, 1, extent, NULL, &c.array), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_create(comm, NULL, &c.mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_create_serial(&c.serial), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_update_begin(c.array, NULL, NULL, 0, &view), NSH_SUCCESS);
+    for (int i = 0; i < 2; i++)
+        CHECK_ALL(nsh_map(comm, i == 0 ? 1 : 20, call_everything, &c, &last_only), NSH_SUCCESS);
+    if (view != NULL)
+        *(int *)view = seven;
+    CHECK_ALL(nsh_array_update_end(c.array), NSH_SUCCESS);
+    CHECK_EQ(*(const int *)nsh_array_data(c.array), seven);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT, 1, more, NULL, &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_fill(array, &seven), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&c.array), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&c.mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&c.serial), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -465,6 +554,7 @@ int main(int argc, char **argv)
     rows(NSH_RANKS, NSH_STATIC, 60, 4000); /* longer than a segment */
     rows(NSH_SERIAL, NSH_DYNAMIC, 3, 2);
     row_errors();
+    calls_from_kernels();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     return check_finish();
 }

@@ -187,6 +187,8 @@ int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
 {
     int rc = vote->gate_rc;
 
+    if (rc != NSH_SUCCESS && comm->in_kernels) /* it has not entered, and nobody waits for it */
+        return rc;
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     if (nsh__comm_leads(comm))

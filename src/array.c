@@ -115,8 +115,10 @@ static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
     nsh__need need = {0};
     nsh__share share;
     uint64_t mark;
-    int rc;
+    int rc = nsh__comm_callable(comm, nsh__call_name(call));
 
+    if (rc != NSH_SUCCESS)
+        return rc;
     comm->created++;
     rc = array_describe(comm, call, type, ndim, extent, options, out, &array);
     if (rc == NSH_SUCCESS)

@@ -288,6 +288,9 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: comm is NULL");
+    rc = nsh__comm_callable(comm, "nsh_batch_create");
+    if (rc != NSH_SUCCESS)
+        return rc;
     comm->created++;
     comm->batches++;
     mark = batch_mark(comm, ntasks, o); /* before there is a failure to be worded */
@@ -326,6 +329,8 @@ int nsh_batch_free(nsh_batch **batch)
     b = *batch;
     if (b == NULL)
         return NSH_SUCCESS;
+    if (nsh__comm_callable(b->comm, "nsh_batch_free") != NSH_SUCCESS)
+        return NSH_ERR_STATE;
     if (b->journal != NULL && nsh__journal_flush(b->journal) != NSH_SUCCESS)
         rc = NSH_ERR_IO; /* worded there */
     rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc, b->id);

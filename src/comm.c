@@ -402,6 +402,8 @@ int nsh_comm_node_barrier(nsh_comm *comm)
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_node_barrier: comm is NULL");
     rc = nsh__comm_whole(comm, "nsh_comm_node_barrier");
+    if (rc == NSH_SUCCESS)
+        rc = nsh__comm_callable(comm, "nsh_comm_node_barrier");
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__gate_pass(&comm->gate, nsh__mix(2, NSH__CALL_NODE_BARRIER));
@@ -501,6 +503,9 @@ int nsh_comm_free(nsh_comm **comm)
     c = *comm;
     if (c == NULL)
         return NSH_SUCCESS;
+    rc = nsh__comm_callable(c, "nsh_comm_free"); /* also when it is broken: the map uses it */
+    if (rc != NSH_SUCCESS)
+        return rc;
     if (c->live != 0)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_comm_free: %lld objects are alive (rank %d)",
                        (long long)c->live, c->rank);

@@ -191,6 +191,8 @@ struct nsh_comm {
     atomic_bool homes_words;           /* this rank leads a node where there are some */
     unsigned tokens_seen[NSH__TOKENS]; /* taken from this rank's mailboxes */
     bool in_turn;                      /* between nsh_sequential_begin and _end */
+    bool in_kernels;                   /* while a map on it runs this rank's kernels; written before
+                                          their threads start and after they have ended */
 
     /* what was asked for */
     nsh_progress progress;
@@ -264,6 +266,11 @@ static inline bool nsh__comm_broken(const nsh_comm *comm)
 
 /* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. */
 int nsh__comm_whole(const nsh_comm *comm, const char *call);
+
+/* May this rank make a collective call now? NSH_ERR_STATE inside the kernels of a map: the other
+ * ranks do not come, and the map goes on. Asked before the call changes or counts anything; a call
+ * that does neither before it enters need not ask. */
+int nsh__comm_callable(const nsh_comm *comm, const char *call);
 
 static inline bool nsh__comm_leads(const nsh_comm *comm)
 {

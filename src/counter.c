@@ -77,6 +77,9 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_counter_create: comm is NULL");
+    rc = nsh__comm_callable(comm, "nsh_counter_create");
+    if (rc != NSH_SUCCESS)
+        return rc;
     comm->created++;
     rc = counter_describe(comm, o, out, &counter);
     mark = nsh__share_mark(comm, o->home, (uint64_t)initial, o->name);

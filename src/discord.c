@@ -233,6 +233,14 @@ int nsh__comm_whole(const nsh_comm *comm, const char *call)
                      call, nsh_strerror(code), comm->rank);
 }
 
+int nsh__comm_callable(const nsh_comm *comm, const char *call)
+{
+    if (!comm->in_kernels)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_STATE, "%s: rank %d is inside a kernel of a map on this communicator",
+                     call, comm->rank);
+}
+
 /* Calls that may meet: they differ in what only root's arguments say. */
 static nsh__call family(nsh__call call)
 {
@@ -243,6 +251,8 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
 {
     int code = nsh__comm_whole(comm, nsh__call_name(call));
 
+    if (code == NSH_SUCCESS)
+        code = nsh__comm_callable(comm, nsh__call_name(call));
     if (code != NSH_SUCCESS)
         return code;
     if (comm->in_turn)

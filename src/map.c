@@ -217,6 +217,7 @@ static int work_here(map *m, int threads, nsh__failure *failure)
                       .workers = on_ranks(m) ? comm->size * threads : threads,
                       .run = run_block,
                       .owner = m};
+    int rc;
 
     failure->index = INT64_MAX;
     if (!on_ranks(m) && comm->rank != 0)
@@ -228,8 +229,11 @@ static int work_here(map *m, int threads, nsh__failure *failure)
                                 .direct = comm->node_count == 1 && m->o.schedule == NSH_DYNAMIC};
     if (m->o.schedule == NSH_GUIDED)
         work.parts = (int)at_most(GUIDED_SHARES * here, INT32_MAX);
-    return on_threads(m) ? nsh__crew_threads(&work, threads, failure)
-                         : nsh__crew_alone(&work, failure);
+    comm->in_kernels = true;
+    rc = on_threads(m) ? nsh__crew_threads(&work, threads, failure)
+                       : nsh__crew_alone(&work, failure);
+    comm->in_kernels = false;
+    return rc;
 }
 
 /* ---- after it ---- */
@@ -335,8 +339,10 @@ static void map_finish(map *m)
 static int map_run(map *m)
 {
     nsh__failure failure = {.index = INT64_MAX};
-    int threads = 1, rc;
+    int threads = 1, rc = nsh__comm_callable(m->comm, nsh__call_name(m->call));
 
+    if (rc != NSH_SUCCESS)
+        return rc;
     m->comm->created++;
     rc = map_begin(m);
     if (rc == NSH_SUCCESS) {

@@ -129,6 +129,9 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_create: comm is NULL");
+    rc = nsh__comm_callable(comm, "nsh_mutex_create");
+    if (rc != NSH_SUCCESS)
+        return rc;
     need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 1 : 0;
     if (need.nwords == 0 || o->order == NSH_MUTEX_COHORT) {
         places = largest_node(comm);

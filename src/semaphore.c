@@ -106,6 +106,9 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_create: comm is NULL");
+    rc = nsh__comm_callable(comm, "nsh_semaphore_create");
+    if (rc != NSH_SUCCESS)
+        return rc;
     comm->created++;
     rc = semaphore_describe(comm, permits, o, out, &semaphore);
     need.bytes = comm->node_count > 1 ? 0 : (comm->size + 2) * (int64_t)sizeof(nsh__place);

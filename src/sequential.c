@@ -18,6 +18,8 @@ int nsh_sequential_begin(nsh_comm *comm)
         return nsh__fail(NSH_ERR_STATE, "nsh_sequential_begin: rank %d is in the section already",
                          comm->rank);
     rc = nsh__comm_enter(comm, NSH__CALL_SEQUENTIAL_BEGIN, 0);
+    if (rc != NSH_SUCCESS && comm->in_kernels)
+        return rc;
     if (rc == NSH_SUCCESS && comm->rank > 0)
         rc = nsh__token_await(comm, NSH__TOKEN_TURN, NSH__NEVER);
     if (rc != NSH_SUCCESS)

@@ -341,6 +341,9 @@ int nsh_array_update_end(nsh_array *array)
     if (array->updating < 0)
         return nsh__fail(NSH_ERR_STATE, "nsh_array_update_end: no update has begun (rank %d)",
                          array->comm->rank);
+    rc = nsh__comm_callable(array->comm, nsh__call_name(c.call));
+    if (rc != NSH_SUCCESS)
+        return rc; /* the update goes on */
     c.root = array->updating;
     piece = (nsh_piece){NULL, array->update, array->update + array->ndim, NULL};
     c.pieces = &piece;

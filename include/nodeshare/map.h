@@ -18,7 +18,11 @@
  *
  * Kernels on threads (NSH_THREADS, NSH_RANKS_THREADS) call neither MPI nor this library; the thread
  * that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run on the rank
- * itself and may call what is [local] or [non-local], on objects of this communicator too.
+ * itself and may call what is [local] or [non-local], on objects of this communicator too: lock and
+ * unlock mutexes, add to counters, take tasks. A [collective] call on the map's own communicator, a
+ * nested map among them, returns STATE on this rank alone and does nothing; the map goes on, and so
+ * does the communicator. On another communicator, a serial one for example, collective calls and
+ * maps are allowed if all ranks of that one make them.
  *
  * Reductions give the same bits from run to run and for any number of ranks, threads and nodes: n
  * indices are cut into blocks that depend on n and the options alone, every block has an
@@ -110,7 +114,8 @@ typedef struct nsh_map_options {
  * of the lowest index that fails, which is always run: the same one from run to run.
  * What kernels have written stays written.
  * Errors: ARG (n < 0 or > 2^62, kernel NULL, an option out of range, a reduction without combine or
- * result), MISMATCH, NOMEM, STATE (comm is broken), MPI, and what kernels return. */
+ * result), MISMATCH, NOMEM, STATE (comm is broken; the call comes from a kernel of a map on comm, on
+ * that rank alone), MPI, and what kernels return. */
 NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg,
                     const nsh_map_options *options);
 
