@@ -344,6 +344,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
         rc = nsh__boot_agree(made, start_helper(made));
     if (rc != NSH_SUCCESS)
         goto fail;
+    made->helped = nsh__boot_least(made, made->threads && made->progress != NSH_PROGRESS_NONE) != 0;
     if (made->rank == 0 && made->host_count < made->node_count)
         nsh__log(
             "%d nodes on %d hosts: nodes were split, or this MPI reports shared memory wrongly",
@@ -406,6 +407,9 @@ int nsh_comm_node_barrier(nsh_comm *comm)
         rc = nsh__comm_callable(comm, "nsh_comm_node_barrier");
     if (rc != NSH_SUCCESS)
         return rc;
+    rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
     rc = nsh__gate_pass(&comm->gate, nsh__mix(2, NSH__CALL_NODE_BARRIER));
     if (rc != NSH_SUCCESS && !comm->gate.alone)
         return nsh__comm_break(comm, rc);
@@ -419,6 +423,11 @@ int nsh_comm_progress(nsh_comm *comm)
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_progress: comm is NULL");
     rc = nsh__wait_poll(&comm->wait);
+    if (rc == NSH_SUCCESS) {
+        rc = nsh__words_settle(comm, nsh__wait_clock());
+        if (rc != NSH_SUCCESS && rc != NSH_ERR_TIMEOUT)
+            nsh__comm_break(comm, rc);
+    }
     return rc == NSH_ERR_MPI ? rc : NSH_SUCCESS; /* what is broken shows in the next call */
 }
 

@@ -197,6 +197,7 @@ struct nsh_comm {
     /* what was asked for */
     nsh_progress progress;
     bool threads;          /* MPI gave MPI_THREAD_MULTIPLE */
+    bool helped;           /* every leader that homes words has a helper */
     bool words_by_message; /* backend of rma.c */
     bool check;            /* NSH_CHECK=1 */
     bool guard;            /* replicas are read-only */

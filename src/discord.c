@@ -10,6 +10,7 @@
 #include "comm.h"
 
 #include "hash.h"
+#include "rma.h"
 
 const char *nsh__call_name(nsh__call call)
 {
@@ -258,6 +259,9 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
     if (comm->in_turn)
         return nsh__fail(NSH_ERR_STATE, "%s: rank %d is in a sequential section",
                          nsh__call_name(call), comm->rank);
+    code = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+    if (code != NSH_SUCCESS)
+        return nsh__comm_break(comm, code);
     comm->mark = nsh__mix(mark, (uint64_t)family(call));
     comm->sequence++;
     comm->history[comm->sequence % NSH__ACK_EVERY] =

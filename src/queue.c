@@ -66,7 +66,46 @@ static uint64_t next_of(uint64_t place)
     return place >> NEXT_SHIFT;
 }
 
-/* ---- lock ---- */
+/* ---- lock ----
+ *
+ * A rank goes through stages, each of them one operation or a wait; the answer names the next one.
+ *
+ *   stage     operation               answer                        next
+ *   ASK       read the tail           any                           TAKE_UP or ENTER
+ *   TAKE_UP   and(place, ~ABANDONED)  0: it has been skipped        ENTER
+ *                                     GRANTED: it is being skipped  TAKE_UP again
+ *                                     else: in the queue again      WAIT
+ *   ENTER     swap(tail, self)        0: the lock was free          HELD
+ *                                     the participant before        LINK
+ *   LINK      add(its place, self)    any                           WAIT
+ *   WAIT      wait for the grant      it has come                   HELD
+ *                                     the deadline has come         LEAVE
+ *   LEAVE     add(place, ABANDONED)   GRANTED: it has come first    TOKEN
+ *                                     else                          GONE
+ *   TOKEN     wait for the token      it has come                   HELD
+ *
+ * A home without a helper may compute for long and answer nothing. A call with a deadline then
+ * gives the operation up, and stays in that stage; the home executes it when it comes to it. The
+ * rank's next call that touches words, or is collective, takes the answer first. If that is a lock
+ * of the same queue, it goes on as above. Otherwise the rank does not want the lock any more: it
+ * does not ENTER, leaves instead of waiting, and unlocks what it finds HELD. What others see until
+ * then, by the stage in which the request was given up:
+ *
+ *   ASK       nothing: it is there so that a home that is silent already is seen before the queue
+ *             is touched
+ *   TAKE_UP   a place that waits; a grant stays with it
+ *   ENTER     a holder, or a place without a link: the rank before it waits for the link in unlock
+ *   LINK      a place that waits; a grant stays with it
+ *   LEAVE     an abandoned place, which is skipped, unless the grant came first
+ *
+ * TOKEN is not given up: who sends the token has done all that the home has to do for it. CAS has
+ * no request that could be given up, so there is none here; unlock has one, and waits. */
+
+/* The least time for which a home is asked before a request to it is given up: a rank that waits in
+ * the library naps for 10 ms at most. */
+enum { PATIENCE_NS = 20 * 1000 * 1000 };
+
+static int resume(void *owner, uint64_t old, int64_t deadline);
 
 /* Until granted. On a local queue the mark is the grant; on a remote one the token is. */
 static int await_grant(nsh__queue *queue, int64_t deadline)
@@ -81,86 +120,201 @@ static int await_grant(nsh__queue *queue, int64_t deadline)
                            deadline);
 }
 
-/* The deadline has come. Success: the grant came first, and the lock is this rank's. */
-static int abandon(nsh__queue *queue)
+/* One operation of lock. On a remote queue NSH_ERR_TIMEOUT: it was given up. */
+static int word_try(nsh__queue *queue, nsh__word_op op, int i, uint64_t value, int64_t deadline,
+                    uint64_t *old)
 {
-    uint64_t old;
-    int rc = word_add(queue, place_of(queue->me), ABANDONED, &old);
+    atomic_uint *word;
 
-    if (rc != NSH_SUCCESS)
-        return rc;
-    if (old & GRANTED) /* the token is on its way, if it takes one */
-        return queue->local != NULL ? NSH_SUCCESS : await_grant(queue, NSH__NEVER);
-    queue->abandoned = true;
-    return NSH_ERR_TIMEOUT;
+    if (queue->local == NULL)
+        return nsh__word_try(queue->comm, queue->remote, op, i, value,
+                             &(nsh__late){deadline, resume, queue}, old);
+    word = &queue->local[i].word;
+    if (op == NSH__WORD_SWAP)
+        *old = atomic_exchange(word, (unsigned)value);
+    else if (op == NSH__WORD_ADD)
+        *old = atomic_fetch_add(word, (unsigned)value);
+    else if (op == NSH__WORD_AND)
+        *old = atomic_fetch_and(word, (unsigned)value);
+    else
+        *old = atomic_load(word);
+    return NSH_SUCCESS;
 }
 
-static int wait_in_queue(nsh__queue *queue, int64_t deadline)
+/* The operation of this stage. */
+static int act(nsh__queue *queue, int64_t deadline, uint64_t *old)
+{
+    uint64_t self = (uint64_t)queue->me + 1;
+    int place = place_of(queue->me);
+
+    switch (queue->stage) {
+    case NSH__STAGE_TAKE_UP:
+        return word_try(queue, NSH__WORD_AND, place, ~(uint64_t)ABANDONED, deadline, old);
+    case NSH__STAGE_ENTER:
+        return word_try(queue, NSH__WORD_SWAP, TAIL, self, deadline, old);
+    case NSH__STAGE_LINK:
+        return word_try(queue, NSH__WORD_ADD, place_of(queue->before), self << NEXT_SHIFT, deadline,
+                        old);
+    case NSH__STAGE_LEAVE:
+        return word_try(queue, NSH__WORD_ADD, place, ABANDONED, deadline, old);
+    default:
+        return word_try(queue, NSH__WORD_READ, TAIL, 0, deadline, old);
+    }
+}
+
+/* The stage that follows this one's answer. */
+static void react(nsh__queue *queue, uint64_t old)
+{
+    switch (queue->stage) {
+    case NSH__STAGE_TAKE_UP:
+        if (old & GRANTED)
+            break;
+        queue->abandoned = false;
+        queue->stage = old == 0 ? NSH__STAGE_ENTER : NSH__STAGE_WAIT;
+        break;
+    case NSH__STAGE_ENTER:
+        queue->before = (int)old - 1;
+        queue->waited = false;
+        queue->stage = old == 0 ? NSH__STAGE_HELD : NSH__STAGE_LINK;
+        break;
+    case NSH__STAGE_LINK:
+        queue->stage = NSH__STAGE_WAIT;
+        break;
+    case NSH__STAGE_LEAVE:
+        queue->abandoned = (old & GRANTED) == 0;
+        queue->stage = queue->abandoned ? NSH__STAGE_GONE : NSH__STAGE_TOKEN;
+        break;
+    default:
+        queue->stage = queue->abandoned ? NSH__STAGE_TAKE_UP : NSH__STAGE_ENTER;
+    }
+}
+
+/* WAIT and TOKEN. */
+static int wait_for_grant(nsh__queue *queue, int64_t deadline)
 {
     int64_t begin = nsh__wait_clock();
     int rc = await_grant(queue, deadline);
 
-    if (rc == NSH_ERR_TIMEOUT)
-        rc = abandon(queue);
-    queue->waited = rc == NSH_SUCCESS;
     queue->waited_ns += nsh__wait_clock() - begin;
+    if (rc == NSH_SUCCESS) {
+        queue->waited = true;
+        queue->stage = NSH__STAGE_HELD;
+    } else if (rc == NSH_ERR_TIMEOUT) {
+        queue->stage = NSH__STAGE_LEAVE;
+        rc = NSH_SUCCESS;
+    }
     return rc;
 }
 
-/* Take up the place that this rank has abandoned. *again: it is still in the queue, and not
- * abandoned any more. While it is being skipped, which takes the one who skips a few operations,
- * there is nothing to do but to look again. */
-static int take_up(nsh__queue *queue, bool *again)
+/* While a place is being skipped, which takes the one who skips a few operations, its owner can
+ * only look again. */
+static int look_again(nsh__queue *queue, int64_t deadline, unsigned *rounds)
 {
-    int i = place_of(queue->me), rc;
-    unsigned rounds = 0;
-    uint64_t place, old;
-
-    *again = false;
-    for (;;) {
-        rc = word_read(queue, i, &place);
-        if (rc == NSH_SUCCESS && place == 0)
-            break;
-        if (rc == NSH_SUCCESS && (place & GRANTED) == 0) {
-            rc = word_cas(queue, i, place, place & ~(uint64_t)ABANDONED, &old);
-            *again = rc == NSH_SUCCESS && old == place;
-            if (*again)
-                break;
-        }
-        if (rc == NSH_SUCCESS)
-            rc = nsh__wait_round(&queue->comm->wait, &rounds);
-        if (rc != NSH_SUCCESS)
-            return rc;
-    }
-    queue->abandoned = false;
+    if (nsh__wait_clock() < deadline)
+        return nsh__wait_round(&queue->comm->wait, rounds);
+    queue->stage = NSH__STAGE_GONE; /* still abandoned */
     return NSH_SUCCESS;
+}
+
+/* The rank does not want the lock any more. */
+static void turn_back(nsh__queue *queue)
+{
+    if (queue->stage == NSH__STAGE_TAKE_UP || queue->stage == NSH__STAGE_ENTER)
+        queue->stage = NSH__STAGE_GONE;
+    else if (queue->stage == NSH__STAGE_WAIT)
+        queue->stage = NSH__STAGE_LEAVE;
+}
+
+/* Go on until the lock is HELD or the rank is GONE; patience: as long as the home is waited for.
+ * NSH_ERR_TIMEOUT: a request was given up. */
+static int advance(nsh__queue *queue, int64_t deadline, int64_t patience)
+{
+    unsigned rounds = 0;
+    int rc = NSH_SUCCESS;
+    uint64_t old;
+
+    while (rc == NSH_SUCCESS && queue->stage < NSH__STAGE_HELD) {
+        bool taking_up = queue->stage == NSH__STAGE_TAKE_UP;
+
+        if (queue->stage == NSH__STAGE_WAIT || queue->stage == NSH__STAGE_TOKEN) {
+            rc = wait_for_grant(queue, queue->stage == NSH__STAGE_WAIT ? deadline : NSH__NEVER);
+        } else if ((rc = act(queue, patience, &old)) == NSH_SUCCESS) {
+            react(queue, old);
+            if (taking_up && queue->stage == NSH__STAGE_TAKE_UP)
+                rc = look_again(queue, deadline, &rounds);
+        }
+        if (!queue->wanted)
+            turn_back(queue);
+    }
+    return rc;
+}
+
+/* An answer has come late (rma.h). */
+static int resume(void *owner, uint64_t old, int64_t deadline)
+{
+    nsh__queue *queue = owner;
+    bool held;
+    int rc;
+
+    react(queue, old);
+    if (queue->wanted)
+        return NSH_SUCCESS; /* nsh__queue_lock goes on from there */
+    turn_back(queue);
+    rc = advance(queue, deadline, deadline);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    held = queue->stage == NSH__STAGE_HELD;
+    queue->stage = NSH__STAGE_NONE;
+    return held ? nsh__queue_unlock(queue, queue->me, queue->waited, NULL, NULL) : NSH_SUCCESS;
+}
+
+/* Until when a call with this deadline waits for answers. Where a helper answers, or words are in
+ * the memory of the node, no request is ever given up. */
+static int64_t patience_of(const nsh__queue *queue, int64_t deadline)
+{
+    int64_t least;
+
+    if (queue->local != NULL || queue->comm->helped || deadline == NSH__NEVER)
+        return NSH__NEVER;
+    least = nsh__wait_clock() + PATIENCE_NS;
+    return deadline > least ? deadline : least;
+}
+
+static nsh__stage first_stage(const nsh__queue *queue, int64_t patience)
+{
+    if (patience != NSH__NEVER)
+        return NSH__STAGE_ASK;
+    return queue->abandoned ? NSH__STAGE_TAKE_UP : NSH__STAGE_ENTER;
 }
 
 int nsh__queue_lock(nsh__queue *queue, int64_t deadline)
 {
-    uint64_t before, old;
-    bool again;
-    int rc;
+    int64_t patience = patience_of(queue, deadline);
+    int rc = NSH_SUCCESS;
 
-    if (queue->abandoned) {
-        rc = take_up(queue, &again);
-        if (rc != NSH_SUCCESS || again)
-            return rc != NSH_SUCCESS ? rc : wait_in_queue(queue, deadline);
+    queue->wanted = true;
+    if (queue->local == NULL)
+        rc = nsh__words_settle(queue->comm, patience);
+    if (rc == NSH_SUCCESS) {
+        if (queue->stage == NSH__STAGE_NONE)
+            queue->stage = first_stage(queue, patience);
+        rc = advance(queue, deadline, patience);
     }
-    rc = word_swap(queue, TAIL, (uint64_t)queue->me + 1, &before);
-    if (rc != NSH_SUCCESS || before == 0) {
-        queue->waited = false;
+    queue->wanted = false;
+    if (rc != NSH_SUCCESS)
         return rc;
-    }
-    rc = word_add(queue, place_of((int)before - 1), ((uint64_t)queue->me + 1) << NEXT_SHIFT, &old);
-    return rc == NSH_SUCCESS ? wait_in_queue(queue, deadline) : rc;
+    rc = queue->stage == NSH__STAGE_HELD ? NSH_SUCCESS : NSH_ERR_TIMEOUT;
+    queue->stage = NSH__STAGE_NONE;
+    return rc;
 }
 
 int nsh__queue_trylock(nsh__queue *queue)
 {
     uint64_t old;
-    int rc;
+    int rc = queue->local == NULL ? nsh__words_settle(queue->comm, NSH__NEVER) : NSH_SUCCESS;
 
+    if (rc != NSH_SUCCESS)
+        return rc;
     if (queue->abandoned) {
         rc = word_read(queue, place_of(queue->me), &old);
         if (rc != NSH_SUCCESS || old != 0)

@@ -28,6 +28,20 @@ typedef struct nsh__place {
     atomic_uint sleepers;
 } nsh__place;
 
+/* How far a rank has come on its way into the queue, or out of it; see queue.c. */
+typedef enum nsh__stage {
+    NSH__STAGE_NONE,
+    NSH__STAGE_ASK,
+    NSH__STAGE_TAKE_UP,
+    NSH__STAGE_ENTER,
+    NSH__STAGE_LINK,
+    NSH__STAGE_WAIT,
+    NSH__STAGE_LEAVE,
+    NSH__STAGE_TOKEN,
+    NSH__STAGE_HELD,
+    NSH__STAGE_GONE
+} nsh__stage;
+
 /* One rank's view of a queue. */
 typedef struct nsh__queue {
     nsh_comm *comm;
@@ -35,6 +49,9 @@ typedef struct nsh__queue {
     const nsh__words *remote; /* likewise */
     int participants;
     int me;
+    nsh__stage stage;  /* of this rank's call; not NONE after it: a request was given up there */
+    bool wanted;       /* that call, or the one that takes the answer, wants the lock */
+    int before;        /* in stage LINK: the participant to link behind */
     bool waited;       /* this rank holds the lock and was granted it, so its place is marked */
     bool abandoned;    /* this rank gave up waiting; its place may still be in the queue */
     int64_t waited_ns; /* all this rank's waits together */
@@ -44,8 +61,9 @@ typedef struct nsh__queue {
 typedef int (*nsh__queue_hook)(void *owner);
 
 /* [non-local] Wait for the lock until deadline. NSH_ERR_TIMEOUT: the place is abandoned, and taken
- * up again by the next call if it has not been skipped by then; NSH_ERR_MPI and what waiting on a
- * broken communicator returns. */
+ * up again by the next call if it has not been skipped by then; or a request to a home without a
+ * helper was given up, whose answer the next call takes, whichever it is (rma.h). NSH_ERR_MPI and
+ * what waiting on a broken communicator returns. */
 int nsh__queue_lock(nsh__queue *queue, int64_t deadline);
 
 /* [non-local] Take the lock if nobody holds it or waits. NSH_ERR_BUSY (without a detail). */

@@ -25,8 +25,6 @@ enum {
     LOOK_NS = 20 * 1000 /* between two looks at all of them: there may be thousands */
 };
 
-typedef enum word_op { OP_SWAP, OP_ADD, OP_CAS, OP_READ } word_op;
-
 /* What a rank asks of a leader in a message; the answer is the old value. */
 typedef struct request {
     int32_t op, window;
@@ -44,9 +42,13 @@ typedef struct nsh__rma {
     int windows;
     uint64_t history; /* see nsh__words_history */
     window window[MAX_WINDOWS];
-    request ask; /* this rank's only one under way, and its answer; here because a broken call may
-                    leave them to MPI */
+    /* This rank's only operation under way. It lives here because it outlives the call that gave
+     * it up, and a broken communicator leaves it to MPI. */
+    request ask;
+    int ask_home; /* node */
     uint64_t answer;
+    MPI_Request requests[2]; /* the answer, and the question if that is a message */
+    nsh__late late;          /* resume is NULL unless the operation was given up */
     /* with a leader */
     nsh__home home_here;            /* by which every wait of this process serves the words */
     uint64_t *answers;              /* to each rank, which has one request under way at most */
@@ -67,6 +69,7 @@ static nsh__rma *rma_create(const nsh_comm *comm)
 
     if (rma == NULL)
         return NULL;
+    rma->requests[0] = rma->requests[1] = MPI_REQUEST_NULL;
     pthread_mutex_init(&rma->lock, NULL);
     if (nsh__comm_leads(comm)) {
         rma->answers = calloc((size_t)comm->size, sizeof *rma->answers);
@@ -185,6 +188,16 @@ int nsh__words_grow(nsh_comm *comm, int64_t n)
     return NSH_SUCCESS;
 }
 
+/* The answer will not be taken any more. An operation on a window cannot be dropped: it ends with
+ * the window. */
+static void drop(nsh_comm *comm)
+{
+    if (!comm->words_by_message)
+        return;
+    nsh__comm_drop(&comm->rma->requests[0], true);
+    nsh__comm_drop(&comm->rma->requests[1], false);
+}
+
 void nsh__words_destroy(nsh_comm *comm)
 {
     nsh__rma *rma = comm->rma;
@@ -194,6 +207,11 @@ void nsh__words_destroy(nsh_comm *comm)
     nsh__homes_remove(&rma->home_here);
     while (rma->windows > 0)
         window_close(comm, &rma->window[--rma->windows]);
+    if (nsh__mpi_alive()) {
+        drop(comm);
+        if (rma->requests[0] != MPI_REQUEST_NULL) /* complete since its window is closed */
+            MPI_Wait(&rma->requests[0], MPI_STATUS_IGNORE);
+    }
     for (int h = 0; h < comm->node_count; h++)
         if (rma->home[h] != NULL)
             nsh__blocks_destroy(rma->home[h]);
@@ -316,6 +334,18 @@ uint64_t nsh__words_history(const nsh_comm *comm)
     return comm->rma != NULL ? comm->rma->history : 0;
 }
 
+/* Once for a communicator, with its first object that needs words. */
+static void log_helpers(const nsh_comm *comm)
+{
+    if (comm->rank != 0 || comm->helped)
+        return;
+    nsh__log("no helper threads (%s): a leader that computes answers for its words only in MPI or "
+             "in nsh_comm_progress; until then other nodes wait in lock, trylock and unlock, and "
+             "timedlock gives up",
+             comm->progress == NSH_PROGRESS_NONE ? "progress is NONE"
+                                                 : "not all ranks have MPI_THREAD_MULTIPLE");
+}
+
 int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
 {
     nsh__rma *rma = comm->rma;
@@ -324,8 +354,10 @@ int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
 
     if (nsh__fault(words_alloc))
         return nsh__fail(NSH_ERR_NOMEM, "words: failure on purpose");
-    if (rma == NULL)
+    if (rma == NULL) {
         rma = comm->rma = rma_create(comm);
+        log_helpers(comm);
+    }
     if (rma != NULL && rma->home[home] == NULL)
         rma->home[home] = open_books(rma);
     if (rma == NULL || rma->home[home] == NULL)
@@ -356,48 +388,39 @@ void nsh__words_give(nsh_comm *comm, nsh__words *words)
 
 /* ---- backend window ---- */
 
-/* MPI_Win_flush spins through a time slice that the home may need to answer. Where ranks exceed
- * cores this rank waits as wait.c does, and the flush finds nothing to wait for. */
-static int fetch_patiently(nsh_comm *comm, const request *r, MPI_Op op, int home, MPI_Win win,
-                           uint64_t *result)
+static MPI_Op mpi_op(int32_t op)
 {
-    MPI_Request done = MPI_REQUEST_NULL;
-    int rc = MPI_Rget_accumulate(&r->value, 1, MPI_UINT64_T, result, 1, MPI_UINT64_T, home,
-                                 (MPI_Aint)r->index, 1, MPI_UINT64_T, op, win, &done);
+    static const MPI_Op ops[] = {[NSH__WORD_SWAP] = MPI_REPLACE,
+                                 [NSH__WORD_ADD] = MPI_SUM,
+                                 [NSH__WORD_AND] = MPI_BAND,
+                                 [NSH__WORD_READ] = MPI_NO_OP};
 
-    if (rc != MPI_SUCCESS)
-        return rc;
-    if (nsh__wait_requests(&comm->wait, 1, &done) == NSH_ERR_MPI)
-        rc = MPI_ERR_OTHER;
-    /* Given up because the communicator is broken: such a request can be neither cancelled nor
-     * freed, and result is about to go. */
-    if (done != MPI_REQUEST_NULL && MPI_Wait(&done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
-        rc = MPI_ERR_OTHER;
-    return rc;
+    return ops[op];
 }
 
-static int by_window(nsh_comm *comm, const request *r, int home, uint64_t *old)
+/* As a request, which can be waited for as wait.c waits, and given up. */
+static int window_begin(nsh_comm *comm, int home)
 {
-    static const MPI_Op ops[] = {
-        [OP_SWAP] = MPI_REPLACE, [OP_ADD] = MPI_SUM, [OP_READ] = MPI_NO_OP};
-    MPI_Win win = comm->rma->window[r->window].win;
-    uint64_t result = 0;
-    int rc;
+    nsh__rma *rma = comm->rma;
+    const request *r = &rma->ask;
 
-    if (r->op == OP_CAS)
-        rc = MPI_Compare_and_swap(&r->value, &r->expected, &result, MPI_UINT64_T, home,
-                                  (MPI_Aint)r->index, win);
-    else if (comm->wait.yield)
-        rc = fetch_patiently(comm, r, ops[r->op], home, win, &result);
-    else
-        rc = MPI_Fetch_and_op(&r->value, &result, MPI_UINT64_T, home, (MPI_Aint)r->index,
-                              ops[r->op], win);
-    if (rc == MPI_SUCCESS)
-        rc = MPI_Win_flush(home, win);
-    if (rc != MPI_SUCCESS || nsh__fault(words_op))
-        return nsh__fail_mpi("operation on a word of another node", rc);
-    *old = result;
-    return NSH_SUCCESS;
+    return MPI_Rget_accumulate(&r->value, 1, MPI_UINT64_T, &rma->answer, 1, MPI_UINT64_T, home,
+                               (MPI_Aint)r->index, 1, MPI_UINT64_T, mpi_op(r->op),
+                               rma->window[r->window].win, &rma->requests[0]);
+}
+
+/* Without a request: the cheapest, and the only way to compare and swap. */
+static int window_at_once(nsh_comm *comm, int home)
+{
+    nsh__rma *rma = comm->rma;
+    const request *r = &rma->ask;
+    MPI_Win win = rma->window[r->window].win;
+
+    if (r->op == NSH__WORD_CAS)
+        return MPI_Compare_and_swap(&r->value, &r->expected, &rma->answer, MPI_UINT64_T, home,
+                                    (MPI_Aint)r->index, win);
+    return MPI_Fetch_and_op(&r->value, &rma->answer, MPI_UINT64_T, home, (MPI_Aint)r->index,
+                            mpi_op(r->op), win);
 }
 
 /* ---- backend message ---- */
@@ -409,46 +432,37 @@ static uint64_t execute(nsh__rma *rma, const request *r)
     uint64_t old = r->expected;
 
     atomic_store_explicit(&rma->changed, nsh__wait_clock(), memory_order_relaxed);
-    switch ((word_op)r->op) {
-    case OP_SWAP:
+    switch ((nsh__word_op)r->op) {
+    case NSH__WORD_SWAP:
         return atomic_exchange(word, r->value);
-    case OP_ADD:
+    case NSH__WORD_ADD:
         return atomic_fetch_add(word, r->value);
-    case OP_CAS:
+    case NSH__WORD_AND:
+        return atomic_fetch_and(word, r->value);
+    case NSH__WORD_CAS:
         atomic_compare_exchange_strong(word, &old, r->value);
         return old;
-    case OP_READ:
+    case NSH__WORD_READ:
         break;
     }
     return atomic_load(word);
 }
 
-static int by_message(nsh_comm *comm, const request *r, int home, uint64_t *old)
+static int message_begin(nsh_comm *comm, int home)
 {
     nsh__rma *rma = comm->rma;
-    MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
     int rc;
 
     if (home == comm->rank) {
-        *old = execute(rma, r);
-        return NSH_SUCCESS;
+        rma->answer = execute(rma, &rma->ask);
+        return MPI_SUCCESS;
     }
-    rma->ask = *r;
-    rc = MPI_Irecv(&rma->answer, WORD, MPI_BYTE, home, NSH__TAG_ANSWER, comm->mpi, &requests[0]);
+    rc = MPI_Irecv(&rma->answer, WORD, MPI_BYTE, home, NSH__TAG_ANSWER, comm->mpi,
+                   &rma->requests[0]);
     if (rc == MPI_SUCCESS)
         rc = MPI_Isend(&rma->ask, (int)sizeof rma->ask, MPI_BYTE, home, NSH__TAG_ASK, comm->mpi,
-                       &requests[1]);
-    if (rc != MPI_SUCCESS || nsh__fault(words_op))
-        rc = nsh__fail_mpi("request for a word of another node", rc);
-    else
-        rc = nsh__wait_requests(&comm->wait, 2, requests);
-    if (rc != NSH_SUCCESS) {
-        nsh__comm_drop(&requests[0], true);
-        nsh__comm_drop(&requests[1], false);
-        return rc;
-    }
-    *old = rma->answer;
-    return NSH_SUCCESS;
+                       &rma->requests[1]);
+    return rc;
 }
 
 static int answer(nsh_comm *comm, MPI_Message *message, int to)
@@ -524,39 +538,112 @@ int64_t nsh__words_changed(const nsh_comm *comm)
 
 /* ---- operations ---- */
 
-static int operate(nsh_comm *comm, const nsh__words *words, word_op op, int64_t i, uint64_t value,
-                   uint64_t expected, uint64_t *old)
+/* Begin what rma->ask says. MPI_Win_flush spins through a time slice that the home may need to
+ * answer: where ranks exceed cores this rank waits as wait.c does, and the flush in finish() finds
+ * nothing to wait for. So it does where the operation may be given up. */
+static int begin(nsh_comm *comm, int home, int64_t deadline)
 {
-    const request r = {(int32_t)op, words->window, words->first + i, value, expected};
-    int home = comm->leader_of[words->home], rc;
+    int rc;
 
     if (comm->words_by_message)
-        return by_message(comm, &r, home, old);
+        rc = message_begin(comm, home);
+    else if (comm->rma->ask.op != NSH__WORD_CAS && (comm->wait.yield || deadline != NSH__NEVER))
+        rc = window_begin(comm, home);
+    else
+        rc = window_at_once(comm, home);
+    return rc == MPI_SUCCESS ? NSH_SUCCESS
+                             : nsh__fail_mpi("operation on a word of another node", rc);
+}
+
+/* The answer. No RMA result is read before its flush. */
+static int finish(nsh_comm *comm, int64_t deadline)
+{
+    nsh__rma *rma = comm->rma;
+    int home = comm->leader_of[rma->ask_home], mpi = MPI_SUCCESS;
+    int rc = nsh__wait_requests_until(&comm->wait, 2, rma->requests, deadline);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!comm->words_by_message)
+        mpi = MPI_Win_flush(home, rma->window[rma->ask.window].win);
+    if (mpi != MPI_SUCCESS || nsh__fault(words_op))
+        return nsh__fail_mpi("operation on a word of another node", mpi);
+    return NSH_SUCCESS;
+}
+
+int nsh__words_settle(nsh_comm *comm, int64_t deadline)
+{
+    nsh__rma *rma = comm->rma;
+    nsh__late late;
+    int rc;
+
+    if (rma == NULL)
+        return NSH_SUCCESS;
+    rc = atomic_load_explicit(comm->wait.broken, memory_order_acquire);
+    if (rc != NSH_SUCCESS || rma->late.resume == NULL)
+        return rc; /* a broken one may have left a request behind */
+    rc = finish(comm, deadline);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    late = rma->late;
+    rma->late.resume = NULL; /* it may give up another one */
+    return late.resume(late.owner, rma->answer, deadline);
+}
+
+static int operate(nsh_comm *comm, const nsh__words *words, const request *r, const nsh__late *late,
+                   uint64_t *old)
+{
+    int64_t deadline = late != NULL ? late->deadline : NSH__NEVER;
+    nsh__rma *rma = comm->rma;
+    int rc = nsh__words_settle(comm, NSH__NEVER);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rma->ask = *r;
+    rma->ask_home = words->home;
     /* MPI drives itself in a flush, so the helper may rest. */
     atomic_store_explicit(&comm->wait.waiting, true, memory_order_relaxed);
-    rc = by_window(comm, &r, home, old);
+    rc = begin(comm, comm->leader_of[words->home], deadline);
+    if (rc == NSH_SUCCESS)
+        rc = finish(comm, deadline);
     atomic_store_explicit(&comm->wait.waiting, false, memory_order_relaxed);
+    if (rc == NSH_SUCCESS)
+        *old = rma->answer;
+    else if (rc == NSH_ERR_TIMEOUT)
+        rma->late = *late;
+    else
+        drop(comm);
     return rc;
+}
+
+int nsh__word_try(nsh_comm *comm, const nsh__words *words, nsh__word_op op, int64_t i,
+                  uint64_t value, const nsh__late *late, uint64_t *old)
+{
+    const request r = {(int32_t)op, words->window, words->first + i, value, 0};
+
+    return operate(comm, words, &r, late, old);
 }
 
 int nsh__word_swap(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value,
                    uint64_t *old)
 {
-    return operate(comm, words, OP_SWAP, i, value, 0, old);
+    return nsh__word_try(comm, words, NSH__WORD_SWAP, i, value, NULL, old);
 }
 
 int nsh__word_add(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value, uint64_t *old)
 {
-    return operate(comm, words, OP_ADD, i, value, 0, old);
+    return nsh__word_try(comm, words, NSH__WORD_ADD, i, value, NULL, old);
 }
 
 int nsh__word_cas(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t expected,
                   uint64_t value, uint64_t *old)
 {
-    return operate(comm, words, OP_CAS, i, value, expected, old);
+    const request r = {NSH__WORD_CAS, words->window, words->first + i, value, expected};
+
+    return operate(comm, words, &r, NULL, old);
 }
 
 int nsh__word_read(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t *value)
 {
-    return operate(comm, words, OP_READ, i, 0, 0, value);
+    return nsh__word_try(comm, words, NSH__WORD_READ, i, 0, NULL, value);
 }
