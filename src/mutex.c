@@ -239,12 +239,37 @@ static int node_gives_up(void *owner)
     return nsh__queue_unlock(&mutex->remote, holder - 1, c->waited, NULL, NULL);
 }
 
+/* Before this rank waits on its node: whoever it waits for may wait for what this rank's late
+ * request has done to a remote queue. *held: that one has brought the remote queue, and nobody of
+ * the node holds the local one, so the mutex is this rank's. */
+static int catch_up(nsh_mutex *mutex, int64_t deadline, bool *held)
+{
+    int rc = nsh__queue_catch_up(&mutex->remote, deadline, held);
+
+    if (rc != NSH_SUCCESS || !*held)
+        return rc;
+    rc = nsh__queue_trylock(&mutex->local);
+    if (rc == NSH_SUCCESS) {
+        node_took(mutex);
+    } else if (rc == NSH_ERR_BUSY) {
+        *held = false;
+        rc = unlock_queue(&mutex->remote, NULL, NULL);
+    }
+    return rc;
+}
+
 /* This rank's turn on its node, then the node's turn. */
 static int lock_cohort(nsh_mutex *mutex, int64_t deadline, bool *waited)
 {
     cohort *c = mutex->cohort;
-    int undone, rc = nsh__queue_lock(&mutex->local, deadline);
+    bool held;
+    int undone, rc = catch_up(mutex, deadline, &held);
 
+    if (rc != NSH_SUCCESS || held) {
+        *waited = mutex->remote.waited;
+        return rc;
+    }
+    rc = nsh__queue_lock(&mutex->local, deadline);
     *waited = mutex->local.waited;
     if (rc != NSH_SUCCESS || atomic_load_explicit(&c->holder, memory_order_relaxed) != 0)
         return rc;
@@ -263,8 +288,11 @@ static int lock_cohort(nsh_mutex *mutex, int64_t deadline, bool *waited)
 static int trylock_cohort(nsh_mutex *mutex)
 {
     cohort *c = mutex->cohort;
-    int undone, rc = nsh__queue_trylock(&mutex->local);
+    bool held;
+    int undone, rc = catch_up(mutex, NSH__NEVER, &held);
 
+    if (rc == NSH_SUCCESS && !held)
+        rc = nsh__queue_trylock(&mutex->local);
     if (rc != NSH_SUCCESS || atomic_load_explicit(&c->holder, memory_order_relaxed) != 0)
         return rc;
     rc = nsh__queue_trylock(&mutex->remote);

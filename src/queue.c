@@ -88,7 +88,8 @@ static uint64_t next_of(uint64_t place)
  * gives the operation up, and stays in that stage; the home executes it when it comes to it. The
  * rank's next call that touches words, or is collective, takes the answer first. If that is a lock
  * of the same queue, it goes on as above. Otherwise the rank does not want the lock any more: it
- * does not ENTER, leaves instead of waiting, and unlocks what it finds HELD. What others see until
+ * does not ENTER, leaves instead of waiting, and unlocks what it finds HELD (or keeps it, for
+ * nsh__queue_catch_up). What others see until
  * then, by the stage in which the request was given up:
  *
  *   ASK       nothing: it is there so that a home that is silent already is seen before the queue
@@ -185,6 +186,7 @@ static void react(nsh__queue *queue, uint64_t old)
         queue->stage = queue->abandoned ? NSH__STAGE_GONE : NSH__STAGE_TOKEN;
         break;
     default:
+        queue->asked = true;
         queue->stage = queue->abandoned ? NSH__STAGE_TAKE_UP : NSH__STAGE_ENTER;
     }
 }
@@ -243,7 +245,7 @@ static int advance(nsh__queue *queue, int64_t deadline, int64_t patience)
             if (taking_up && queue->stage == NSH__STAGE_TAKE_UP)
                 rc = look_again(queue, deadline, &rounds);
         }
-        if (!queue->wanted)
+        if (queue->intent != NSH__INTENT_LOCK)
             turn_back(queue);
     }
     return rc;
@@ -257,13 +259,18 @@ static int resume(void *owner, uint64_t old, int64_t deadline)
     int rc;
 
     react(queue, old);
-    if (queue->wanted)
-        return NSH_SUCCESS; /* nsh__queue_lock goes on from there */
+    if (queue->intent == NSH__INTENT_LOCK) { /* nsh__queue_lock goes on from there */
+        if (queue->stage == NSH__STAGE_GONE)
+            queue->stage = NSH__STAGE_TAKE_UP;
+        return NSH_SUCCESS;
+    }
     turn_back(queue);
     rc = advance(queue, deadline, deadline);
     if (rc != NSH_SUCCESS)
         return rc;
     held = queue->stage == NSH__STAGE_HELD;
+    if (held && queue->intent == NSH__INTENT_KEEP)
+        return NSH_SUCCESS;
     queue->stage = NSH__STAGE_NONE;
     return held ? nsh__queue_unlock(queue, queue->me, queue->waited, NULL, NULL) : NSH_SUCCESS;
 }
@@ -282,7 +289,7 @@ static int64_t patience_of(const nsh__queue *queue, int64_t deadline)
 
 static nsh__stage first_stage(const nsh__queue *queue, int64_t patience)
 {
-    if (patience != NSH__NEVER)
+    if (patience != NSH__NEVER && !queue->asked)
         return NSH__STAGE_ASK;
     return queue->abandoned ? NSH__STAGE_TAKE_UP : NSH__STAGE_ENTER;
 }
@@ -292,19 +299,33 @@ int nsh__queue_lock(nsh__queue *queue, int64_t deadline)
     int64_t patience = patience_of(queue, deadline);
     int rc = NSH_SUCCESS;
 
-    queue->wanted = true;
+    queue->intent = NSH__INTENT_LOCK;
     if (queue->local == NULL)
         rc = nsh__words_settle(queue->comm, patience);
     if (rc == NSH_SUCCESS) {
         if (queue->stage == NSH__STAGE_NONE)
             queue->stage = first_stage(queue, patience);
         rc = advance(queue, deadline, patience);
+        queue->asked = false;
     }
-    queue->wanted = false;
+    queue->intent = NSH__INTENT_UNDO;
     if (rc != NSH_SUCCESS)
         return rc;
     rc = queue->stage == NSH__STAGE_HELD ? NSH_SUCCESS : NSH_ERR_TIMEOUT;
     queue->stage = NSH__STAGE_NONE;
+    return rc;
+}
+
+int nsh__queue_catch_up(nsh__queue *queue, int64_t deadline, bool *held)
+{
+    int rc;
+
+    queue->intent = NSH__INTENT_KEEP;
+    rc = nsh__words_settle(queue->comm, patience_of(queue, deadline));
+    queue->intent = NSH__INTENT_UNDO;
+    *held = rc == NSH_SUCCESS && queue->stage == NSH__STAGE_HELD;
+    if (rc == NSH_SUCCESS)
+        queue->stage = NSH__STAGE_NONE;
     return rc;
 }
 

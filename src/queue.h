@@ -42,6 +42,13 @@ typedef enum nsh__stage {
     NSH__STAGE_GONE
 } nsh__stage;
 
+/* What the call that takes a late answer makes of it. */
+typedef enum nsh__intent {
+    NSH__INTENT_UNDO, /* be out of the queue */
+    NSH__INTENT_KEEP, /* likewise, but hold the lock if it was granted */
+    NSH__INTENT_LOCK  /* go on to lock */
+} nsh__intent;
+
 /* One rank's view of a queue. */
 typedef struct nsh__queue {
     nsh_comm *comm;
@@ -49,12 +56,13 @@ typedef struct nsh__queue {
     const nsh__words *remote; /* likewise */
     int participants;
     int me;
-    nsh__stage stage;  /* of this rank's call; not NONE after it: a request was given up there */
-    bool wanted;       /* that call, or the one that takes the answer, wants the lock */
-    int before;        /* in stage LINK: the participant to link behind */
-    bool waited;       /* this rank holds the lock and was granted it, so its place is marked */
-    bool abandoned;    /* this rank gave up waiting; its place may still be in the queue */
-    int64_t waited_ns; /* all this rank's waits together */
+    nsh__stage stage;   /* of this rank's call; not NONE after it: a request was given up there */
+    nsh__intent intent; /* of the call that takes a late answer */
+    bool asked;         /* the home has answered; so the next call need not ask first */
+    int before;         /* in stage LINK: the participant to link behind */
+    bool waited;        /* this rank holds the lock and was granted it, so its place is marked */
+    bool abandoned;     /* this rank gave up waiting; its place may still be in the queue */
+    int64_t waited_ns;  /* all this rank's waits together */
 } nsh__queue;
 
 /* Called when nobody is known to wait, before the lock is given up. */
@@ -65,6 +73,12 @@ typedef int (*nsh__queue_hook)(void *owner);
  * helper was given up, whose answer the next call takes, whichever it is (rma.h). NSH_ERR_MPI and
  * what waiting on a broken communicator returns. */
 int nsh__queue_lock(nsh__queue *queue, int64_t deadline);
+
+/* [non-local] Before this rank waits for anything else: take the answer of a request that it has
+ * given up, whichever queue's it is. *held: this queue's lock was granted late, and the caller
+ * keeps it or unlocks. NSH_ERR_TIMEOUT: there is no answer by deadline; NSH_ERR_MPI and what
+ * waiting on a broken communicator returns. */
+int nsh__queue_catch_up(nsh__queue *queue, int64_t deadline, bool *held);
 
 /* [non-local] Take the lock if nobody holds it or waits. NSH_ERR_BUSY (without a detail). */
 int nsh__queue_trylock(nsh__queue *queue);
