@@ -135,7 +135,9 @@ NSH_API int nsh_comm_barrier(nsh_comm *comm);
 NSH_API int nsh_comm_node_barrier(nsh_comm *comm);
 
 /* [local] Let MPI make progress: for programs that compute for long without calling MPI while
- * others wait for messages or words that live here. Cheap enough for every millisecond.
+ * others wait for messages or words that live here. Cheap enough for every millisecond. It also
+ * gives back a mutex that was granted after nsh_mutex_timedlock had given up (mutex.h), for which
+ * it waits until the home has answered.
  * Errors: ARG (comm is NULL), MPI. */
 NSH_API int nsh_comm_progress(nsh_comm *comm);
 

@@ -92,13 +92,23 @@ NSH_API int nsh_mutex_abandon(nsh_mutex **mutex);
  * Errors: ARG (NULL), STATE (this rank holds it already; comm is or becomes broken), MPI. */
 NSH_API int nsh_mutex_lock(nsh_mutex *mutex);
 
-/* [non-local] Take the mutex if it is free and nobody waits; does not wait for who holds it.
+/* [non-local] Take the mutex if it is free and nobody waits; does not wait for who holds it. It
+ * does wait for the answer of the mutex's home, which a leader without a helper thread gives only
+ * while it is in MPI or in nodeshare: nsh_mutex_timedlock(mutex, 0) is bounded there, too.
  * Errors: as nsh_mutex_lock, and BUSY. */
 NSH_API int nsh_mutex_trylock(nsh_mutex *mutex);
 
 /* [non-local] As nsh_mutex_lock, but give up after so many seconds (>= 0; infinity never does). The
  * order of the others is kept. Who gave up holds its place until the queue gets there: a next lock
  * before that takes it up again, so asking repeatedly with short times is not punished.
+ *
+ * Where no helper thread runs, a request that the home does not answer in these seconds, or in 20
+ * milliseconds if they are fewer, is given up with TIMEOUT. It stays under way. The next call of
+ * this rank on the communicator that is collective or uses a mutex, semaphore, or counter takes
+ * its answer first, and so does nsh_comm_progress; a mutex that was granted meanwhile is given back
+ * then, or is taken if that call asks for it. Until that call the others may have to wait for it:
+ * before a rank computes for long or calls MPI_Barrier, MPI_Recv and the like, it calls
+ * nsh_comm_barrier or asks for MPI_THREAD_MULTIPLE.
  * Errors: as nsh_mutex_lock, ARG also for seconds negative or NaN, and TIMEOUT. */
 NSH_API int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds);
 
