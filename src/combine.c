@@ -261,6 +261,16 @@ done:
     return rc;
 }
 
+int nsh_array_allgather_fail(nsh_array *array, int code, const char *text)
+{
+    int rc = nsh__array_usable(array, NSH__CALL_ALLGATHER);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__fail_given("nsh_array_allgather_fail", array->comm->rank, code, text);
+    return begin(array, NSH__CALL_ALLGATHER, rc, 0);
+}
+
 /* ---- allreduce ---- */
 
 enum { ROOM = 256 << 10 }; /* bytes of a chunk, each rank's room */
@@ -376,34 +386,59 @@ static int reduce_nodes(nsh_array *array, const void *data, MPI_Op op, bool by_n
     return rc;
 }
 
+/* How a reduction is done, the same on all ranks. */
+typedef struct plan {
+    bool by_node;     /* first the ranks of each node, then the nodes */
+    int64_t room;     /* bytes of a rank's room */
+    nsh__share rooms; /* those of a node's ranks */
+} plan;
+
+/* The first vote: this rank's code, the operation, and the rooms. */
+static int begin_reduce(nsh_array *array, MPI_Op op, int code, plan *p)
+{
+    nsh_comm *comm = array->comm;
+    nsh__need need = {0};
+    int commutes = 1;
+    uint64_t mark;
+
+    *p = (plan){.room = 0};
+    if (comm->size > 1 && op != MPI_OP_NULL)
+        MPI_Op_commutative(op, &commutes);
+    p->by_node = commutes || nodes_in_rank_order(comm);
+    if (p->by_node)
+        need.bytes = rooms_bytes(array, &p->room);
+    mark = nsh__mix(nsh__mix(array->id, nsh__op_mark(op)), (uint64_t)commutes);
+    return nsh__share_create(comm, NSH__CALL_ALLREDUCE, code, mark, &need, NULL, &p->rooms);
+}
+
 int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
 {
-    int rc = nsh__array_usable(array, NSH__CALL_ALLREDUCE), commutes = 1;
-    nsh__share rooms;
-    nsh__need need = {0};
-    int64_t room = 0;
-    uint64_t mark;
+    int rc = nsh__array_usable(array, NSH__CALL_ALLREDUCE);
     nsh_comm *comm;
-    bool by_node;
+    plan p;
 
     if (rc != NSH_SUCCESS)
         return rc;
     comm = array->comm;
-    rc = check_reduce(array, data, op);
-    if (comm->size > 1 && op != MPI_OP_NULL)
-        MPI_Op_commutative(op, &commutes);
-    by_node = commutes || nodes_in_rank_order(comm);
-    if (by_node)
-        need.bytes = rooms_bytes(array, &room);
-    mark = nsh__mix(nsh__mix(array->id, nsh__op_mark(op)), (uint64_t)commutes);
-    rc = nsh__share_create(comm, NSH__CALL_ALLREDUCE, rc, mark, &need, NULL, &rooms);
-    if (rc == NSH_SUCCESS) {
-        if (by_node && array->size > 0)
-            rc = reduce_node(array, op, data, &rooms.extent, room);
-        if (rc == NSH_SUCCESS && array->size > 0 && comm->node_count > 1)
-            rc = reduce_nodes(array, data, op, by_node);
-        rc = finish(array, NSH__CALL_ALLREDUCE, rc);
-        nsh__share_free(comm, &rooms);
-    }
+    rc = begin_reduce(array, op, check_reduce(array, data, op), &p);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (p.by_node && array->size > 0)
+        rc = reduce_node(array, op, data, &p.rooms.extent, p.room);
+    if (rc == NSH_SUCCESS && array->size > 0 && comm->node_count > 1)
+        rc = reduce_nodes(array, data, op, p.by_node);
+    rc = finish(array, NSH__CALL_ALLREDUCE, rc);
+    nsh__share_free(comm, &p.rooms);
     return rc;
+}
+
+int nsh_array_allreduce_fail(nsh_array *array, MPI_Op op, int code, const char *text)
+{
+    int rc = nsh__array_usable(array, NSH__CALL_ALLREDUCE);
+    plan p;
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__fail_given("nsh_array_allreduce_fail", array->comm->rank, code, text);
+    return begin_reduce(array, op, rc, &p);
 }

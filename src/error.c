@@ -74,6 +74,14 @@ int nsh__fail_from(int code, int rank, const char *text)
     return code;
 }
 
+int nsh__fail_given(const char *call, int rank, int code, const char *text)
+{
+    if (code <= NSH_SUCCESS || code > NSH_ERR_INTERNAL)
+        return nsh__fail(NSH_ERR_ARG, "%s: code %d is no failure (rank %d)", call, code, rank);
+    return nsh__fail(code, "%s: %.180s (rank %d)", call, text != NULL ? text : nsh_strerror(code),
+                     rank);
+}
+
 int nsh__fail_mpi(const char *call, int mpi_code)
 {
     char text[MPI_MAX_ERROR_STRING] = "";

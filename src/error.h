@@ -15,6 +15,10 @@ int nsh__fail(int code, const char *format, ...) __attribute__((format(printf, 2
  * from; rank -1: from this rank itself, or from no rank in particular. */
 int nsh__fail_from(int code, int rank, const char *text);
 
+/* A failure that the program itself reports through call: code and the detail "call: text (rank
+ * r)". A code that is no failure is NSH_ERR_ARG. */
+int nsh__fail_given(const char *call, int rank, int code, const char *text);
+
 /* The detail as it is, to be put back where a failure is met on the way to success: a call that
  * succeeds leaves the detail alone. */
 typedef struct nsh__detail {

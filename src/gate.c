@@ -53,6 +53,7 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
     gate->arrived += gate->size;
     gate->opened++;
     gate->passage++;
+    gate->released = false;
     which = gate->passage & 1;
     if (gate->size == 1) { /* nobody else will look */
         atomic_store_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
@@ -95,6 +96,7 @@ void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text)
     nsh__gate_area *area = gate->area;
     unsigned former = (gate->passage + 1) & 1;
 
+    gate->released = true;
     area->verdict = verdict;
     if (verdict != NSH_SUCCESS) {
         area->from = from;
@@ -110,6 +112,7 @@ int nsh__gate_leave(nsh__gate *gate)
     nsh__gate_area *area = gate->area;
     int rc = await_opened(gate);
 
+    gate->released = rc == NSH_SUCCESS;
     if (rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS)
         return nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from,
                               area->text);

@@ -45,6 +45,7 @@ typedef struct nsh__gate {
     unsigned arrived; /* arrivals after which the current passage is complete */
     unsigned opened;  /* releases after which this rank may leave */
     uint64_t mark;    /* this rank's mark of the current passage; never 0 */
+    bool released;    /* it has a verdict, which this rank knows: what leave returned, if it left */
 } nsh__gate;
 
 void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,

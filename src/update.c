@@ -210,12 +210,12 @@ static int act_as_leader(const change *c)
     return arrival.code;
 }
 
-/* MISMATCH from the gate's watch leaves other nodes to be told. */
+/* MISMATCH from the gate's watch, which is no verdict, leaves other nodes to be told. */
 static int settle(const change *c, int rc)
 {
     nsh_comm *comm = c->array->comm;
 
-    if (comm->wait.watch_tag >= 0 && rc == NSH_ERR_MISMATCH)
+    if (comm->wait.watch_tag >= 0 && rc == NSH_ERR_MISMATCH && !comm->gate.released)
         nsh__comm_break(comm, rc);
     watch(c, false);
     return rc;
@@ -276,6 +276,16 @@ int nsh_array_set_strided(nsh_array *array, const void *data, const int64_t stri
 int nsh_array_set_many(nsh_array *array, int n, const nsh_piece pieces[], int root)
 {
     return set_pieces(array, NSH__CALL_SET_MANY, n, pieces, pieces != NULL, root, NSH_SUCCESS);
+}
+
+/* Only on the rank whose data counts does the failure count; the others are in a set. */
+int nsh_array_set_fail(nsh_array *array, int root, int code, const char *text)
+{
+    int failure = NSH_SUCCESS;
+
+    if (array != NULL && (root == NSH_ROOT_ANY || root == array->comm->rank))
+        failure = nsh__fail_given("nsh_array_set_fail", array->comm->rank, code, text);
+    return set_pieces(array, NSH__CALL_SET, 0, NULL, true, root, failure);
 }
 
 int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece, int root, int code)

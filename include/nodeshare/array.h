@@ -190,6 +190,25 @@ NSH_API int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op);
  * otherwise). Nothing but that check crosses the network. Errors: ARG, MISMATCH, STATE, MPI. */
 NSH_API int nsh_array_fill(nsh_array *array, const void *element);
 
+/* ---- change: a rank has no data ---- */
+
+/* [collective] Take part in a change whose data cannot be had, because a file could not be read,
+ * say: on the rank that lacks the data in place of the call that the other ranks make. All ranks
+ * return code with the detail "nsh_array_set_fail: TEXT (rank R)"; of several failures the largest
+ * code.
+ *
+ * code   a failure of nsh_status, which one is up to the program; any other number is NSH_ERR_ARG
+ * on all ranks text   why; cut off after 180 bytes; NULL: the meaning of code
+ *
+ * Nothing changes and the communicator works on. set_fail matches nsh_array_set, _set_strided and
+ * _set_many. It counts on root; a rank that is not root is in a set, and neither code nor text is
+ * read there. With NSH_ROOT_ANY its rank is the one that has data (ARG if there is another).
+ * allgather_fail and allreduce_fail match nsh_array_allgather and nsh_array_allreduce, with the op
+ * of the other ranks. Errors: code; else as the matching call. */
+NSH_API int nsh_array_set_fail(nsh_array *array, int root, int code, const char *text);
+NSH_API int nsh_array_allgather_fail(nsh_array *array, int code, const char *text);
+NSH_API int nsh_array_allreduce_fail(nsh_array *array, MPI_Op op, int code, const char *text);
+
 /* ---- look ---- */
 
 /* [local] The array of that name on comm. Errors: ARG, NOT_FOUND. */
