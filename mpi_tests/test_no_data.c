@@ -118,6 +118,53 @@ static void set_fail_arguments(void)
     intact(1);
 }
 
+/* A hyperslab of several rows or the whole array, begun by root and given up half done. */
+static void update_fails(void)
+{
+    const int64_t offset[2] = {7, 3}, count[2] = {ROWS - 9, COLUMNS - 5};
+
+    check_case("update: root gives up");
+    for (int root = 0; root < check_size; root++)
+        for (int code = NSH_SUCCESS; code <= NSH_ERR_MISMATCH; code++) {
+            bool whole = code == NSH_ERR_TYPE;
+            const int want = code == NSH_SUCCESS ? NSH_ERR_ARG : code;
+            void *view = NULL;
+
+            CHECK_ALL(nsh_array_update_begin(array, whole ? NULL : offset, whole ? NULL : count,
+                                             root, &view),
+                      NSH_SUCCESS);
+            if (check_rank == root)
+                for (int i = 0; i < COLUMNS - 5; i++)
+                    ((int32_t *)view)[i] = -77;
+            CHECK_ALL(check_rank == root ? nsh_array_update_fail(array, code, "half a file")
+                                         : nsh_array_update_end(array),
+                      want);
+            if (code == NSH_SUCCESS)
+                CHECK_HAS(nsh_error_detail(), "nsh_array_update_fail: code 0");
+            else
+                detail("nsh_array_update_fail", "half a file", root);
+            for (int64_t i = 0; i < SIZE; i++)
+                if (whole || (i / COLUMNS >= offset[0] && i / COLUMNS < offset[0] + count[0] &&
+                              i % COLUMNS >= offset[1] && i % COLUMNS < offset[1] + count[1]))
+                    oracle[i] = 0;
+            version++;
+            intact(root);
+            CHECK_ALL(nsh_array_update_fail(array, NSH_ERR_IO, NULL), NSH_ERR_STATE);
+        }
+    /* Of a rank that is not root nobody asks. */
+    for (int root = 0; root < check_size; root++) {
+        void *view = NULL;
+
+        CHECK_ALL(nsh_array_update_begin(array, NULL, NULL, root, &view), NSH_SUCCESS);
+        CHECK_ALL(check_rank == root ? nsh_array_update_end(array)
+                                     : nsh_array_update_fail(array, NSH_ERR_IO, "not asked"),
+                  NSH_SUCCESS);
+        version++;
+        intact(root);
+    }
+    CHECK_ALL(nsh_array_update_fail(NULL, NSH_ERR_IO, NULL), NSH_ERR_ARG);
+}
+
 /* One rank's failure; then two different ones, of which the larger counts. */
 static void allgather_fails(void)
 {
@@ -200,6 +247,7 @@ int main(int argc, char **argv)
         version = 0;
         set_fails();
         set_fail_arguments();
+        update_fails();
         allgather_fails();
         allreduce_fails();
         check_case("free");

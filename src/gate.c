@@ -97,6 +97,7 @@ void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text)
     unsigned former = (gate->passage + 1) & 1;
 
     gate->released = true;
+    gate->from = from;
     area->verdict = verdict;
     if (verdict != NSH_SUCCESS) {
         area->from = from;
@@ -113,6 +114,7 @@ int nsh__gate_leave(nsh__gate *gate)
     int rc = await_opened(gate);
 
     gate->released = rc == NSH_SUCCESS;
+    gate->from = rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS ? area->from : -1;
     if (rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS)
         return nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from,
                               area->text);

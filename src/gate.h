@@ -46,6 +46,7 @@ typedef struct nsh__gate {
     unsigned opened;  /* releases after which this rank may leave */
     uint64_t mark;    /* this rank's mark of the current passage; never 0 */
     bool released;    /* it has a verdict, which this rank knows: what leave returned, if it left */
+    int from;         /* then: the rank whose failure the verdict is; -1: no rank's in particular */
 } nsh__gate;
 
 void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,

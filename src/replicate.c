@@ -27,12 +27,23 @@ typedef enum shape { SHAPE_BINOMIAL, SHAPE_CHAIN, SHAPE_BINARY } shape;
 
 typedef struct header {
     uint64_t sequence, mark;
-    int32_t code;   /* root's; then the detail follows instead of hyperslabs */
+    int32_t code;   /* root's; if it is a failure its detail follows, before the hyperslabs */
     int32_t pieces; /* hyperslabs in this message */
     int32_t shape;
     int32_t more;   /* another message of this transfer follows the stream */
     int64_t nbytes; /* of this message's stream */
 } header;
+
+static int64_t text_bytes(const header *h)
+{
+    return h->code != NSH_SUCCESS ? NSH__TEXT : 0;
+}
+
+/* Offset and count of each hyperslab. */
+static const int64_t *meta_of(const header *h)
+{
+    return (const int64_t *)((const char *)(h + 1) + text_bytes(h));
+}
 
 typedef struct nsh__transfer {
     char *message; /* header, hyperslabs or detail, inline stream */
@@ -189,7 +200,7 @@ static void find_tree(const nsh_comm *comm, int root, shape s, tree *t)
 static void init_stream(nsh__stream *s, const nsh__target *target, const header *h,
                         const nsh_piece pieces[])
 {
-    nsh__stream_init(s, target, h->pieces, (const int64_t *)(h + 1), pieces);
+    nsh__stream_init(s, target, h->pieces, meta_of(h), pieces);
 }
 
 static int64_t segment_bytes(const header *h, int64_t j)
@@ -253,7 +264,7 @@ static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target,
 static bool any_order(const nsh__target *target, const header *h)
 {
     enum { FEW = 16 };
-    const int64_t *meta = (const int64_t *)(h + 1);
+    const int64_t *meta = meta_of(h);
     int n = target->ndim;
 
     for (int a = 0; a < h->pieces && h->pieces <= FEW; a++)
@@ -360,9 +371,7 @@ static int acknowledge(nsh_comm *comm, const tree *t)
 
 static int64_t body_bytes(const nsh__target *target, const header *h)
 {
-    if (h->code != NSH_SUCCESS)
-        return NSH__TEXT;
-    return (int64_t)h->pieces * 2 * target->ndim * (int64_t)sizeof(int64_t);
+    return text_bytes(h) + (int64_t)h->pieces * 2 * target->ndim * (int64_t)sizeof(int64_t);
 }
 
 static int64_t message_bytes(const nsh__target *target, const header *h)
@@ -375,7 +384,7 @@ static int64_t message_bytes(const nsh__target *target, const header *h)
 /* Write the hyperslabs of the next pieces, as many as one message takes; returns how many. */
 static int describe_pieces(const nsh__target *target, header *h, int n, const nsh_piece pieces[])
 {
-    int64_t *meta = (int64_t *)(h + 1);
+    int64_t *meta = (int64_t *)((char *)(h + 1) + text_bytes(h));
     int64_t each = 2 * target->ndim * (int64_t)sizeof *meta;
     int64_t most = each > 0 ? META_BYTES / each : META_BYTES;
     int taken = 0;
@@ -451,7 +460,7 @@ int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const 
 
     *h = (header){.sequence = comm->sequence, .mark = comm->mark, .code = code};
     if (code != NSH_SUCCESS) {
-        n = 0;
+        n = in_place ? n : 0;
         snprintf((char *)(h + 1), NSH__TEXT, "%.*s", NSH__TEXT - 1, nsh_error_detail());
     }
     /* All messages of a transfer take one way, so that they cannot overtake each other. */
@@ -519,7 +528,7 @@ static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bo
             rc = nsh__fail(NSH_ERR_MISMATCH, "ranks of a node disagree on root or array (rank %d)",
                            comm->rank);
     }
-    if (rc == NSH_SUCCESS && h->code == NSH_SUCCESS) {
+    if (rc == NSH_SUCCESS) {
         if (h->nbytes > NSH__INLINE) {
             rc = receive_stream(comm, t, target, h);
         } else {

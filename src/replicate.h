@@ -39,8 +39,8 @@ char *nsh__transfer_staging(const nsh_comm *comm, int slot);
 
 /* [by root, when its node has arrived] Copy n pieces into the replica and send them to all other
  * nodes; pieces == NULL: no pieces. in_place: the data is in the replica already. code: what root
- * has found instead of good arguments, told to all nodes with its detail. Returns NSH_SUCCESS or
- * what breaks the communicator. */
+ * has found instead of good arguments or of the data, told to all nodes with its detail; with a
+ * failure only what is in place is sent. Returns NSH_SUCCESS or what breaks the communicator. */
 int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const nsh_piece pieces[],
                         bool in_place, int code);
 

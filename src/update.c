@@ -340,16 +340,32 @@ int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64
     return NSH_SUCCESS;
 }
 
-int nsh_array_update_end(nsh_array *array)
+/* What root has stored is given up: zeros travel instead. */
+static void zero_update(const nsh_array *array)
+{
+    static const char zeros[4096];
+    nsh__slab slab;
+
+    nsh__slab_of(&slab, array->ndim, array->extent, array->update, array->update + array->ndim,
+                 array->type.itemsize);
+    for (int64_t at = 0, n; at < slab.nbytes; at += n) {
+        n = slab.nbytes - at < (int64_t)sizeof zeros ? slab.nbytes - at : (int64_t)sizeof zeros;
+        nsh__slab_unpack(array->replica.rw, &slab, at, n, zeros);
+    }
+}
+
+/* With a failure of root's, which counts like success as the end of the update. */
+static int end_update(nsh_array *array, const char *name, bool failed, int code, const char *text)
 {
     change c = {.array = array, .call = NSH__CALL_UPDATE_END, .n = 1, .in_place = true};
     nsh_piece piece;
+    bool ended;
     int rc;
 
     if (array == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_update_end: array is NULL");
+        return nsh__fail(NSH_ERR_ARG, "%s: array is NULL", name);
     if (array->updating < 0)
-        return nsh__fail(NSH_ERR_STATE, "nsh_array_update_end: no update has begun (rank %d)",
+        return nsh__fail(NSH_ERR_STATE, "%s: no update has begun (rank %d)", name,
                          array->comm->rank);
     rc = nsh__comm_callable(array->comm, nsh__call_name(c.call));
     if (rc != NSH_SUCCESS)
@@ -358,11 +374,27 @@ int nsh_array_update_end(nsh_array *array)
     piece = (nsh_piece){NULL, array->update, array->update + array->ndim, NULL};
     c.pieces = &piece;
     rc = begin_change(&c);
-    if (rc == NSH_SUCCESS)
-        rc = carry_out(&c);
     if (rc != NSH_SUCCESS)
         return rc;
-    array->updating = -1;
-    array->version++;
-    return NSH_SUCCESS;
+    if (failed && c.root == array->comm->rank) {
+        c.code = nsh__fail_given(name, c.root, code, text);
+        zero_update(array);
+    }
+    rc = carry_out(&c);
+    ended = array->comm->gate.released && array->comm->gate.from == c.root;
+    if (rc == NSH_SUCCESS || ended) {
+        array->updating = -1;
+        array->version++;
+    }
+    return rc;
+}
+
+int nsh_array_update_end(nsh_array *array)
+{
+    return end_update(array, "nsh_array_update_end", false, NSH_SUCCESS, NULL);
+}
+
+int nsh_array_update_fail(nsh_array *array, int code, const char *text)
+{
+    return end_update(array, "nsh_array_update_fail", true, code, text);
 }

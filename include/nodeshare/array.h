@@ -109,11 +109,11 @@ NSH_API int nsh_array_free(nsh_array **array);
 NSH_API const void *nsh_array_data(const nsh_array *array);
 
 /* [local] The same bytes at the address to pass to MPI, as a send buffer or to a collective call
- * that reads it: networks that register memory (RDMA, also GPU drivers) refuse pages that are mapped
- * read-only. Read through nsh_array_data(), where a stray store faults; give MPI this one, or an
- * address at the same distance from it. MPI must not receive here, and nobody may store: that would
- * change one node's replica only. Functions of this library take either address as data.
- * NULL for an array without elements and for NULL. */
+ * that reads it: networks that register memory (RDMA, also GPU drivers) refuse pages that are
+ * mapped read-only. Read through nsh_array_data(), where a stray store faults; give MPI this one,
+ * or an address at the same distance from it. MPI must not receive here, and nobody may store: that
+ * would change one node's replica only. Functions of this library take either address as data. NULL
+ * for an array without elements and for NULL. */
 NSH_API const void *nsh_array_mpi_data(const nsh_array *array);
 
 /* [local] The element at index (ndim numbers; NULL: all zeros) in this node's replica; NULL where
@@ -168,6 +168,13 @@ NSH_API int nsh_array_update_begin(nsh_array *array, const int64_t offset[], con
 /* [collective] End the update: what root has stored is in every replica on return. On one node
  * nothing is copied. Errors: STATE (none has begun), MISMATCH, MPI. */
 NSH_API int nsh_array_update_end(nsh_array *array);
+
+/* [collective] End the update although root has no data, or not all: on root, where the other ranks
+ * call nsh_array_update_end. The hyperslab is zero on every node, the version counts up, and all
+ * ranks return code with the detail "nsh_array_update_fail: TEXT (rank R)". code and text are as in
+ * nsh_array_set_fail; a rank that is not root ends the update, and neither is read there.
+ * Errors: code; else as nsh_array_update_end. */
+NSH_API int nsh_array_update_fail(nsh_array *array, int code, const char *text);
 
 /* ---- change: every rank has data ---- */
 
