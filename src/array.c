@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 _Static_assert(NSH_MAX_NDIM == NSH__MAX_NDIM, "hyperslab.h and array.h agree");
@@ -220,6 +221,62 @@ bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes)
 nsh__target nsh__array_target(const nsh_array *array)
 {
     return (nsh__target){array->ndim, array->extent, array->type.itemsize, array->replica.rw};
+}
+
+/* ---- resident memory ---- */
+
+enum { IDLE_S = 10 }; /* so long after a change another one is not expected soon */
+static const int64_t idle_ns = IDLE_S * INT64_C(1000000000);
+
+int64_t nsh__array_clock(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec t = {0, 1};
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+#else
+    return nsh__wait_clock();
+#endif
+}
+
+static void trim(nsh_array *array)
+{
+    nsh__heap_trim(array->comm, &array->replica);
+    array->changed = 0;
+}
+
+void nsh__arrays_trim_idle(nsh_comm *comm, int64_t now)
+{
+    comm->trimmed = now;
+    for (nsh__object *o = comm->first_object; o != NULL; o = o->next) {
+        nsh_array *array = o->handle;
+
+        if (o->kind == &array_kind && o->state == NSH__OBJECT_LIVE && array->changed != 0 &&
+            now - array->changed >= idle_ns)
+            trim(array);
+    }
+}
+
+void nsh__array_changed(nsh_array *array)
+{
+    nsh_comm *comm = array->comm;
+    int64_t now = nsh__array_clock();
+
+    array->version++;
+    array->changed = now;
+    if (array->version == 1)
+        trim(array);
+    if (now - comm->trimmed >= idle_ns)
+        nsh__arrays_trim_idle(comm, now);
+}
+
+int nsh_array_trim(nsh_array *array)
+{
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_array_trim: array is NULL");
+    trim(array);
+    return NSH_SUCCESS;
 }
 
 /* ---- read ---- */

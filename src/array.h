@@ -19,7 +19,9 @@ struct nsh_array {
     int64_t size, nbytes;
     uint64_t id; /* object.id */
     int64_t version;
-    int updating;    /* root of the update that has begun; -1: none */
+    int64_t
+        changed;  /* when last, by nsh__array_clock; 0: not since its writable view was trimmed */
+    int updating; /* root of the update that has begun; -1: none */
     int64_t *update; /* on that root: offset and count, ndim each */
     int ndim;
     int64_t extent[]; /* ndim, then room for update */
@@ -45,5 +47,15 @@ int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece,
                        int code);
 
 nsh__target nsh__array_target(const nsh_array *array);
+
+/* [local] A call has changed the contents: count the version up. Trims the writable view after the
+ * first change, because most tables are filled once, and now and then those of arrays that have
+ * been idle. */
+void nsh__array_changed(nsh_array *array);
+
+/* [local] A clock in nanoseconds that costs next to nothing to read; never 0. And the work of
+ * nsh__array_changed: trim all arrays on comm that were changed, but not for 10 s. */
+int64_t nsh__array_clock(void);
+void nsh__arrays_trim_idle(nsh_comm *comm, int64_t now);
 
 #endif

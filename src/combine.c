@@ -45,7 +45,7 @@ static int finish(nsh_array *array, nsh__call call, int code)
         rc = nsh__agree(array->comm, call, rc, array->id);
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(array->comm, rc);
-    array->version++;
+    nsh__array_changed(array);
     return NSH_SUCCESS;
 }
 

@@ -211,6 +211,7 @@ struct nsh_comm {
     uint64_t *object_bits;    /* two bits for each object, to compare what ranks have released: */
     int64_t object_bits_room; /* so many words of this rank's and so many of all ranks' */
     uint64_t compared;        /* created, when they were compared last */
+    int64_t trimmed;          /* when idle arrays were last looked for (array.c) */
     uint64_t created;         /* objects ever, to number them */
     uint64_t batches;         /* batches ever, for their tags */
     void *names;              /* of objects: a tree of tsearch(3) */

@@ -182,6 +182,6 @@ int nsh_batch_results(nsh_batch *b, nsh_array *array)
         copy_results(b, array);
     rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, NSH_SUCCESS, array->id);
     if (rc == NSH_SUCCESS)
-        array->version++;
+        nsh__array_changed(array);
     return rc;
 }

@@ -145,7 +145,7 @@ static int fetch_bytes(const fetch *f)
         rc = exchange(f, &target, table, table + rows * target.ndim);
     free(table);
     if (rc == NSH_SUCCESS)
-        f->into->version++;
+        nsh__array_changed(f->into);
     return rc;
 }
 

@@ -414,10 +414,26 @@ static char *share_of(const nsh__heap *heap, const nsh__extent *extent, int shar
     return extent->rw + begin * heap->page;
 }
 
+/* Pages count as resident for each view that has entries for them, so entries that are not needed
+ * soon would make a process look larger than it is. There are two views only of shared mappings,
+ * whose pages outlive the entries. */
+static void drop_entries(const nsh__extent *extent, char *p, int64_t bytes)
+{
+    if (extent->rw != extent->ro)
+        madvise(p, (size_t)bytes, MADV_DONTNEED);
+}
+
+void nsh__heap_trim(const nsh_comm *comm, const nsh__extent *extent)
+{
+    if (extent->block != NULL && extent->large)
+        drop_entries(extent, extent->rw, block_bytes(comm->heap, extent->bytes));
+}
+
 int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, int shares)
 {
     nsh__heap *heap = comm->heap;
     int64_t bytes;
+    bool zero;
     char *p;
     int rc;
 
@@ -433,11 +449,11 @@ int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, 
     if (bytes == 0)
         return NSH_SUCCESS;
     /* Small blocks may have left bytes there; new pages come as zeros. */
-    if (release_pages(p, bytes))
-        return touch(p, bytes, heap->page);
+    zero = release_pages(p, bytes);
     rc = touch(p, bytes, heap->page);
-    if (rc == NSH_SUCCESS)
+    if (rc == NSH_SUCCESS && !zero)
         memset(p, 0, (size_t)bytes);
+    drop_entries(extent, p, bytes);
     return rc;
 }
 

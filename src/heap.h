@@ -53,6 +53,10 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes);
  * have given up what was there before. NSH_ERR_NOMEM instead of a later SIGBUS. */
 int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, int shares);
 
+/* [local] Drop this process's page-table entries for the extent's writable view, if it is large and
+ * has two views. The pages stay, and the next store through the view finds them again. */
+void nsh__heap_trim(const nsh_comm *comm, const nsh__extent *extent);
+
 /* [local] Is there memory for so many bytes more on this node, as far as one can tell? */
 int nsh__heap_afford(const nsh_comm *comm, int64_t bytes);
 

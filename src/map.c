@@ -396,6 +396,6 @@ int nsh_map_rows(nsh_array *out, nsh_row_kernel kernel, void *arg, const nsh_map
     m.row_bytes = m.n > 0 ? out->nbytes / m.n : 0;
     rc = map_run(&m);
     if (m.worked)
-        out->version++;
+        nsh__array_changed(out);
     return rc;
 }

@@ -253,7 +253,7 @@ static int set_pieces(nsh_array *array, nsh__call call, int n, const nsh_piece p
     if (rc == NSH_SUCCESS)
         rc = carry_out(&c);
     if (rc == NSH_SUCCESS)
-        array->version++;
+        nsh__array_changed(array);
     return rc;
 }
 
@@ -384,7 +384,7 @@ static int end_update(nsh_array *array, const char *name, bool failed, int code,
     ended = array->comm->gate.released && array->comm->gate.from == c.root;
     if (rc == NSH_SUCCESS || ended) {
         array->updating = -1;
-        array->version++;
+        nsh__array_changed(array);
     }
     return rc;
 }
