@@ -176,8 +176,8 @@ two_jobs()
         kill -9 $pids
     fi
     touch "$tmp/go"
-    wait $first || [ "$1" -eq 1 ] || { cat "$tmp/first"; return 1; }
-    wait $second || { cat "$tmp/second"; return 1; }
+    wait $first || [ "$1" -eq 1 ] || { echo "# exit code $?"; sed "s|^|# |" "$tmp/first"; return 1; }
+    wait $second || { echo "# exit code $?"; sed "s|^|# |" "$tmp/second"; return 1; }
     sed 's/^/# /' "$tmp/second"
 } 2>/dev/null
 
