@@ -5,9 +5,9 @@
 #define _GNU_SOURCE
 #include "machine.h"
 
+#include "cgroup.h"
 #include "hash.h"
 
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,54 +42,20 @@ static bool read_number(const char *path, int64_t *out)
     return true;
 }
 
-/* This process's control group (version 2) and its parents, one after another: false at the end. */
-typedef struct group_walk {
-    char path[PATH_MAX];
-    bool started;
-} group_walk;
-
-static bool next_group(group_walk *walk)
-{
-    static const char root[] = "/sys/fs/cgroup";
-
-    if (!walk->started) {
-        char line[PATH_MAX - 32] = "";
-
-        walk->started = true;
-        if (!read_line("/proc/self/cgroup", line, sizeof line) || strncmp(line, "0::", 3) != 0)
-            strcpy(line, "0::/");
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(walk->path, sizeof walk->path, "%s%s", root, line + 3);
-        return true;
-    }
-    if (strlen(walk->path) <= sizeof root)
-        return false;
-    *strrchr(walk->path, '/') = '\0';
-    return true;
-}
-
-static bool group_number(const group_walk *walk, const char *file, int64_t *out)
-{
-    char path[PATH_MAX + 32];
-
-    snprintf(path, sizeof path, "%s/%s", walk->path, file);
-    return read_number(path, out);
-}
-
 int64_t nsh__machine_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES);
-    int64_t limit = pages > 0 ? (int64_t)pages * sysconf(_SC_PAGESIZE) : INT64_MAX, value;
+    int64_t limit = pages > 0 ? (int64_t)pages * sysconf(_SC_PAGESIZE) : INT64_MAX;
+    nsh__cgroups groups;
 
-    for (group_walk walk = {.started = false}; next_group(&walk);)
-        if (group_number(&walk, "memory.max", &value))
-            limit = min64(limit, value);
-    return limit;
+    nsh__cgroups_find("/proc/self", &groups);
+    return min64(limit, nsh__cgroups_memory(&groups));
 }
 
 int64_t nsh__machine_memory_left(void)
 {
-    int64_t left = INT64_MAX, most, used;
+    int64_t left = INT64_MAX;
+    nsh__cgroups groups;
     char line[128];
     long long kib;
     FILE *f = fopen("/proc/meminfo", "r");
@@ -99,11 +65,8 @@ int64_t nsh__machine_memory_left(void)
             left = (int64_t)kib * 1024;
     if (f != NULL)
         fclose(f);
-    for (group_walk walk = {.started = false}; next_group(&walk);)
-        if (group_number(&walk, "memory.max", &most) &&
-            group_number(&walk, "memory.current", &used))
-            left = min64(left, most > used ? most - used : 0);
-    return left;
+    nsh__cgroups_find("/proc/self", &groups);
+    return min64(left, nsh__cgroups_memory_left(&groups));
 }
 
 int64_t nsh__machine_shm(bool free)
@@ -150,19 +113,13 @@ void nsh__machine_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
 
 int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
 {
+    nsh__cgroups groups;
     int cores = 0;
 
     for (int i = 0; i < NSH__AFFINITY_BYTES; i++)
         cores += __builtin_popcount(mask[i]);
-    for (group_walk walk = {.started = false}; next_group(&walk);) {
-        char path[PATH_MAX + 32], line[64];
-        long long quota, period;
-
-        snprintf(path, sizeof path, "%s/cpu.max", walk.path);
-        if (read_line(path, line, sizeof line) && sscanf(line, "%lld %lld", &quota, &period) == 2 &&
-            period > 0 && (quota + period - 1) / period < cores)
-            cores = (int)((quota + period - 1) / period);
-    }
+    nsh__cgroups_find("/proc/self", &groups);
+    cores = (int)min64(cores, nsh__cgroups_cores(&groups));
     return cores > 0 ? cores : 1;
 }
 
