@@ -230,7 +230,7 @@ static nsh_comm *comm_alloc(void)
     memset(comm, 0, sizeof *comm);
     comm->mpi = comm->node_mpi = MPI_COMM_NULL;
     comm->keyval = MPI_KEYVAL_INVALID;
-    comm->awaited = -1;
+    comm->awaited = comm->partner = -1;
     comm->asking = MPI_REQUEST_NULL;
     comm->guard = !nsh__env_is("NSH_GUARD", "0");
     return comm;
@@ -248,6 +248,9 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
                              .notice = nsh__receive_notice,
                              .suspect = nsh__suspect_node,
                              .failed = nsh__break_waiting,
+                             .report = nsh__report_wait,
+                             .report_after = NSH__REPORT_AFTER_NS,
+                             .report_every = NSH__REPORT_EVERY_NS,
                              .owner = comm};
     if (how == NSH_WAIT_SPIN)
         comm->wait.spin_ns = INT64_MAX;
@@ -280,6 +283,7 @@ static int comm_furnish(nsh_comm *comm, const nsh__options *s)
     wait_init(comm, s->wait);
     nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,
                    comm->node_size, comm->node_count == 1);
+    comm->gate.shown = &comm->area->slots[comm->node_rank].passage;
     return nsh__boot_agree(comm, nsh__transfer_create(comm, nsh__heap_head(comm) + area));
 }
 

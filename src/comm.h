@@ -112,8 +112,10 @@ typedef struct nsh__mailbox {
 typedef struct nsh__slot {
     _Alignas(64) int code;
     int rank;
-    int64_t low, high; /* see nsh__vote */
-    uint64_t sum;      /* this rank's part of a checksum; read between the two votes */
+    atomic_uint passage; /* of the gate: the last one at which this rank has arrived. Stored relaxed
+                            before it arrives, read relaxed by nsh__report_wait alone */
+    int64_t low, high;   /* see nsh__vote */
+    uint64_t sum;        /* this rank's part of a checksum; read between the two votes */
     char text[NSH__TEXT];
     nsh__mailbox mailbox[NSH__TOKENS];
 } nsh__slot;
@@ -147,6 +149,16 @@ typedef struct nsh__ballot {
     uint64_t low, high;   /* the range, the low end as its complement */
     char text[NSH__TEXT]; /* the detail of worst; sent only when there is one */
 } nsh__ballot;
+
+/* What this rank waits for outside collective calls, as nsh__report_wait names it. All NULL inside
+ * them. */
+typedef struct nsh__subject {
+    const char *call;
+    const char *kind, *name;     /* of an object */
+    int (*holder)(void *object); /* its holder as far as this node's memory tells, -1: it does not;
+                                    NULL: nobody holds such an object */
+    void *object;
+} nsh__subject;
 
 struct nsh__heap;
 struct nsh__transfer;
@@ -190,6 +202,10 @@ struct nsh_comm {
     struct nsh__rma *rma;              /* words; NULL until an object needs some */
     atomic_bool homes_words;           /* this rank leads a node where there are some */
     unsigned tokens_seen[NSH__TOKENS]; /* taken from this rank's mailboxes */
+    nsh__call call;                    /* the current or last collective call */
+    nsh__subject subject;              /* of a call that is not collective */
+    int acting;                        /* the rank that opens the gate in this call */
+    int partner;                       /* the rank whose message is awaited; -1: see awaited */
     bool in_turn;                      /* between nsh_sequential_begin and _end */
     bool in_kernels;                   /* while a map on it runs this rank's kernels; written before
                                           their threads start and after they have ended */
@@ -258,6 +274,10 @@ void nsh__suspect_node(void *owner);
  * in whatever call, would leave the ranks that wait for it behind. */
 int nsh__break_waiting(void *owner, int code);
 
+/* For wait.c: log what this rank waits for, under NSH_LOG=1. word: what it sleeps on; NULL: it
+ * waits for messages. */
+void nsh__report_wait(void *owner, const atomic_uint *word, int64_t waited_ns);
+
 /* Give up requests of a call that is over for this rank. */
 void nsh__comm_drop(MPI_Request *request, bool receive);
 
@@ -273,6 +293,13 @@ int nsh__comm_whole(const nsh_comm *comm, const char *call);
  * ranks do not come, and the map goes on. Asked before the call changes or counts anything; a call
  * that does neither before it enters need not ask. */
 int nsh__comm_callable(const nsh_comm *comm, const char *call);
+
+/* End of what a call that is not collective waits for. Returns rc. */
+static inline int nsh__subject_end(nsh_comm *comm, int rc)
+{
+    comm->subject = (nsh__subject){.call = NULL};
+    return rc;
+}
 
 static inline bool nsh__comm_leads(const nsh_comm *comm)
 {

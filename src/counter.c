@@ -144,7 +144,9 @@ int nsh_counter_add(nsh_counter *counter, int64_t delta, int64_t *before)
     rc = nsh__comm_whole(counter->comm, "nsh_counter_add");
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = checked(counter, nsh__cell_add(&counter->cell, (uint64_t)delta, &old));
+    counter->comm->subject = (nsh__subject){.call = "nsh_counter_add"};
+    rc = nsh__cell_add(&counter->cell, (uint64_t)delta, &old);
+    rc = checked(counter, nsh__subject_end(counter->comm, rc));
     if (rc == NSH_SUCCESS && before != NULL)
         *before = (int64_t)(old + counter->initial);
     return rc;
@@ -160,7 +162,9 @@ int nsh_counter_read(nsh_counter *counter, int64_t *value)
     rc = nsh__comm_whole(counter->comm, "nsh_counter_read");
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = checked(counter, nsh__cell_read(&counter->cell, &now));
+    counter->comm->subject = (nsh__subject){.call = "nsh_counter_read"};
+    rc = nsh__cell_read(&counter->cell, &now);
+    rc = checked(counter, nsh__subject_end(counter->comm, rc));
     if (rc == NSH_SUCCESS)
         *value = (int64_t)(now + counter->initial);
     return rc;

@@ -152,7 +152,9 @@ static int serve(const nsh__work *work, doorbell *bell, unsigned threads)
             return rc;
         } else {
             /* A broken communicator shows here too; threads see it for themselves and end. */
+            wait->unreported = true;
             nsh__wait_word(wait, &bell->rings, seen + 1, &bell->sleepers);
+            wait->unreported = false;
         }
     }
 }

@@ -259,6 +259,8 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
     if (comm->in_turn)
         return nsh__fail(NSH_ERR_STATE, "%s: rank %d is in a sequential section",
                          nsh__call_name(call), comm->rank);
+    comm->call = call;
+    comm->acting = comm->leader_of[comm->node_index];
     code = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
     if (code != NSH_SUCCESS)
         return nsh__comm_break(comm, code);

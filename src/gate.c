@@ -18,6 +18,7 @@ void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int 
                         .size = (unsigned)node_size,
                         .leads = node_rank == 0,
                         .alone = alone};
+    gate->shown = &gate->own;
 }
 
 static void open_gate(nsh__gate *gate)
@@ -66,6 +67,7 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
     if (failed)
         atomic_fetch_add_explicit(&area->marks[which].failures, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
+    atomic_store_explicit(gate->shown, gate->passage, memory_order_relaxed);
     last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1 == gate->arrived;
     if (last && gate->alone && !nsh__gate_unanimous(gate))
         nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, discord);

@@ -37,16 +37,18 @@ typedef struct nsh__gate_area {
 typedef struct nsh__gate {
     nsh__gate_area *area;
     nsh__wait *wait;
-    int rank;         /* in the communicator */
-    unsigned size;    /* ranks that arrive */
-    bool leads;       /* this is node rank 0 */
-    bool alone;       /* the node is the whole communicator: nobody else has to be told */
-    unsigned passage; /* number of the current one */
-    unsigned arrived; /* arrivals after which the current passage is complete */
-    unsigned opened;  /* releases after which this rank may leave */
-    uint64_t mark;    /* this rank's mark of the current passage; never 0 */
-    bool released;    /* it has a verdict, which this rank knows: what leave returned, if it left */
-    int from;         /* then: the rank whose failure the verdict is; -1: no rank's in particular */
+    int rank;           /* in the communicator */
+    unsigned size;      /* ranks that arrive */
+    bool leads;         /* this is node rank 0 */
+    bool alone;         /* the node is the whole communicator: nobody else has to be told */
+    unsigned passage;   /* number of the current one */
+    unsigned arrived;   /* arrivals after which the current passage is complete */
+    unsigned opened;    /* releases after which this rank may leave */
+    atomic_uint *shown; /* where others see passage; gate.own unless the caller sets another one */
+    atomic_uint own;
+    uint64_t mark; /* this rank's mark of the current passage; never 0 */
+    bool released; /* it has a verdict, which this rank knows: what leave returned, if it left */
+    int from;      /* then: the rank whose failure the verdict is; -1: no rank's in particular */
 } nsh__gate;
 
 void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,

@@ -320,6 +320,50 @@ static nsh__queue *only_queue(nsh_mutex *mutex)
     return mutex->comm->node_count == 1 ? &mutex->local : &mutex->remote;
 }
 
+static int rank_on_node(const nsh_comm *comm, int node_rank)
+{
+    for (int r = 0; r < comm->size; r++)
+        if (comm->node_of[r] == comm->node_index && comm->node_rank_of[r] == node_rank)
+            return r;
+    return -1;
+}
+
+/* The memory of this node tells who holds the mutex: no remote operation is needed to know. */
+static bool held_here(const nsh_mutex *mutex)
+{
+    return mutex->comm->node_count == 1 || (mutex->cohort != NULL && mutex->cohort->holder != 0);
+}
+
+/* The holder if that is so, else -1. */
+static int known_holder(void *object)
+{
+    nsh_mutex *mutex = object;
+    int holder = -1;
+
+    if (!held_here(mutex) || nsh__queue_holder(&mutex->local, &holder) != NSH_SUCCESS)
+        return -1;
+    return rank_on_node(mutex->comm, holder);
+}
+
+/* For nsh__report_wait. */
+static nsh__subject subject_of(nsh_mutex *mutex, const char *call)
+{
+    return (nsh__subject){call, "mutex", nsh_mutex_name(mutex), known_holder, mutex};
+}
+
+static int timed_out(nsh_mutex *mutex, double seconds)
+{
+    int rank = mutex->comm->rank, holder = known_holder(mutex);
+
+    if (holder >= 0)
+        return nsh__fail(NSH_ERR_TIMEOUT,
+                         "nsh_mutex_timedlock: not within %g seconds; held by rank %d (rank %d)",
+                         seconds, holder, rank);
+    return nsh__fail(NSH_ERR_TIMEOUT,
+                     "nsh_mutex_timedlock: not within %g seconds; holder unknown (rank %d)",
+                     seconds, rank);
+}
+
 static int lock(nsh_mutex *mutex, int64_t deadline)
 {
     nsh__queue *queue = only_queue(mutex);
@@ -344,7 +388,10 @@ int nsh_mutex_lock(nsh_mutex *mutex)
 {
     int rc = usable(mutex, "nsh_mutex_lock", false);
 
-    return rc == NSH_SUCCESS ? lock(mutex, NSH__NEVER) : rc;
+    if (rc != NSH_SUCCESS)
+        return rc;
+    mutex->comm->subject = subject_of(mutex, "nsh_mutex_lock");
+    return nsh__subject_end(mutex->comm, lock(mutex, NSH__NEVER));
 }
 
 int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds)
@@ -356,11 +403,9 @@ int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds)
     if (isnan(seconds) || seconds < 0)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_timedlock: %g seconds (rank %d)", seconds,
                          mutex->comm->rank);
-    rc = lock(mutex, nsh__wait_deadline(seconds));
-    if (rc == NSH_ERR_TIMEOUT)
-        return nsh__fail(rc, "nsh_mutex_timedlock: not within %g seconds (rank %d)", seconds,
-                         mutex->comm->rank);
-    return rc;
+    mutex->comm->subject = subject_of(mutex, "nsh_mutex_timedlock");
+    rc = nsh__subject_end(mutex->comm, lock(mutex, nsh__wait_deadline(seconds)));
+    return rc == NSH_ERR_TIMEOUT ? timed_out(mutex, seconds) : rc;
 }
 
 int nsh_mutex_trylock(nsh_mutex *mutex)
@@ -387,19 +432,12 @@ int nsh_mutex_unlock(nsh_mutex *mutex)
     if (rc != NSH_SUCCESS)
         return rc;
     mutex->held = false;
+    mutex->comm->subject = (nsh__subject){.call = "nsh_mutex_unlock"};
     rc = mutex->cohort != NULL ? unlock_cohort(mutex) : unlock_queue(only_queue(mutex), NULL, NULL);
-    return checked(mutex, rc);
+    return checked(mutex, nsh__subject_end(mutex->comm, rc));
 }
 
 /* ---- look ---- */
-
-static int rank_on_node(const nsh_comm *comm, int node_rank)
-{
-    for (int r = 0; r < comm->size; r++)
-        if (comm->node_of[r] == comm->node_index && comm->node_rank_of[r] == node_rank)
-            return r;
-    return -1;
-}
 
 int nsh_mutex_holder(nsh_mutex *mutex, int *rank)
 {
@@ -415,7 +453,7 @@ int nsh_mutex_holder(nsh_mutex *mutex, int *rank)
         *rank = mutex->comm->rank;
         return NSH_SUCCESS;
     }
-    local = mutex->comm->node_count == 1 || (mutex->cohort != NULL && mutex->cohort->holder != 0);
+    local = held_here(mutex);
     rc = nsh__queue_holder(local ? &mutex->local : &mutex->remote, &holder);
     if (rc != NSH_SUCCESS)
         return rc;

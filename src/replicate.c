@@ -307,7 +307,9 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *targ
     for (int64_t j = 0; j < n && rc == NSH_SUCCESS; j++) {
         int slot = (int)(j % NSH__WINDOW);
 
+        comm->partner = t->parent;
         rc = nsh__wait_requests(&comm->wait, 1, &receives[slot]);
+        comm->partner = -1;
         if (rc == NSH_SUCCESS)
             rc = send_segment(comm, t, data[slot], segment_bytes(h, j), sends[slot]);
         if (rc != NSH_SUCCESS)

@@ -560,8 +560,11 @@ static int finish(nsh_comm *comm, int64_t deadline)
 {
     nsh__rma *rma = comm->rma;
     int home = comm->leader_of[rma->ask_home], mpi = MPI_SUCCESS;
-    int rc = nsh__wait_requests_until(&comm->wait, 2, rma->requests, deadline);
+    int rc;
 
+    comm->partner = home;
+    rc = nsh__wait_requests_until(&comm->wait, 2, rma->requests, deadline);
+    comm->partner = -1;
     if (rc != NSH_SUCCESS)
         return rc;
     if (!comm->words_by_message)

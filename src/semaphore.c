@@ -254,7 +254,11 @@ int nsh_semaphore_acquire(nsh_semaphore *semaphore)
 {
     int rc = usable(semaphore, "nsh_semaphore_acquire", 1);
 
-    return rc == NSH_SUCCESS ? done(semaphore, acquire(semaphore), 1) : rc;
+    if (rc != NSH_SUCCESS)
+        return rc;
+    semaphore->comm->subject = (nsh__subject){
+        .call = "nsh_semaphore_acquire", .kind = "semaphore", .name = semaphore->object.name};
+    return done(semaphore, nsh__subject_end(semaphore->comm, acquire(semaphore)), 1);
 }
 
 int nsh_semaphore_tryacquire(nsh_semaphore *semaphore)

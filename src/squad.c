@@ -198,6 +198,12 @@ int nsh__squad_answer(nsh__squad *squad, nsh__round *round)
 
     if (squad->size == 1)
         return round->code;
-    rc = nsh__squad_leads(squad) ? tell(squad, round) : hear(squad, round);
+    if (nsh__squad_leads(squad)) {
+        rc = tell(squad, round);
+    } else {
+        squad->comm->partner = squad->leader;
+        rc = hear(squad, round);
+        squad->comm->partner = -1;
+    }
     return rc != NSH_SUCCESS ? broken(squad, rc) : round->code;
 }

@@ -52,16 +52,11 @@ static int take_task(nsh_batch *b, int64_t *task)
     return nsh__tally_tell(b);
 }
 
-int nsh_batch_next(nsh_batch *b, int64_t *task)
+static int next_task(nsh_batch *b, int64_t *task)
 {
     nsh__round round = {NSH_SUCCESS, 0, -1};
     int rc;
 
-    if (b == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_batch_next: batch is NULL");
-    rc = nsh__comm_whole(b->comm, "nsh_batch_next");
-    if (rc != NSH_SUCCESS)
-        return rc;
     if (task == NULL)
         round.code =
             nsh__fail(NSH_ERR_ARG, "nsh_batch_next: task is NULL (rank %d)", b->comm->rank);
@@ -80,6 +75,19 @@ int nsh_batch_next(nsh_batch *b, int64_t *task)
     b->held = *task = round.value;
     show_progress(b, round.value < 0);
     return NSH_SUCCESS;
+}
+
+int nsh_batch_next(nsh_batch *b, int64_t *task)
+{
+    int rc;
+
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_next: batch is NULL");
+    rc = nsh__comm_whole(b->comm, "nsh_batch_next");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    b->comm->subject = (nsh__subject){.call = "nsh_batch_next"};
+    return nsh__subject_end(b->comm, next_task(b, task));
 }
 
 static int check_finish(const nsh_batch *b, int64_t task, nsh_task_state state)
@@ -117,16 +125,11 @@ static int record_end(nsh_batch *b, int64_t task, nsh_task_state state, const vo
     return rc;
 }
 
-int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const void *result)
+static int finish_task(nsh_batch *b, int64_t task, nsh_task_state state, const void *result)
 {
     nsh__round round = {NSH_SUCCESS, (int)state, 0};
     int rc;
 
-    if (b == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_batch_finish: batch is NULL");
-    rc = nsh__comm_whole(b->comm, "nsh_batch_finish");
-    if (rc != NSH_SUCCESS)
-        return rc;
     round.code = check_finish(b, task, state);
     rc = nsh__squad_report(&b->squad, &round); /* FAILED is the larger one */
     if (rc != NSH_SUCCESS)
@@ -141,6 +144,19 @@ int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const voi
     if (rc == NSH_SUCCESS)
         show_progress(b, false);
     return rc;
+}
+
+int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const void *result)
+{
+    int rc;
+
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_finish: batch is NULL");
+    rc = nsh__comm_whole(b->comm, "nsh_batch_finish");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    b->comm->subject = (nsh__subject){.call = "nsh_batch_finish"};
+    return nsh__subject_end(b->comm, finish_task(b, task, state, result));
 }
 
 int nsh_batch_state(const nsh_batch *b, int64_t task, nsh_task_state *state)

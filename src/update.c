@@ -90,6 +90,11 @@ static int find_root(change *c, bool has_data)
 
 /* ---- before anything moves ---- */
 
+static bool root_is_here(const change *c)
+{
+    return c->array->comm->node_of[c->root] == c->array->comm->node_index;
+}
+
 /* A root that does not exist fails on every rank that names it; the vote finds those who do not. */
 static int begin_change(change *c)
 {
@@ -104,12 +109,11 @@ static int begin_change(change *c)
     }
     if (comm->check && comm->node_count > 1)
         rc = nsh__agree(comm, c->call, NSH_SUCCESS, mark);
-    return rc == NSH_SUCCESS ? nsh__comm_enter(comm, c->call, mark) : rc;
-}
-
-static bool root_is_here(const change *c)
-{
-    return c->array->comm->node_of[c->root] == c->array->comm->node_index;
+    if (rc == NSH_SUCCESS)
+        rc = nsh__comm_enter(comm, c->call, mark);
+    if (rc == NSH_SUCCESS && root_is_here(c))
+        comm->acting = c->root;
+    return rc;
 }
 
 /* While root of this node acts, a message of this call from elsewhere means that another node has a

@@ -148,22 +148,6 @@ static void give_way(const nsh__wait *wait)
         pause_cpu();
 }
 
-int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
-{
-    struct timespec t = {0, SHORT_NAP_NS};
-    unsigned round = (*rounds)++;
-
-    if (round % LOOKS_PER_POLL != LOOKS_PER_POLL - 1) {
-        give_way(wait);
-        return NSH_SUCCESS;
-    }
-    if (round > YIELDS_PER_NAP)
-        nanosleep(&t, NULL);
-    else
-        sched_yield();
-    return nsh__wait_poll(wait);
-}
-
 static bool spin_for_word(const nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     int64_t until = 0, now;
@@ -269,11 +253,46 @@ static void suspect(nsh__wait *wait, int64_t begin, int64_t now, int64_t *next)
     *next = now + ASK_AGAIN_NS;
 }
 
+/* The same for saying so. */
+static void report(const nsh__wait *wait, const atomic_uint *word, int64_t begin, int64_t now,
+                   int64_t *next)
+{
+    if (*next == 0)
+        *next = begin + wait->report_after;
+    if (now < *next || wait->report == NULL || wait->unreported)
+        return;
+    wait->report(wait->owner, word, now - begin);
+    *next = now + wait->report_every;
+}
+
+int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
+{
+    struct timespec t = {0, SHORT_NAP_NS};
+    unsigned round = (*rounds)++;
+    int64_t now;
+
+    if (round % LOOKS_PER_POLL != LOOKS_PER_POLL - 1) {
+        give_way(wait);
+        return NSH_SUCCESS;
+    }
+    if (round > YIELDS_PER_NAP)
+        nanosleep(&t, NULL);
+    else
+        sched_yield();
+    now = nsh__wait_clock();
+    if (round < LOOKS_PER_POLL) {
+        wait->round_begin = now;
+        wait->round_report = 0;
+    }
+    report(wait, NULL, wait->round_begin, now, &wait->round_report);
+    return nsh__wait_poll(wait);
+}
+
 /* nsh__wait_event once spinning has not helped. Sleeps first and probes after: where ranks exceed
  * cores, a probe before each short sleep is what a gate costs. */
 static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
-    int64_t begin = nsh__wait_clock(), now = begin, next = 0, ns;
+    int64_t begin = nsh__wait_clock(), now = begin, next = 0, next_report = 0, ns;
     bool there = false;
 
     for (unsigned round = 1;; round++) {
@@ -300,6 +319,7 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         if (now >= deadline)
             return NSH_ERR_TIMEOUT;
         suspect(wait, begin, now, &next);
+        report(wait, event->word, begin, now, &next_report);
     }
 }
 
@@ -339,7 +359,7 @@ static int test_failed(const nsh__wait *wait, int rc)
 static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], MPI_Status *status,
                          int64_t deadline)
 {
-    int64_t begin = 0, next = 0;
+    int64_t begin = 0, next = 0, next_report = 0, now;
 
     for (unsigned tries = 0;; tries++) {
         int done = 1, rc = MPI_SUCCESS;
@@ -359,9 +379,11 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], MPI_Sta
             rc = nsh__wait_poll(wait);
             if (rc != NSH_SUCCESS)
                 return rc;
+            now = nsh__wait_clock();
             if (begin == 0)
-                begin = nsh__wait_clock();
-            suspect(wait, begin, nsh__wait_clock(), &next);
+                begin = now;
+            suspect(wait, begin, now, &next);
+            report(wait, NULL, begin, now, &next_report);
             sched_yield(); /* even with cores for all: a daemon may want one */
         } else if (wait->yield) {
             sched_yield();

@@ -22,6 +22,10 @@
 
 #include <mpi.h>
 
+/* A wait of 10 seconds is reported, and again every minute. */
+#define NSH__REPORT_AFTER_NS INT64_C(10000000000)
+#define NSH__REPORT_EVERY_NS INT64_C(60000000000)
+
 /* How one rank of one communicator waits. */
 typedef struct nsh__wait {
     MPI_Comm comm;   /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
@@ -35,9 +39,14 @@ typedef struct nsh__wait {
     void (*suspect)(void *owner); /* a wait has become long, and again every second; or NULL */
     int (*failed)(void *owner, int code); /* MPI has failed in a wait, with NSH_ERR_MPI: other ranks
                                              must not wait for this one; may be NULL */
+    void (*report)(void *owner, const atomic_uint *word, int64_t waited_ns); /* say what this rank
+                      waits for: word, or messages (NULL); may be NULL */
+    int64_t report_after, report_every; /* of a wait, in nanoseconds; shorter in tests */
+    bool unreported;                    /* it waits for threads of its own, which is no news */
     int64_t asked; /* when other nodes last asked this process for words, by nsh__wait_clock */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
+    int64_t round_begin, round_report; /* of nsh__wait_round: when it began, when it reports */
 } nsh__wait;
 
 /* What a rank waits for: *word, seen through mask, has come to target or beyond (counting modulo

@@ -21,7 +21,11 @@
  *   NSH_CHECK=1                        also check across nodes, before anything moves, that all
  *                                      ranks name the same root and array; check overlap
  *   NSH_GUARD=0                        hand out replicas without write protection
- *   NSH_LOG=1                          say on stderr what was decided and what was left alive
+ *   NSH_LOG=1                          say on stderr what was decided and what was left alive; and
+ *                                      of a call that has waited for 10 seconds, and every minute
+ *                                      after that: which call, for which rank or node it waits,
+ *                                      since when, and who holds a mutex as far as that is known
+ *                                      without asking another node
  *
  * Caveats
  *   - Create, use and free of a communicator are collective over it, in the same order on every
