@@ -7,6 +7,7 @@
 
 #include "fault.h"
 #include "hash.h"
+#include "watch.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -145,6 +146,8 @@ bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
     vote->gate_rc = nsh__comm_enter_vote(comm, vote->call, vote->mark);
     if (vote->gate_rc != NSH_SUCCESS)
         return false;
+    if (comm->check)
+        vote->code = nsh__watch_enter(comm, vote->call, vote->code);
     slot->code = vote->code;
     slot->low = vote->low;
     slot->high = vote->high;
@@ -183,7 +186,7 @@ static int decide(nsh_comm *comm, nsh__vote *vote)
     return rc;
 }
 
-int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
+static int leave(nsh_comm *comm, nsh__vote *vote)
 {
     int rc = vote->gate_rc;
 
@@ -201,12 +204,28 @@ int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
     return rc;
 }
 
+int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
+{
+    int rc = leave(comm, vote), left = NSH_SUCCESS;
+
+    if (comm->check && vote->gate_rc == NSH_SUCCESS)
+        left = nsh__watch_leave(comm);
+    if (left != NSH_SUCCESS)
+        return nsh__comm_break(comm, left);
+    return rc;
+}
+
 int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
 {
     nsh__vote vote = {.call = call, .code = code, .mark = mark};
 
     nsh__vote_enter(comm, &vote);
     return nsh__vote_leave(comm, &vote);
+}
+
+int nsh__agree_first(nsh_comm *comm, nsh__call call, uint64_t mark)
+{
+    return comm->check ? nsh__agree(comm, call, NSH_SUCCESS, mark) : NSH_SUCCESS;
 }
 
 int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code, uint64_t id)

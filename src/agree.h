@@ -31,6 +31,10 @@ int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote);
 /* Both at once. */
 int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark);
 
+/* [collective] First of all in a call that does not begin with an agreement: under NSH_CHECK=1 it
+ * does, and what is wrong is found before anything moves. */
+int nsh__agree_first(nsh_comm *comm, nsh__call call, uint64_t mark);
+
 /* [collective] The last agreement on an object, before it is freed: nsh__agree, but that a broken
  * communicator is no obstacle. id is the object's number, equal on all ranks: ranks that free
  * different objects get NSH_ERR_MISMATCH, and nothing is freed. */

@@ -394,7 +394,7 @@ int nsh_comm_barrier(nsh_comm *comm)
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_barrier: comm is NULL");
-    if (comm->node_count > 1)
+    if (comm->node_count > 1 || comm->check)
         return nsh__agree(comm, NSH__CALL_BARRIER, NSH_SUCCESS, mark);
     rc = nsh__comm_enter(comm, NSH__CALL_BARRIER, mark);
     return rc == NSH_SUCCESS ? nsh__gate_pass(&comm->gate, comm->mark) : rc;

@@ -164,6 +164,7 @@ struct nsh__heap;
 struct nsh__transfer;
 struct nsh__helper;
 struct nsh__rma;
+struct nsh__watch;
 
 struct nsh_comm {
     /* who */
@@ -206,6 +207,7 @@ struct nsh_comm {
     nsh__subject subject;              /* of a call that is not collective */
     int acting;                        /* the rank that opens the gate in this call */
     int partner;                       /* the rank whose message is awaited; -1: see awaited */
+    struct nsh__watch *watched;        /* NSH_CHECK=1: mutexes that this rank holds */
     bool in_turn;                      /* between nsh_sequential_begin and _end */
     bool in_kernels;                   /* while a map on it runs this rank's kernels; written before
                                           their threads start and after they have ended */

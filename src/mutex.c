@@ -16,6 +16,8 @@
 #include "names.h"
 #include "queue.h"
 #include "share.h"
+#include "watch.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -25,6 +27,7 @@ typedef struct cohort {
                                        Read without the lock only by nsh_mutex_holder */
     bool waited;                    /* as that rank's queue->waited */
     int passes;                     /* how often it was passed on since */
+    _Atomic uint64_t watch;         /* on one node: see watch.h */
 } cohort;
 
 struct nsh_mutex {
@@ -35,6 +38,7 @@ struct nsh_mutex {
     int cohort_limit;
     int home;
     bool held;
+    nsh__watch watch; /* NSH_CHECK=1 */
     int64_t acquisitions, waited;
     nsh__object object;
 };
@@ -101,6 +105,28 @@ static int mutex_describe(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex 
     return nsh__object_init(&(*made)->object, &mutex_kind, *made, NSH__CALL_MUTEX_CREATE, o->name);
 }
 
+static int look(void *owner)
+{
+    nsh_mutex *mutex = owner;
+    bool pointless;
+    int rc = nsh__watch_look(&mutex->watch, &pointless);
+
+    return rc == NSH_SUCCESS && pointless ? NSH_ERR_STATE : rc;
+}
+
+/* The word behind the places: on one node in its memory, else at the home. */
+static void watch_furnish(nsh_mutex *mutex, int places)
+{
+    nsh_comm *comm = mutex->comm;
+    cohort *c = (cohort *)((nsh__place *)mutex->object.share.extent.rw + 1 + places);
+
+    mutex->watch.cell = (nsh__cell){comm, comm->node_count == 1 ? &c->watch : NULL,
+                                    &mutex->object.share.words, (int64_t)comm->size + 1};
+    mutex->watch.name = mutex->object.name;
+    mutex->local.look = mutex->remote.look = look;
+    mutex->local.owner = mutex->remote.owner = mutex;
+}
+
 /* Point the queues at what is shared. */
 static void mutex_furnish(nsh_mutex *mutex, int places)
 {
@@ -115,6 +141,8 @@ static void mutex_furnish(nsh_mutex *mutex, int places)
                                  .me = comm->rank};
     if (places > 0 && comm->node_count > 1)
         mutex->cohort = (cohort *)(local + 1 + places);
+    if (comm->check)
+        watch_furnish(mutex, places);
 }
 
 int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex **out)
@@ -132,7 +160,7 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     rc = nsh__comm_callable(comm, "nsh_mutex_create");
     if (rc != NSH_SUCCESS)
         return rc;
-    need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 1 : 0;
+    need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 1 + comm->check : 0;
     if (need.nwords == 0 || o->order == NSH_MUTEX_COHORT) {
         places = largest_node(comm);
         need.bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
@@ -364,6 +392,16 @@ static int timed_out(nsh_mutex *mutex, double seconds)
                      seconds, rank);
 }
 
+/* This rank has the mutex; it has waited for it, or not. */
+static void took(nsh_mutex *mutex, bool waited)
+{
+    mutex->held = true;
+    mutex->acquisitions++;
+    mutex->waited += waited;
+    if (mutex->comm->check)
+        nsh__watch_hold(mutex->comm, &mutex->watch);
+}
+
 static int lock(nsh_mutex *mutex, int64_t deadline)
 {
     nsh__queue *queue = only_queue(mutex);
@@ -378,10 +416,32 @@ static int lock(nsh_mutex *mutex, int64_t deadline)
     }
     if (rc != NSH_SUCCESS)
         return checked(mutex, rc);
-    mutex->held = true;
-    mutex->acquisitions++;
-    mutex->waited += waited;
+    took(mutex, waited);
     return NSH_SUCCESS;
+}
+
+/* Without a deadline. Under NSH_CHECK=1 the holder learns that somebody waits, and this rank gives
+ * up where the holder waits for it. */
+static int lock_at_last(nsh_mutex *mutex)
+{
+    bool check = mutex->comm->check;
+    int rc = NSH_SUCCESS, watched = NSH_SUCCESS;
+
+    if (check)
+        rc = nsh__watch_wait(&mutex->watch, 1);
+    if (rc == NSH_SUCCESS)
+        rc = lock(mutex, NSH__NEVER);
+    if (check && (rc == NSH_SUCCESS || rc == NSH_ERR_TIMEOUT))
+        watched = nsh__watch_wait(&mutex->watch, -1);
+    if (watched != NSH_SUCCESS)
+        return checked(mutex, watched);
+    if (rc == NSH_ERR_TIMEOUT)
+        return nsh__fail(NSH_ERR_STATE,
+                         "nsh_mutex_lock: the rank that holds the mutex (%s) is in a collective "
+                         "call, which waits for this rank (rank %d)",
+                         mutex->object.name != NULL ? mutex->object.name : "without a name",
+                         mutex->comm->rank);
+    return rc;
 }
 
 int nsh_mutex_lock(nsh_mutex *mutex)
@@ -391,11 +451,12 @@ int nsh_mutex_lock(nsh_mutex *mutex)
     if (rc != NSH_SUCCESS)
         return rc;
     mutex->comm->subject = subject_of(mutex, "nsh_mutex_lock");
-    return nsh__subject_end(mutex->comm, lock(mutex, NSH__NEVER));
+    return nsh__subject_end(mutex->comm, lock_at_last(mutex));
 }
 
 int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds)
 {
+    int64_t deadline;
     int rc = usable(mutex, "nsh_mutex_timedlock", false);
 
     if (rc != NSH_SUCCESS)
@@ -404,7 +465,9 @@ int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_timedlock: %g seconds (rank %d)", seconds,
                          mutex->comm->rank);
     mutex->comm->subject = subject_of(mutex, "nsh_mutex_timedlock");
-    rc = nsh__subject_end(mutex->comm, lock(mutex, nsh__wait_deadline(seconds)));
+    deadline = nsh__wait_deadline(seconds);
+    rc = deadline == NSH__NEVER ? lock_at_last(mutex) : lock(mutex, deadline);
+    rc = nsh__subject_end(mutex->comm, rc);
     return rc == NSH_ERR_TIMEOUT ? timed_out(mutex, seconds) : rc;
 }
 
@@ -420,8 +483,7 @@ int nsh_mutex_trylock(nsh_mutex *mutex)
                          mutex->comm->rank);
     if (rc != NSH_SUCCESS)
         return checked(mutex, rc);
-    mutex->held = true;
-    mutex->acquisitions++;
+    took(mutex, false);
     return NSH_SUCCESS;
 }
 
@@ -432,6 +494,7 @@ int nsh_mutex_unlock(nsh_mutex *mutex)
     if (rc != NSH_SUCCESS)
         return rc;
     mutex->held = false;
+    nsh__watch_drop(mutex->comm, &mutex->watch);
     mutex->comm->subject = (nsh__subject){.call = "nsh_mutex_unlock"};
     rc = mutex->cohort != NULL ? unlock_cohort(mutex) : unlock_queue(only_queue(mutex), NULL, NULL);
     return checked(mutex, nsh__subject_end(mutex->comm, rc));

@@ -104,7 +104,10 @@ static uint64_t next_of(uint64_t place)
 
 /* The least time for which a home is asked before a request to it is given up: a rank that waits in
  * the library naps for 10 ms at most. */
-enum { PATIENCE_NS = 20 * 1000 * 1000 };
+enum {
+    PATIENCE_NS = 20 * 1000 * 1000,
+    LOOK_NS = 100 * 1000 * 1000 /* between two looks of a rank that waits without a deadline */
+};
 
 static int resume(void *owner, uint64_t old, int64_t deadline);
 
@@ -191,11 +194,26 @@ static void react(nsh__queue *queue, uint64_t old)
     }
 }
 
+/* Wait without a deadline, and look now and then whether that has become pointless. */
+static int await_and_look(nsh__queue *queue)
+{
+    int rc;
+
+    do {
+        rc = queue->look(queue->owner);
+        if (rc != NSH_SUCCESS)
+            return rc == NSH_ERR_STATE ? NSH_ERR_TIMEOUT : rc;
+        rc = await_grant(queue, nsh__wait_clock() + LOOK_NS);
+    } while (rc == NSH_ERR_TIMEOUT);
+    return rc;
+}
+
 /* WAIT and TOKEN. */
 static int wait_for_grant(nsh__queue *queue, int64_t deadline)
 {
     int64_t begin = nsh__wait_clock();
-    int rc = await_grant(queue, deadline);
+    bool looks = queue->look != NULL && queue->stage == NSH__STAGE_WAIT && deadline == NSH__NEVER;
+    int rc = looks ? await_and_look(queue) : await_grant(queue, deadline);
 
     queue->waited_ns += nsh__wait_clock() - begin;
     if (rc == NSH_SUCCESS) {

@@ -28,6 +28,9 @@ typedef struct nsh__place {
     atomic_uint sleepers;
 } nsh__place;
 
+/* What an owner of a queue is called for. */
+typedef int (*nsh__queue_hook)(void *owner);
+
 /* How far a rank has come on its way into the queue, or out of it; see queue.c. */
 typedef enum nsh__stage {
     NSH__STAGE_NONE,
@@ -56,17 +59,17 @@ typedef struct nsh__queue {
     const nsh__words *remote; /* likewise */
     int participants;
     int me;
-    nsh__stage stage;   /* of this rank's call; not NONE after it: a request was given up there */
-    nsh__intent intent; /* of the call that takes a late answer */
-    bool asked;         /* the home has answered; so the next call need not ask first */
-    int before;         /* in stage LINK: the participant to link behind */
-    bool waited;        /* this rank holds the lock and was granted it, so its place is marked */
-    bool abandoned;     /* this rank gave up waiting; its place may still be in the queue */
-    int64_t waited_ns;  /* all this rank's waits together */
+    nsh__stage stage;     /* of this rank's call; not NONE after it: a request was given up there */
+    nsh__intent intent;   /* of the call that takes a late answer */
+    bool asked;           /* the home has answered; so the next call need not ask first */
+    int before;           /* in stage LINK: the participant to link behind */
+    bool waited;          /* this rank holds the lock and was granted it, so its place is marked */
+    bool abandoned;       /* this rank gave up waiting; its place may still be in the queue */
+    nsh__queue_hook look; /* called now and then while this rank waits without a deadline; on
+                             NSH_ERR_STATE it leaves as at a deadline. NULL: none */
+    void *owner;          /* of look */
+    int64_t waited_ns;    /* all this rank's waits together */
 } nsh__queue;
-
-/* Called when nobody is known to wait, before the lock is given up. */
-typedef int (*nsh__queue_hook)(void *owner);
 
 /* [non-local] Wait for the lock until deadline. NSH_ERR_TIMEOUT: the place is abandoned, and taken
  * up again by the next call if it has not been skipped by then; or a request to a home without a
@@ -84,7 +87,8 @@ int nsh__queue_catch_up(nsh__queue *queue, int64_t deadline, bool *held);
 int nsh__queue_trylock(nsh__queue *queue);
 
 /* [non-local] Hand the lock to the next, or give it up. holder and waited: on whose behalf; usually
- * queue->me and queue->waited. last may be NULL. */
+ * queue->me and queue->waited. last is called when nobody is known to wait, before the lock is
+ * given up; it may be NULL. */
 int nsh__queue_unlock(nsh__queue *queue, int holder, bool waited, nsh__queue_hook last,
                       void *owner);
 

@@ -17,6 +17,9 @@ int nsh_sequential_begin(nsh_comm *comm)
     if (comm->in_turn)
         return nsh__fail(NSH_ERR_STATE, "nsh_sequential_begin: rank %d is in the section already",
                          comm->rank);
+    rc = nsh__agree_first(comm, NSH__CALL_SEQUENTIAL_BEGIN, 0);
+    if (rc != NSH_SUCCESS)
+        return rc;
     rc = nsh__comm_enter(comm, NSH__CALL_SEQUENTIAL_BEGIN, 0);
     if (rc != NSH_SUCCESS && comm->in_kernels)
         return rc;

@@ -107,8 +107,7 @@ static int begin_change(change *c)
                        nsh__call_name(c->call), c->root, comm->size - 1, comm->rank);
         return nsh__agree(comm, c->call, rc, mark);
     }
-    if (comm->check && comm->node_count > 1)
-        rc = nsh__agree(comm, c->call, NSH_SUCCESS, mark);
+    rc = nsh__agree_first(comm, c->call, mark);
     if (rc == NSH_SUCCESS)
         rc = nsh__comm_enter(comm, c->call, mark);
     if (rc == NSH_SUCCESS && root_is_here(c))

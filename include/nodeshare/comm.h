@@ -19,7 +19,8 @@
  *                                      one-sided atomics, or asked for by messages
  *   NSH_RANKS_PER_NODE=k               split nodes into nodes of k ranks (the last may be smaller)
  *   NSH_CHECK=1                        also check across nodes, before anything moves, that all
- *                                      ranks name the same root and array; check overlap
+ *                                      ranks name the same root and array; check overlap; see
+ *                                      holders of mutexes in collective calls (mutex.h)
  *   NSH_GUARD=0                        hand out replicas without write protection
  *   NSH_LOG=1                          say on stderr what was decided and what was left alive; and
  *                                      of a call that has waited for 10 seconds, and every minute

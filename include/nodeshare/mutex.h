@@ -24,6 +24,13 @@
  *     MPI_THREAD_MULTIPLE. nsh topo says which case a run is.
  *   - The owner is the rank. One thread at a time uses a communicator and what was made on it, so a
  *     mutex does not exclude threads of one rank from each other.
+ *   - A rank that holds a mutex may enter a collective call of the communicator only while no other
+ *     rank waits for the mutex in lock: otherwise both wait permanently. Under NSH_CHECK=1 that is
+ *     STATE, in the collective call on all ranks, in the other rank's lock, or in both; nothing
+ *     else happens, and all go on. trylock and timedlock are not concerned, nor are semaphores,
+ *     nsh_comm_node_barrier and calls of other communicators, which are not looked at. The check
+ *     costs two operations on a word of the mutex for each lock, and two for each agreement that
+ *     the holder enters.
  *   - A rank that ends while it holds the mutex takes it along; MPI ends the job then.
  */
 #ifndef NODESHARE_MUTEX_H
@@ -69,10 +76,9 @@ typedef struct nsh_mutex_stats {
 } nsh_mutex_stats;
 
 /* [collective] Create a mutex that nobody holds. Options are the same on every rank; NULL: all
- * defaults. Costs (ranks + 1) words at its home, no communicator and no window of its own;
- * thousands are fine.
- * Errors: ARG (home out of range, unknown order, cohort_limit < 1, name), MISMATCH, EXISTS (the
- * name), NOMEM, STATE (comm is broken), MPI. */
+ * defaults. Costs (ranks + 1) words at its home (one more under NSH_CHECK=1), no communicator and
+ * no window of its own; thousands are fine. Errors: ARG (home out of range, unknown order,
+ * cohort_limit < 1, name), MISMATCH, EXISTS (the name), NOMEM, STATE (comm is broken), MPI. */
 NSH_API int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex **out);
 
 /* [collective] Free the mutex and set *mutex to NULL; *mutex may be NULL already. Its name, and
@@ -89,7 +95,8 @@ NSH_API int nsh_mutex_abandon(nsh_mutex **mutex);
 
 /* [non-local] Wait until the mutex is this rank's. What holders stored into shared memory before
  * they unlocked is seen from here on.
- * Errors: ARG (NULL), STATE (this rank holds it already; comm is or becomes broken), MPI. */
+ * Errors: ARG (NULL), STATE (this rank holds it already; comm is or becomes broken; under
+ * NSH_CHECK=1 the holder waits for this rank in a collective call), MPI. */
 NSH_API int nsh_mutex_lock(nsh_mutex *mutex);
 
 /* [non-local] Take the mutex if it is free and nobody waits; does not wait for who holds it. It
