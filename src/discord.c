@@ -157,11 +157,12 @@ void nsh__receive_notice(void *owner, const MPI_Status *status)
 {
     nsh_comm *comm = owner;
     nsh__notice notice = {.break_code = NSH_SUCCESS};
+    int rc = MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
+                      comm->mpi, MPI_STATUS_IGNORE);
 
-    if (MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
-                 comm->mpi, MPI_STATUS_IGNORE) != MPI_SUCCESS)
-        return;
-    if (notice.break_code != 0) {
+    if (rc != MPI_SUCCESS) { /* it may have said that the communicator is broken */
+        nsh__comm_break(comm, nsh__fail_mpi("MPI_Recv of a notice", rc));
+    } else if (notice.break_code != 0) {
         nsh__fail(notice.break_code, "communicator broken by rank %d", status->MPI_SOURCE);
         mark_broken(comm, notice.break_code);
     } else {
@@ -212,12 +213,14 @@ int nsh__comm_drain(nsh_comm *comm)
 /* A message of a call whose root was on this node: another node had a root of its own. */
 static bool stray_message(nsh_comm *comm)
 {
-    int there = 0;
+    int there = 0, rc;
 
     if (comm->rooted == 0)
         return false;
-    MPI_Iprobe(MPI_ANY_SOURCE, nsh__transfer_tag(comm->rooted), comm->mpi, &there,
-               MPI_STATUS_IGNORE);
+    rc = MPI_Iprobe(MPI_ANY_SOURCE, nsh__transfer_tag(comm->rooted), comm->mpi, &there,
+                    MPI_STATUS_IGNORE);
+    if (rc != MPI_SUCCESS) /* the poll that follows sees it */
+        nsh__comm_break(comm, nsh__fail_mpi("MPI_Iprobe", rc));
     /* It may yet come: a vote later it has, if there is one. Tags repeat, so not for ever. */
     if (there || comm->sequence - comm->rooted > NSH__ACK_EVERY)
         comm->rooted = 0;

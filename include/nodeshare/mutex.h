@@ -116,7 +116,8 @@ NSH_API int nsh_mutex_trylock(nsh_mutex *mutex);
  * then, or is taken if that call asks for it. Until that call the others may have to wait for it:
  * before a rank computes for long or calls MPI_Barrier, MPI_Recv and the like, it calls
  * nsh_comm_barrier or asks for MPI_THREAD_MULTIPLE.
- * Errors: as nsh_mutex_lock, ARG also for seconds negative or NaN, and TIMEOUT. */
+ * Errors: as nsh_mutex_lock, ARG also for seconds negative or NaN, and TIMEOUT; its detail names
+ * the rank that holds the mutex if the memory of this node tells, else the holder is "unknown". */
 NSH_API int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds);
 
 /* [non-local] Give the mutex to the rank that is next, or to nobody.
