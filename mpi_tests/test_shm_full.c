@@ -1,9 +1,10 @@
 /* test_shm_full.c -- ranks: 3  layouts: small-shm small-shm-2 small-shm-3
- * seconds: 120 */
+ * seconds: 120  env: OMPI_MCA_btl_vader_backing_directory=/tmp */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* /dev/shm is full, or nearly so, when something is created: NSH_ERR_NOMEM or success, the same on
  * all ranks, never a signal; and the same call succeeds once there is room. What was created is
- * then used while /dev/shm is full again: nothing is touched late. */
+ * then used while /dev/shm is full again: nothing is touched late. What Open MPI stores its
+ * messages in lies elsewhere here: it touches that late itself, and dies. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -241,10 +242,10 @@ static int map(things *t)
     return rc;
 }
 
-/* Windows beyond the first one, which many objects ask for. */
+/* Windows beyond the first one, which many objects ask for. One node has no words. */
 static int grow_words(things *t)
 {
-    return nsh__words_grow(t->comm, 1);
+    return nsh_comm_node_count(t->comm) > 1 ? nsh__words_grow(t->comm, 1) : NSH_SUCCESS;
 }
 
 static int grow_heap(things *t)

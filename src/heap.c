@@ -131,6 +131,22 @@ static bool release_pages(char *p, int64_t bytes)
     return bytes == 0 || madvise(p, (size_t)bytes, MADV_REMOVE) == 0;
 }
 
+/* The largest window that MPI makes at this moment. Open MPI refuses what is not free, with a
+ * twentieth to spare, and does so on one rank while the others wait for it. */
+static int64_t free_limit(const nsh_comm *comm)
+{
+#ifdef OPEN_MPI
+    int64_t left = comm->node_size > 1 ? nsh__machine_shm(true) : INT64_MAX;
+
+    if (left == INT64_MAX)
+        return left;
+    return left > MPI_BYTES ? (left - MPI_BYTES) / 10 * 9 : 0;
+#else
+    (void)comm;
+    return INT64_MAX;
+#endif
+}
+
 /* ---- windows ---- */
 
 /* Shared memory of this node, all of it with node rank 0. MPICH 4.0 looks for page-multiple sizes
@@ -258,6 +274,9 @@ static int add_first_window(nsh_comm *comm, int64_t head)
     if (most != INT64_MAX)
         bytes = min64(bytes, SMALL_WINDOW);
     bytes = min64(bytes, INT64_MAX / 4) + head;
+#ifdef OPEN_MPI
+    most = min64(most, nsh__boot_least(comm, free_limit(comm)));
+#endif
     bytes = min64(bytes, most) / heap->page * heap->page;
     if (bytes < head)
         return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for a heap, %lld are needed",
@@ -372,8 +391,10 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
 {
     nsh__heap *heap = comm->heap;
     int64_t wish = round_up(block_bytes(heap, bytes), heap->page);
-    nsh__vote vote = {
-        .call = NSH__CALL_HEAP, .range = true, .low = window_limit(comm), .mark = (uint64_t)wish};
+    nsh__vote vote = {.call = NSH__CALL_HEAP,
+                      .range = true,
+                      .low = min64(window_limit(comm), free_limit(comm)),
+                      .mark = (uint64_t)wish};
     bool added;
     int rc;
 

@@ -92,7 +92,8 @@ typedef struct nsh_comm_options {
  *
  * Errors: ARG (MPI_COMM_NULL, an intercommunicator, an option or environment variable out of
  * range, a node_comm that reaches beyond comm or does not share memory), STATE (MPI is not
- * initialised or is finalised), MISMATCH (options differ), NOMEM, UNSUPPORTED
+ * initialised or is finalised), MISMATCH (options differ), NOMEM (as every call that creates
+ * something: also when /dev/shm is full, and then it succeeds once there is room), UNSUPPORTED
  * (NSH_PROGRESS_THREAD without MPI_THREAD_MULTIPLE; an MPI without unified shared windows), MPI
  * (also: the MPI that runs is not the one the library was built with). */
 NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **out);
