@@ -444,6 +444,46 @@ static void combine_mismatch(void)
     intact();
 }
 
+/* The detail says which ranks disagree, in which calls, on what. What breaks the communicator
+ * across nodes is told by who finds out first. */
+static void mismatch_words(void)
+{
+    const int64_t n = 3, mine = 3 + (check_rank == check_size - 1);
+    int32_t data[3] = {0};
+    nsh_comm *own = NULL;
+    nsh_array *a = NULL, *b = NULL;
+
+    if (check_size == 1)
+        return;
+    check_case("the words of a mismatch");
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &own), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(own, MPI_INT32_T, 1, &mine, NULL, &a), NSH_ERR_MISMATCH);
+    detail("nsh_array_create: ranks disagree on the arguments: rank ", " and rank ");
+    CHECK_ALL(nsh_array_create(own, MPI_INT32_T, 1, &n, NULL, &a), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(own, MPI_INT32_T, 1, &n, NULL, &b), NSH_SUCCESS);
+    CHECK_ALL(check_rank == check_size - 1 ? nsh_array_fill(a, data)
+                                           : nsh_array_allreduce(a, data, MPI_SUM),
+              NSH_ERR_MISMATCH);
+    detail("ranks are in different calls: rank ", " in nsh_array_fill");
+    CHECK_HAS(nsh_error_detail(), " in nsh_array_allreduce");
+    if (nsh_comm_node_count(own) == 1) {
+        CHECK_ALL(nsh_array_set(a, data, NULL, NULL, check_rank), NSH_ERR_MISMATCH);
+        detail("nsh_array_set: ranks disagree on root: rank 0 (root 0) and rank 1", "(root 1)");
+        CHECK_ALL(nsh_array_set(check_rank == 0 ? a : b, data, NULL, NULL, 0), NSH_ERR_MISMATCH);
+        detail("nsh_array_set: ranks disagree on the array: rank 0", " and rank 1");
+        CHECK_ALL(check_rank == 0 ? nsh_comm_barrier(own) : nsh_array_set(a, data, NULL, NULL, 1),
+                  NSH_ERR_MISMATCH);
+        detail("rank 0 in nsh_comm_barrier, rank 1 in nsh_array_set (root 1)", "different calls");
+        CHECK_ALL(check_rank == 0 ? nsh_comm_node_barrier(own) : nsh_comm_barrier(own),
+                  NSH_ERR_MISMATCH);
+        detail("rank 0 in nsh_comm_node_barrier, rank 1 in nsh_comm_barrier", "different calls");
+    }
+    CHECK_ALL(nsh_array_free(&a), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&b), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&own), NSH_SUCCESS);
+    intact();
+}
+
 /* ---- states ---- */
 
 static void states(void)
@@ -518,6 +558,7 @@ int main(int argc, char **argv)
     set_roots();
     set_data();
     combine_mismatch();
+    mismatch_words();
     states();
     check_case("free");
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);

@@ -43,17 +43,43 @@ static void heed(nsh__ballot *ballot, uint64_t worst, const char *text)
     snprintf(ballot->text, sizeof ballot->text, "%s", text);
 }
 
+static uint64_t brought_by(nsh__call call, int rank)
+{
+    return (uint64_t)call << 32 | (UINT32_MAX - (uint32_t)rank);
+}
+
+/* Word how the leaders of nodes disagree, and heed that. */
+static void heed_discord(nsh__ballot *ballot)
+{
+    nsh__call a = (nsh__call)(ballot->most_by >> 32), b = (nsh__call)(ballot->least_by >> 32);
+    int a_rank = (int)(UINT32_MAX - (uint32_t)ballot->most_by);
+    int b_rank = (int)(UINT32_MAX - (uint32_t)ballot->least_by);
+    char text[NSH__TEXT];
+
+    if (a == b)
+        snprintf(text, sizeof text, "%s: ranks disagree on the arguments: rank %d and rank %d",
+                 nsh__call_name(a), a_rank, b_rank);
+    else
+        snprintf(text, sizeof text, "ranks are in different calls: rank %d in %s, rank %d in %s",
+                 a_rank, nsh__call_name(a), b_rank, nsh__call_name(b));
+    heed(ballot, worst_of(NSH_ERR_MISMATCH, 0), text);
+}
+
 /* What the node brings, from the slots of its ranks. All have arrived. */
-static void collect(nsh_comm *comm, nsh__ballot *ballot)
+static void collect(nsh_comm *comm, nsh__call call, nsh__ballot *ballot)
 {
     bool unanimous = nsh__gate_unanimous(&comm->gate);
     uint64_t mark = comm->gate.mark;
 
     *ballot = (nsh__ballot){
         .sequence = comm->sequence, .most = mark, .least = ~mark, .worst = 0, .text = ""};
-    if (!unanimous)
-        heed(ballot, worst_of(NSH_ERR_MISMATCH, comm->rank),
-             "ranks of a node disagree on the arguments");
+    ballot->most_by = ballot->least_by = brought_by(call, comm->rank);
+    if (!unanimous) {
+        char text[NSH__TEXT];
+
+        nsh__gate_word_discord(&comm->gate, text);
+        heed(ballot, worst_of(NSH_ERR_MISMATCH, comm->rank), text);
+    }
     if (!nsh__gate_failed(&comm->gate)) { /* no rank has a failure, or a range other than 0 to 0 */
         ballot->low = ~ordered(0);
         ballot->high = ordered(0);
@@ -68,10 +94,20 @@ static void collect(nsh_comm *comm, nsh__ballot *ballot)
     }
 }
 
+/* Of two that bring the same mark the one with the larger number is named, the same everywhere. */
+static void raise_by(uint64_t *mark, uint64_t *by, uint64_t their_mark, uint64_t their_by)
+{
+    if (their_mark > *mark)
+        *by = their_by;
+    else if (their_mark == *mark)
+        raise(by, their_by);
+    raise(mark, their_mark);
+}
+
 static void combine(nsh__ballot *mine, const nsh__ballot *theirs)
 {
-    raise(&mine->most, theirs->most);
-    raise(&mine->least, theirs->least);
+    raise_by(&mine->most, &mine->most_by, theirs->most, theirs->most_by);
+    raise_by(&mine->least, &mine->least_by, theirs->least, theirs->least_by);
     raise(&mine->low, theirs->low);
     raise(&mine->high, theirs->high);
     heed(mine, theirs->worst, theirs->text);
@@ -169,13 +205,13 @@ static int decide(nsh_comm *comm, nsh__vote *vote)
 
     if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
         return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
-    collect(comm, ballot);
+    collect(comm, vote->call, ballot);
     if (vote->code != NSH_SUCCESS) /* perhaps since it entered */
         heed(ballot, worst_of(vote->code, comm->rank), nsh_error_detail());
     if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     if (ballot->most != ~ballot->least)
-        heed(ballot, worst_of(NSH_ERR_MISMATCH, 0), "nodes disagree on the arguments");
+        heed_discord(ballot);
     rc = (int)(ballot->worst >> 32);
     from = (int)(UINT32_MAX - (uint32_t)ballot->worst);
     comm->area->low = vote->low = disordered(~ballot->low);

@@ -284,6 +284,8 @@ static int comm_furnish(nsh_comm *comm, const nsh__options *s)
     nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,
                    comm->node_size, comm->node_count == 1);
     comm->gate.shown = &comm->area->slots[comm->node_rank].passage;
+    comm->gate.word_discord = nsh__comm_word_discord;
+    comm->gate.owner = comm;
     return nsh__boot_agree(comm, nsh__transfer_create(comm, nsh__heap_head(comm) + area));
 }
 
@@ -402,6 +404,7 @@ int nsh_comm_barrier(nsh_comm *comm)
 
 int nsh_comm_node_barrier(nsh_comm *comm)
 {
+    uint64_t mark;
     int rc;
 
     if (comm == NULL)
@@ -414,7 +417,9 @@ int nsh_comm_node_barrier(nsh_comm *comm)
     rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
-    rc = nsh__gate_pass(&comm->gate, nsh__mix(2, NSH__CALL_NODE_BARRIER));
+    mark = nsh__mix(2, NSH__CALL_NODE_BARRIER);
+    nsh__comm_show(comm, NSH__CALL_NODE_BARRIER, NSH__NO_ROOT, 0, mark);
+    rc = nsh__gate_pass(&comm->gate, mark);
     if (rc != NSH_SUCCESS && !comm->gate.alone)
         return nsh__comm_break(comm, rc);
     return rc;

@@ -3,6 +3,8 @@
 #ifndef NSH_SRC_COMM_H
 #define NSH_SRC_COMM_H
 
+#include <limits.h>
+
 #include <nodeshare/comm.h>
 
 #include "gate.h"
@@ -100,6 +102,8 @@ typedef enum nsh__call {
 /* The public function's name. */
 const char *nsh__call_name(nsh__call call);
 
+enum { NSH__NO_ROOT = INT_MIN };
+
 /* Tokens from ranks of this node, counted: put by who passes one on, awaited by the slot's rank. */
 typedef struct nsh__mailbox {
     _Alignas(64) atomic_uint tokens;
@@ -116,6 +120,11 @@ typedef struct nsh__slot {
                             before it arrives, read relaxed by nsh__report_wait alone */
     int64_t low, high;   /* see nsh__vote */
     uint64_t sum;        /* this rank's part of a checksum; read between the two votes */
+    /* For messages only, read where marks have been found to differ. */
+    nsh__call call;
+    int root;        /* NSH__NO_ROOT: the call has none */
+    uint64_t object; /* number of the array that the root changes */
+    uint64_t mark;
     char text[NSH__TEXT];
     nsh__mailbox mailbox[NSH__TOKENS];
 } nsh__slot;
@@ -144,10 +153,11 @@ typedef struct nsh__notice {
 /* What one node tells another in a vote. */
 typedef struct nsh__ballot {
     uint64_t sequence;
-    uint64_t most, least; /* of the marks, the least as its complement: both by maximum */
-    uint64_t worst;       /* code << 32 | ~rank: the largest code, of its lowest rank */
-    uint64_t low, high;   /* the range, the low end as its complement */
-    char text[NSH__TEXT]; /* the detail of worst; sent only when there is one */
+    uint64_t most, least;       /* of the marks, the least as its complement: both by maximum */
+    uint64_t most_by, least_by; /* call << 32 | ~rank that brought them, for the message */
+    uint64_t worst;             /* code << 32 | ~rank: the largest code, of its lowest rank */
+    uint64_t low, high;         /* the range, the low end as its complement */
+    char text[NSH__TEXT];       /* the detail of worst; sent only when there is one */
 } nsh__ballot;
 
 /* What this rank waits for outside collective calls, as nsh__report_wait names it. All NULL inside
@@ -259,6 +269,14 @@ int nsh__boot_meet(MPI_Comm mpi);
  * communicator is broken, NSH_ERR_MISMATCH when it breaks here. The second one is for agree.c. */
 int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
 int nsh__comm_enter_vote(nsh_comm *comm, nsh__call call, uint64_t mark);
+
+/* Show the other ranks of the node what this one is in, before it arrives. nsh__comm_enter does so
+ * without a root; a call that has one shows it afterwards. */
+void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t mark);
+
+/* Word how the ranks of the node disagree. By the rank that acts, when all have arrived and before
+ * the release: only then do the slots stay as they are. */
+void nsh__comm_word_discord(void *comm, char text[NSH__TEXT]);
 
 /* Something went wrong that leaves ranks with different histories: from now on every call but free
  * fails, on every rank, and whoever waits stops waiting. Returns code. */

@@ -12,6 +12,8 @@
 #include "hash.h"
 #include "rma.h"
 
+#include <stdio.h>
+
 const char *nsh__call_name(nsh__call call)
 {
     static const char *const names[NSH__CALLS] = {
@@ -251,6 +253,57 @@ static nsh__call family(nsh__call call)
     return call == NSH__CALL_SET_STRIDED || call == NSH__CALL_SET_MANY ? NSH__CALL_SET : call;
 }
 
+void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t mark)
+{
+    nsh__slot *slot = &comm->area->slots[comm->node_rank];
+
+    slot->call = call;
+    slot->root = root;
+    slot->object = object;
+    slot->mark = mark;
+}
+
+/* " (root 3)", or nothing for a call without. */
+static void word_root(const nsh__slot *slot, char text[32])
+{
+    if (slot->root == NSH__NO_ROOT)
+        text[0] = '\0';
+    else
+        snprintf(text, 32, " (root %d)", slot->root);
+}
+
+void nsh__comm_word_discord(void *owner, char text[NSH__TEXT])
+{
+    nsh_comm *comm = owner;
+    const nsh__slot *a = &comm->area->slots[0], *b = NULL;
+    char a_root[32], b_root[32];
+
+    for (int i = 1; i < comm->node_size; i++) {
+        const nsh__slot *slot = &comm->area->slots[i];
+
+        if (slot->mark != a->mark && (b == NULL || (b->call == a->call && slot->call != a->call)))
+            b = slot;
+    }
+    if (b == NULL) {
+        snprintf(text, NSH__TEXT, "%s: ranks of a node are in different steps of it",
+                 nsh__call_name(a->call));
+        return;
+    }
+    word_root(a, a_root);
+    word_root(b, b_root);
+    if (a->call != b->call)
+        snprintf(text, NSH__TEXT, "ranks are in different calls: rank %d in %s%s, rank %d in %s%s",
+                 a->rank, nsh__call_name(a->call), a_root, b->rank, nsh__call_name(b->call),
+                 b_root);
+    else
+        snprintf(text, NSH__TEXT, "%s: ranks disagree on %s: rank %d%s and rank %d%s",
+                 nsh__call_name(a->call),
+                 a->object != b->object ? "the array"
+                 : a->root != b->root   ? "root"
+                                        : "the arguments",
+                 a->rank, a_root, b->rank, b_root);
+}
+
 static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
 {
     int code = nsh__comm_whole(comm, nsh__call_name(call));
@@ -268,6 +321,7 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
     if (code != NSH_SUCCESS)
         return nsh__comm_break(comm, code);
     comm->mark = nsh__mix(mark, (uint64_t)family(call));
+    nsh__comm_show(comm, call, NSH__NO_ROOT, 0, comm->mark);
     comm->sequence++;
     comm->history[comm->sequence % NSH__ACK_EVERY] =
         (nsh__position){comm->sequence, comm->mark, vote};

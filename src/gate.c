@@ -7,7 +7,14 @@
 
 #include <stdio.h>
 
-static const char discord[] = "ranks of a node are in different calls, or disagree on arguments";
+void nsh__gate_word_discord(const nsh__gate *gate, char text[NSH__TEXT])
+{
+    if (gate->word_discord != NULL)
+        gate->word_discord(gate->owner, text);
+    else
+        snprintf(text, NSH__TEXT,
+                 "ranks of a node are in different calls, or disagree on arguments");
+}
 
 void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,
                     int node_size, bool alone)
@@ -69,8 +76,12 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
     atomic_fetch_add_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
     atomic_store_explicit(gate->shown, gate->passage, memory_order_relaxed);
     last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1 == gate->arrived;
-    if (last && gate->alone && !nsh__gate_unanimous(gate))
-        nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, discord);
+    if (last && gate->alone && !nsh__gate_unanimous(gate)) {
+        char text[NSH__TEXT];
+
+        nsh__gate_word_discord(gate, text);
+        nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, text);
+    }
     if (last)
         nsh__wake(&area->arrived, &area->arrived_sleepers);
     return last;
@@ -137,7 +148,11 @@ int nsh__gate_pass(nsh__gate *gate, uint64_t mark)
         nsh__gate_release(gate, NSH_SUCCESS, -1, "");
         return NSH_SUCCESS;
     }
-    if (acts && !gate->alone)
-        return nsh__fail(NSH_ERR_MISMATCH, "%s", discord);
+    if (acts && !gate->alone) {
+        char text[NSH__TEXT];
+
+        nsh__gate_word_discord(gate, text);
+        return nsh__fail(NSH_ERR_MISMATCH, "%s", text);
+    }
     return nsh__gate_leave(gate);
 }

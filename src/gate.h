@@ -46,6 +46,8 @@ typedef struct nsh__gate {
     unsigned opened;    /* releases after which this rank may leave */
     atomic_uint *shown; /* where others see passage; gate.own unless the caller sets another one */
     atomic_uint own;
+    void (*word_discord)(void *owner, char text[NSH__TEXT]); /* how marks differ; may be NULL */
+    void *owner;
     uint64_t mark; /* this rank's mark of the current passage; never 0 */
     bool released; /* it has a verdict, which this rank knows: what leave returned, if it left */
     int from;      /* then: the rank whose failure the verdict is; -1: no rank's in particular */
@@ -53,6 +55,9 @@ typedef struct nsh__gate {
 
 void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,
                     int node_size, bool alone);
+
+/* Word that the ranks of the node disagree. By the rank that acts, before it releases. */
+void nsh__gate_word_discord(const nsh__gate *gate, char text[NSH__TEXT]);
 
 /* Enter the next passage with this mark, and a failure (or more to say than the mark), or none.
  * True: this rank is the last.

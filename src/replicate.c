@@ -526,9 +526,12 @@ static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bo
     rc = send_message(comm, t, h, message_bytes(target, h), requests);
     if (rc == NSH_SUCCESS && await) {
         rc = nsh__gate_await(&comm->gate);
-        if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate))
-            rc = nsh__fail(NSH_ERR_MISMATCH, "ranks of a node disagree on root or array (rank %d)",
-                           comm->rank);
+        if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
+            char words[NSH__TEXT];
+
+            nsh__gate_word_discord(&comm->gate, words);
+            rc = nsh__fail(NSH_ERR_MISMATCH, "%s", words);
+        }
     }
     if (rc == NSH_SUCCESS) {
         if (h->nbytes > NSH__INLINE) {

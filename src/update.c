@@ -129,10 +129,10 @@ static void watch(const change *c, bool on)
 
 static int discord(const change *c)
 {
-    return nsh__fail(NSH_ERR_MISMATCH,
-                     "%s: ranks of a node disagree on root or array (rank %d: root "
-                     "%d)",
-                     nsh__call_name(c->call), c->array->comm->rank, c->root);
+    char text[NSH__TEXT];
+
+    nsh__gate_word_discord(&c->array->comm->gate, text);
+    return nsh__fail(NSH_ERR_MISMATCH, "%s", text);
 }
 
 /* ---- set: every rank arrives, the actor acts, the others leave ---- */
@@ -229,6 +229,7 @@ static int carry_out(const change *c)
     nsh_comm *comm = c->array->comm;
     int rc;
 
+    nsh__comm_show(comm, c->call, c->root, c->array->id, comm->mark);
     nsh__gate_arrive(&comm->gate, comm->mark, false);
     if (root_is_here(c)) {
         watch(c, true);
