@@ -276,12 +276,18 @@ static int file_describe(nsh_comm *comm, const char *path, nsh_file_mode mode,
 static int begin(nsh_file *file, nsh__call call, opened *reply)
 {
     const char *name = nsh__call_name(call);
-    int rc = nsh__disk_look(name, file->path);
-    bool there = rc == NSH_SUCCESS;
+    nsh__detail kept;
+    bool there;
     int64_t bytes;
+    int rc;
 
-    if (rc == NSH_ERR_NOT_FOUND && file->mode != NSH_FILE_READ)
+    nsh__detail_keep(&kept);
+    rc = nsh__disk_look(name, file->path);
+    there = rc == NSH_SUCCESS;
+    if (rc == NSH_ERR_NOT_FOUND && file->mode != NSH_FILE_READ) {
+        nsh__detail_restore(&kept);
         rc = NSH_SUCCESS;
+    }
     if (rc == NSH_SUCCESS && there && file->mode == NSH_FILE_EXCL)
         rc = nsh__fail(NSH_ERR_EXISTS, "%s: %.160s exists", name, file->path);
     file->there = there && (file->mode == NSH_FILE_READ || file->mode == NSH_FILE_APPEND);

@@ -16,13 +16,16 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
     int64_t whole[NSH__MAX_NDIM + 1] = {0};
     nsh__form form;
     nsh__found found;
+    nsh__detail kept;
     int rc = nsh__form_of_type(type, &form);
 
+    nsh__detail_keep(&kept);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_writable(file, call);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_find(file, call, name, NULL, false, &found);
     if (rc == NSH_ERR_NOT_FOUND) {
+        nsh__detail_restore(&kept);
         for (int d = 0; d < ndim; d++)
             whole[1 + d] = extent[d];
         rc = nsh__h5_make(words, file->h5, name, &form, ndim + 1, whole, true);

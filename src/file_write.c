@@ -336,13 +336,16 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
 {
     const char *words = nsh__call_name(call);
     nsh__form form;
+    nsh__detail kept;
     int rc = nsh__form_of_type(share->type, &form);
 
+    nsh__detail_keep(&kept);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_writable(file, call);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_find(file, call, name, NULL, false, out);
     if (rc == NSH_ERR_NOT_FOUND) {
+        nsh__detail_restore(&kept);
         rc = nsh__h5_make(words, file->h5, name, &form, share->ndim, share->extent, false);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_flush(words, file->h5);

@@ -269,8 +269,10 @@ static int add_first_window(nsh_comm *comm, int64_t head)
 {
     nsh__heap *heap = comm->heap;
     int64_t most = nsh__boot_least(comm, window_limit(comm)), bytes = heap->limit;
+    nsh__detail kept;
     int rc;
 
+    nsh__detail_keep(&kept);
     if (most != INT64_MAX)
         bytes = min64(bytes, SMALL_WINDOW);
     bytes = min64(bytes, INT64_MAX / 4) + head;
@@ -286,6 +288,7 @@ static int add_first_window(nsh_comm *comm, int64_t head)
         if (rc != NSH_ERR_NOMEM || bytes / 4 < head + SMALL_WINDOW)
             return rc;
         drop_window(heap);
+        nsh__detail_restore(&kept);
         bytes = bytes / 4 / heap->page * heap->page;
     }
 }
