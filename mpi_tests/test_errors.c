@@ -444,6 +444,26 @@ static void combine_mismatch(void)
     intact();
 }
 
+/* What there is no memory for: the call, the object by its name, the bytes and the limit. */
+static void memory_words(void)
+{
+    nsh_comm_options limited = NSH_COMM_OPTIONS_INIT;
+    nsh_array_options options = {"too much"};
+    const int64_t n = (int64_t)1 << 24;
+    nsh_comm *own = NULL;
+    nsh_array *a = NULL;
+
+    if (strcmp(check_layout, "serial") == 0) /* which has no options */
+        return;
+    check_case("the words of no memory");
+    limited.heap_bytes = 1 << 21;
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, &limited, &own), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(own, MPI_INT64_T, 1, &n, &options, &a), NSH_ERR_NOMEM);
+    detail("nsh_array_create: array \"too much\", 134217728 bytes on each node", "heap of 2097152");
+    CHECK_HAS(nsh_error_detail(), "(rank ");
+    CHECK_ALL(nsh_comm_free(&own), NSH_SUCCESS);
+}
+
 /* The detail says which ranks disagree, in which calls, on what. What breaks the communicator
  * across nodes is told by who finds out first. */
 static void mismatch_words(void)
@@ -558,6 +578,7 @@ int main(int argc, char **argv)
     set_roots();
     set_data();
     combine_mismatch();
+    memory_words();
     mismatch_words();
     states();
     check_case("free");

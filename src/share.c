@@ -59,6 +59,21 @@ static void cancel(nsh_comm *comm, nsh__object *object, nsh__share *share)
         nsh__name_unregister(comm, object);
 }
 
+/* The heap and the words know bytes and limits; here is known who has asked for them. */
+static int word_need(const nsh_comm *comm, nsh__call call, const nsh__need *need,
+                     const nsh__object *object, int rc)
+{
+    const char *name = object != NULL ? object->name : NULL;
+
+    if (rc != NSH_ERR_NOMEM)
+        return rc;
+    return nsh__fail(rc, "%s: %s%s%.80s%s%lld bytes on each node: %.130s (rank %d)",
+                     nsh__call_name(call), object != NULL ? object->kind->name : "work",
+                     name != NULL ? " \"" : "", name != NULL ? name : "",
+                     name != NULL ? "\", " : ", ", (long long)need->bytes, nsh_error_detail(),
+                     comm->rank);
+}
+
 /* One vote; on success *share is what there was room for. The mark has what is live before the
  * vote: ranks that have taken part in the same calls have the same, and only then does a block that
  * is free here belong to nobody on another rank. */
@@ -75,9 +90,10 @@ static int attempt(nsh_comm *comm, nsh__vote *vote, const nsh__need *need, nsh__
             vote->code = nsh__name_register(comm, vote->call, object);
     }
     if (vote->code == NSH_SUCCESS)
-        vote->code = take(comm, need, share);
+        vote->code = word_need(comm, vote->call, need, object, take(comm, need, share));
     if (nsh__vote_enter(comm, vote) && vote->code == NSH_SUCCESS)
-        vote->code = prepare_node(comm, &share->extent, need->bytes);
+        vote->code = word_need(comm, vote->call, need, object,
+                               prepare_node(comm, &share->extent, need->bytes));
     rc = nsh__vote_leave(comm, vote);
     if (rc != NSH_SUCCESS)
         cancel(comm, object, share);
@@ -86,13 +102,14 @@ static int attempt(nsh_comm *comm, nsh__vote *vote, const nsh__need *need, nsh__
 
 /* What is too much for the one passage: new windows, and pages touched by all ranks together. */
 static int finish(nsh_comm *comm, nsh__call call, const nsh__need *need, bool reclaimed,
-                  nsh__share *share)
+                  const nsh__object *object, nsh__share *share)
 {
     bool fresh = need->bytes > 0 && share->extent.block == NULL, no_room, no_words;
     int rc = NSH_SUCCESS;
 
     if (lacks_room(need, share) && reclaimed) {
-        rc = nsh__agree(comm, call, take(comm, need, share), comm->created);
+        rc = word_need(comm, call, need, object, take(comm, need, share));
+        rc = nsh__agree(comm, call, rc, comm->created);
         if (rc != NSH_SUCCESS)
             return rc;
     }
@@ -103,12 +120,13 @@ static int finish(nsh_comm *comm, nsh__call call, const nsh__need *need, bool re
     if (rc == NSH_SUCCESS && no_words)
         rc = nsh__words_grow(comm, need->nwords);
     if (rc != NSH_SUCCESS)
-        return rc; /* agreed */
-    rc = take(comm, need, share);
+        return word_need(comm, call, need, object, rc); /* agreed */
+    rc = word_need(comm, call, need, object, take(comm, need, share));
     if (rc == NSH_SUCCESS && lacks_room(need, share))
         rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no room", nsh__call_name(call));
     if (rc == NSH_SUCCESS && (fresh || share->extent.large))
-        rc = nsh__heap_clear(comm, &share->extent, comm->node_rank, comm->node_size);
+        rc = word_need(comm, call, need, object,
+                       nsh__heap_clear(comm, &share->extent, comm->node_rank, comm->node_size));
     return nsh__agree(comm, call, rc, comm->created);
 }
 
@@ -158,7 +176,7 @@ int nsh__share_create(nsh_comm *comm, nsh__call call, int code, uint64_t mark,
     if (rc != NSH_SUCCESS)
         return rc;
     if (out->extent.large || lacks_room(need, out)) {
-        rc = finish(comm, call, need, reclaimed, out);
+        rc = finish(comm, call, need, reclaimed, object, out);
         if (rc != NSH_SUCCESS) {
             nsh__heap_undo(comm, &out->extent, comm->node_rank, comm->node_size);
             cancel(comm, object, out);
