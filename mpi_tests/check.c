@@ -172,6 +172,11 @@ void check_skip(const char *format, ...)
     exit(77);
 }
 
+int check_failures(void)
+{
+    return (int)atomic_load(&case_failures);
+}
+
 void check_report_cases(void)
 {
     if (reported)

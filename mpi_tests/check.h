@@ -53,6 +53,9 @@ int check_finish(void);
 /* Ends the last case and adds up the results, for tests that call MPI_Finalize themselves. */
 void check_report_cases(void);
 
+/* How many checks of the current case have failed on this rank: for forked children. */
+int check_failures(void);
+
 /* The case goes on, with a comment in the output (this rank's). */
 void check_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

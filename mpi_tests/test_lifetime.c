@@ -322,6 +322,102 @@ static void test_comm_free(void)
     CHECK(comm == NULL);
 }
 
+/* ---- hold ---- */
+
+static void check_held(const int64_t *seen, int64_t n, int64_t value)
+{
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        wrong += seen[i] != value;
+    CHECK_EQ(wrong, 0);
+}
+
+/* Some ranks hold what all have freed: it stays, under its name, until the last one lets go; and
+ * beyond its communicator. */
+static void test_hold(int64_t n)
+{
+    nsh_comm *comm = open_comm(0);
+    nsh_array *array = make_array(comm, n, "held", 9), *other = NULL, *found = NULL;
+    const int64_t *seen = nsh_array_data(array);
+    nsh_hold *hold[2] = {NULL, NULL};
+
+    CHECK_EQ(nsh_array_hold(NULL, &hold[0]), NSH_ERR_ARG);
+    CHECK_EQ(nsh_array_hold(array, NULL), NSH_ERR_ARG);
+    CHECK_EQ(nsh_hold_release(NULL), NSH_ERR_ARG);
+    CHECK_EQ(nsh_hold_release(&hold[0]), NSH_SUCCESS);
+    for (int i = 0; i < 2; i++)
+        if (check_rank % 2 == 0)
+            CHECK_EQ(nsh_array_hold(array, &hold[i]), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_find(comm, "held", &found), NSH_ERR_NOT_FOUND);
+    for (int i = 0; i < 3; i++) {
+        CHECK_ALL(create_code(comm, n, "held", &other), NSH_ERR_EXISTS);
+        other = make_array(comm, n, NULL, 10 + i);
+        if (hold[0] != NULL)
+            check_held(seen, n, 9);
+        CHECK_EQ(nsh_array_free(&other), NSH_SUCCESS);
+        if (i == 0)
+            CHECK_EQ(nsh_hold_release(&hold[1]), NSH_SUCCESS);
+    }
+    CHECK(hold[1] == NULL);
+    CHECK_EQ(nsh_hold_release(&hold[0]), NSH_SUCCESS);
+    array = make_array(comm, n, "held", 11); /* now the name is free */
+    seen = nsh_array_data(array);
+    CHECK_EQ(nsh_array_hold(array, &hold[0]), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_hold(array, &hold[1]), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    check_held(seen, n, 11);
+    CHECK_EQ(nsh_hold_release(&hold[0]), NSH_SUCCESS);
+    check_held(seen, n, 11);
+    CHECK_EQ(nsh_hold_release(&hold[1]), NSH_SUCCESS);
+}
+
+/* ---- fail ---- */
+
+/* One rank fails; the others wait for it, in a collective call or for a lock that it holds, or come
+ * late. */
+static void test_fail(int waits)
+{
+    nsh_comm *comm = open_comm(0);
+    nsh_array *array = make_array(comm, 10, NULL, 1);
+    nsh_mutex *mutex = NULL;
+    int failing = check_size - 1, rc, calls = 0;
+    int64_t value = 3;
+
+    CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_comm_fail(NULL, 1, "x"), NSH_ERR_ARG);
+    CHECK_EQ(nsh_comm_fail(comm, 0, "x"), NSH_ERR_ARG);
+    if (check_rank == failing) {
+        CHECK_EQ(nsh_mutex_lock(mutex), NSH_SUCCESS);
+        nsh_array_get(NULL, NULL, NULL, NULL);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == failing) {
+        CHECK_EQ(nsh_comm_fail(comm, waits == 0 ? NSH_ERR_IO : 4711, "the disk is on fire"),
+                 NSH_SUCCESS);
+        CHECK_HAS(nsh_error_detail(), "nsh_array_get"); /* success leaves the detail alone */
+        CHECK_EQ(nsh_comm_fail(comm, 1, "again"), NSH_ERR_STATE);
+    } else if (waits == 0) {
+        CHECK_EQ(nsh_comm_barrier(comm), NSH_ERR_STATE);
+    } else if (waits == 1) {
+        CHECK_EQ(nsh_mutex_lock(mutex), NSH_ERR_STATE);
+    } else {
+        do /* ranks of another node learn of it in time */
+            rc = nsh_array_set(array, &value, NULL, &(int64_t){1}, 0);
+        while (rc == NSH_SUCCESS && calls++ < 1000);
+        CHECK_EQ(rc, NSH_ERR_STATE);
+    }
+    CHECK_HAS(nsh_error_detail(), "the disk is on fire");
+    CHECK_HAS(nsh_error_detail(), waits == 0 ? "NSH_ERR_IO" : "4711");
+    CHECK_EQ(nsh_comm_barrier(comm), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "the disk is on fire");
+    CHECK_EQ(nsh_mutex_free(&mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_EQ(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -340,5 +436,14 @@ int main(int argc, char **argv)
     test_abandon();
     check_case("free of a communicator");
     test_comm_free();
+    check_case("a small array is held");
+    test_hold(50);
+    check_case("a large array is held");
+    test_hold(LARGE);
+    for (int waits = 0; waits < 3; waits++) {
+        check_case("a rank fails while others %s",
+                   (const char *[]){"meet", "wait for its lock", "set"}[waits]);
+        test_fail(waits);
+    }
     return check_finish();
 }

@@ -177,13 +177,14 @@ static int disseminate(nsh_comm *comm)
 
 bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
 {
-    nsh__slot *slot = &comm->area->slots[comm->node_rank];
+    nsh__slot *slot;
 
     vote->gate_rc = nsh__comm_enter_vote(comm, vote->call, vote->mark);
     if (vote->gate_rc != NSH_SUCCESS)
         return false;
     if (comm->check)
         vote->code = nsh__watch_enter(comm, vote->call, vote->code);
+    slot = &comm->area->slots[comm->node_rank];
     slot->code = vote->code;
     slot->low = vote->low;
     slot->high = vote->high;

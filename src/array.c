@@ -50,7 +50,18 @@ static void array_destroy(void *handle)
     free(array);
 }
 
-static const nsh__kind array_kind = {.name = "array", .destroy = array_destroy};
+/* What is left is a description without elements in memory. */
+static void array_close(void *handle, bool whole)
+{
+    nsh_array *array = handle;
+
+    (void)whole;
+    if (array->type.derived)
+        nsh__type_disown(&array->type);
+    array->replica = (nsh__extent){.block = NULL};
+}
+
+const nsh__kind nsh__array_kind = {.name = "array", .close = array_close, .destroy = array_destroy};
 
 /* Everything about the new array that needs nobody else. On failure *made has come as far as it
  * has; array_destroy takes it. */
@@ -85,7 +96,7 @@ static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int
         return rc;
     if (!nsh__shape_size(ndim, extent, array->type.itemsize, &array->size, &array->nbytes))
         return nsh__fail(NSH_ERR_ARG, "nsh_array_create: more than INT64_MAX bytes");
-    return nsh__object_init(&array->object, &array_kind, array, call,
+    return nsh__object_init(&array->object, &nsh__array_kind, array, call,
                             options != NULL ? options->name : NULL);
 }
 
@@ -160,7 +171,7 @@ int nsh_array_free(nsh_array **array)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_free: array is NULL");
     if (*array == NULL)
         return NSH_SUCCESS;
-    nsh__object_release((*array)->comm, &(*array)->object);
+    nsh__object_abandon((*array)->comm, &(*array)->object);
     *array = NULL;
     return NSH_SUCCESS;
 }
@@ -169,8 +180,13 @@ int nsh_array_free(nsh_array **array)
 
 int nsh__array_usable(const nsh_array *array, nsh__call call)
 {
+    int rc;
+
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: array is NULL", nsh__call_name(call));
+    rc = nsh__comm_present(array->comm, nsh__call_name(call));
+    if (rc != NSH_SUCCESS)
+        return rc;
     if (array->updating >= 0)
         return nsh__fail(NSH_ERR_STATE,
                          "%s: an update by root %d has begun and not ended (rank %d)",
@@ -252,7 +268,7 @@ void nsh__arrays_trim_idle(nsh_comm *comm, int64_t now)
     for (nsh__object *o = comm->first_object; o != NULL; o = o->next) {
         nsh_array *array = o->handle;
 
-        if (o->kind == &array_kind && o->state == NSH__OBJECT_LIVE && array->changed != 0 &&
+        if (o->kind == &nsh__array_kind && o->state == NSH__OBJECT_LIVE && array->changed != 0 &&
             now - array->changed >= idle_ns)
             trim(array);
     }
@@ -273,13 +289,24 @@ void nsh__array_changed(nsh_array *array)
 
 int nsh_array_trim(nsh_array *array)
 {
+    int rc;
+
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_trim: array is NULL");
-    trim(array);
-    return NSH_SUCCESS;
+    rc = nsh__comm_present(array->comm, "nsh_array_trim");
+    if (rc == NSH_SUCCESS)
+        trim(array);
+    return rc;
 }
 
 /* ---- read ---- */
+
+/* Also in a forked child, which still has the pages; not when they are gone. */
+static int readable(const nsh_array *array, const char *call)
+{
+    return array->object.state == NSH__OBJECT_SHELL ? nsh__comm_present(array->comm, call)
+                                                    : NSH_SUCCESS;
+}
 
 const void *nsh_array_data(const nsh_array *array)
 {
@@ -295,7 +322,7 @@ const void *nsh_array_at(const nsh_array *array, const int64_t index[])
 {
     int64_t position = 0;
 
-    if (array == NULL || array->nbytes == 0)
+    if (array == NULL || array->nbytes == 0 || array->replica.ro == NULL)
         return NULL;
     for (int d = 0; d < array->ndim; d++) {
         int64_t i = index != NULL ? index[d] : 0;
@@ -314,7 +341,9 @@ int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t 
 
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_get: array is NULL");
-    rc = nsh__array_inside(array, NSH__CALL_GET, offset, count);
+    rc = readable(array, "nsh_array_get");
+    if (rc == NSH_SUCCESS)
+        rc = nsh__array_inside(array, NSH__CALL_GET, offset, count);
     if (rc != NSH_SUCCESS)
         return rc;
     nsh__slab_of(&slab, array->ndim, array->extent, offset, count, array->type.itemsize);
@@ -328,7 +357,7 @@ int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t 
 
 int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out)
 {
-    return nsh__name_find(comm, "nsh_array_find", &array_kind, name, out);
+    return nsh__name_find(comm, "nsh_array_find", &nsh__array_kind, name, out);
 }
 
 /* ---- print ---- */
@@ -368,9 +397,13 @@ static void print_element(const nsh_array *array, const char *p, FILE *f)
 int nsh_array_print(const nsh_array *array, FILE *f)
 {
     int64_t columns, rows;
+    int rc;
 
     if (array == NULL || f == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_print: %s is NULL", array == NULL ? "array" : "f");
+    rc = readable(array, "nsh_array_print");
+    if (rc != NSH_SUCCESS)
+        return rc;
     fprintf(f, "%s: %s [", array->object.name != NULL ? array->object.name : "(no name)",
             array->type.name[0] != '\0' ? array->type.name : "derived type");
     for (int d = 0; d < array->ndim; d++)
@@ -397,7 +430,7 @@ int nsh_array_print(const nsh_array *array, FILE *f)
 
 nsh_comm *nsh_array_comm(const nsh_array *array)
 {
-    return array != NULL ? array->comm : NULL;
+    return array != NULL && array->object.state != NSH__OBJECT_SHELL ? array->comm : NULL;
 }
 
 MPI_Datatype nsh_array_type(const nsh_array *array)

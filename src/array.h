@@ -27,6 +27,8 @@ struct nsh_array {
     int64_t extent[]; /* ndim, then room for update */
 };
 
+extern const nsh__kind nsh__array_kind;
+
 /* [collective] Enter a call that changes or compares array. Local errors that every rank sees
  * alike: NSH_ERR_ARG for NULL, NSH_ERR_STATE between update_begin and _end. */
 int nsh__array_usable(const nsh_array *array, nsh__call call);

@@ -91,6 +91,13 @@ static void close_journal(nsh_batch *b)
     b->journal = NULL;
 }
 
+static int batch_settle(void *handle)
+{
+    const nsh_batch *b = handle;
+
+    return b->journal != NULL ? nsh__journal_flush(b->journal) : NSH_SUCCESS;
+}
+
 static int batch_clear(void *handle)
 {
     return nsh__tally_clear(handle);
@@ -102,6 +109,11 @@ static void batch_close(void *handle, bool whole)
 
     if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() && whole)
         MPI_Comm_free(&b->worker_comm);
+    b->worker_comm = MPI_COMM_NULL;
+    /* All ranks are here, so no rank finishes what is still taken. If it cannot be written, the
+     * next job finds that the slot is free. */
+    if (whole && b->journal != NULL && b->comm->rank == 0)
+        nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
     close_journal(b);
 }
 
@@ -120,8 +132,11 @@ static void batch_destroy(void *handle)
     free(b);
 }
 
-static const nsh__kind batch_kind = {
-    .name = "batch", .clear = batch_clear, .close = batch_close, .destroy = batch_destroy};
+static const nsh__kind batch_kind = {.name = "batch",
+                                     .settle = batch_settle,
+                                     .clear = batch_clear,
+                                     .close = batch_close,
+                                     .destroy = batch_destroy};
 
 /* Its own part of the batch. Accepted by batch_destroy at any stage. */
 static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o,
@@ -329,6 +344,10 @@ int nsh_batch_free(nsh_batch **batch)
     b = *batch;
     if (b == NULL)
         return NSH_SUCCESS;
+    if (nsh__object_forget(b->comm, &b->object)) {
+        *batch = NULL;
+        return NSH_SUCCESS;
+    }
     if (nsh__comm_callable(b->comm, "nsh_batch_free") != NSH_SUCCESS)
         return NSH_ERR_STATE;
     if (b->journal != NULL && nsh__journal_flush(b->journal) != NSH_SUCCESS)
@@ -336,11 +355,7 @@ int nsh_batch_free(nsh_batch **batch)
     rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc, b->id);
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO)
         return rc;
-    /* All ranks are here, so no rank finishes what is still taken. If it cannot be written, the
-     * next job finds that the slot is free. */
-    if (b->journal != NULL && b->comm->rank == 0 && !nsh__comm_broken(b->comm))
-        nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
-    nsh__object_reclaim(b->comm, &b->object);
+    nsh__object_free(b->comm, &b->object);
     *batch = NULL;
     return rc;
 }
@@ -355,6 +370,10 @@ int nsh_batch_abandon(nsh_batch **batch)
     b = *batch;
     if (b == NULL)
         return NSH_SUCCESS;
+    if (nsh__object_forget(b->comm, &b->object)) {
+        *batch = NULL;
+        return NSH_SUCCESS;
+    }
     if (b->held >= 0)
         return nsh__fail(NSH_ERR_STATE,
                          "nsh_batch_abandon: task %" PRId64 " is not finished (rank %d)", b->held,
@@ -362,7 +381,7 @@ int nsh_batch_abandon(nsh_batch **batch)
     if (b->journal != NULL)
         rc = nsh__journal_flush(b->journal);
     close_journal(b); /* this rank's lock on the slot of its job goes too */
-    nsh__object_release(b->comm, &b->object);
+    nsh__object_abandon(b->comm, &b->object);
     *batch = NULL;
     return rc;
 }

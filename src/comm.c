@@ -149,8 +149,83 @@ static int duplicate(MPI_Comm comm, MPI_Comm *out, int *met)
                : nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Comm_set_errhandler");
 }
 
-/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works: the place for
- * a thread to be joined and for what was forgotten to be named. */
+/* ---- the end ---- */
+
+/* What is left of a communicator that is gone, or was never whole. */
+static void free_private(nsh_comm *comm)
+{
+    free(comm->object_bits);
+    nsh__topology_destroy(comm);
+    free(comm);
+}
+
+/* Take away all but private memory. Accepts every stage; collective where MPI objects exist, and
+ * all ranks are at the same stage. */
+static void comm_close(nsh_comm *comm, const char *by)
+{
+    bool broken = comm->area != NULL && nsh__comm_broken(comm);
+
+    nsh__helper_stop(comm);
+    nsh__objects_close(comm, !broken);
+    /* MPI_Win_free waits for the node. After a vote all its ranks have come; one of a broken
+     * communicator may still wait for a word of another one that is homed here. No window of words
+     * needs this: where there are any, MPI itself executes what is asked for. */
+    if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
+        nsh__boot_meet(comm->node_mpi);
+    nsh__words_destroy(comm);
+    nsh__transfer_destroy(comm);
+    nsh__heap_destroy(comm);
+    if (nsh__mpi_alive()) {
+        if (comm->node_mpi != MPI_COMM_NULL)
+            MPI_Comm_free(&comm->node_mpi);
+        /* A broken one has messages under way that nobody will receive. MPI gives the context of a
+         * freed communicator to the next one, where they would match: so it is not freed. */
+        if (comm->mpi != MPI_COMM_NULL && !broken)
+            MPI_Comm_free(&comm->mpi);
+    }
+    comm->mpi = comm->node_mpi = MPI_COMM_NULL;
+    comm->area = NULL;
+    comm->gone = by;
+}
+
+void nsh__comm_unused(nsh_comm *comm)
+{
+    if (comm->handle || comm->live > 0)
+        return;
+    if (comm->gone == NULL && comm->mpi == MPI_COMM_NULL)
+        comm_close(comm, "nsh_comm_abandon");
+    if (comm->gone != NULL)
+        free_private(comm);
+}
+
+/* At MPI_Finalize all ranks come, but they do not come at once: one may still wait for a word that
+ * is homed here. */
+static int meet_to_finalize(nsh_comm *comm)
+{
+    MPI_Request request = MPI_REQUEST_NULL;
+    int rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    rc = MPI_Ibarrier(comm->mpi, &request);
+    if (rc != MPI_SUCCESS)
+        return nsh__comm_break(comm, nsh__fail_mpi("MPI_Ibarrier", rc));
+    rc = nsh__wait_requests(&comm->wait, 1, &request);
+    return rc == NSH_SUCCESS ? nsh__comm_drain(comm) : rc;
+}
+
+/* Ranks of a broken communicator cannot meet: windows and memory are left to MPI and the system. */
+static void leave_broken(nsh_comm *comm)
+{
+    nsh__helper_stop(comm);
+    nsh__objects_close(comm, false);
+    nsh__words_leave(comm);
+    comm->mpi = comm->node_mpi = MPI_COMM_NULL;
+    comm->gone = "MPI_Finalize";
+}
+
+/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works, the last one
+ * first: so communicators go in the reverse order of their creation, on every rank. */
 static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
 {
     nsh_comm *comm = value;
@@ -158,14 +233,22 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     (void)self;
     (void)keyval;
     (void)extra;
-    if (comm->freeing)
+    if (comm->freeing || nsh__comm_inherited(comm))
         return MPI_SUCCESS;
-    nsh__helper_stop(comm);
+    comm->freeing = true;
+    /* Inside MPI_Finalize MPI is not safe for threads any more, and the barriers below drive it:
+     * they serve the words of all communicators, so no helper is missed. */
+    nsh__helpers_stop();
     if (comm->rank == 0) {
         nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
                  (long long)comm->live);
         nsh__objects_log(comm);
     }
+    if (!nsh__comm_broken(comm) && meet_to_finalize(comm) == NSH_SUCCESS)
+        comm_close(comm, "MPI_Finalize");
+    else
+        leave_broken(comm);
+    nsh__comm_unused(comm);
     return MPI_SUCCESS;
 }
 
@@ -189,35 +272,15 @@ static void unhook_finalize(nsh_comm *comm)
     MPI_Comm_free_keyval(&comm->keyval);
 }
 
-/* Accepts every stage. Collective where MPI objects exist; all ranks are at the same stage. */
+/* Accepts every stage, like comm_close. */
 static void comm_destroy(nsh_comm *comm)
 {
-    bool broken;
-
     if (comm == NULL)
         return;
-    broken = comm->area != NULL && nsh__comm_broken(comm);
-    nsh__helper_stop(comm);
     unhook_finalize(comm);
-    nsh__objects_destroy(comm, !broken);
-    /* MPI_Win_free waits for the node. After a vote all its ranks have come; one of a broken
-     * communicator may still wait for a word of another one that is homed here. No window of words
-     * needs this: where there are any, MPI itself executes what is asked for. */
-    if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
-        nsh__boot_meet(comm->node_mpi);
-    nsh__words_destroy(comm);
-    nsh__transfer_destroy(comm);
-    nsh__heap_destroy(comm);
-    if (nsh__mpi_alive()) {
-        if (comm->node_mpi != MPI_COMM_NULL)
-            MPI_Comm_free(&comm->node_mpi);
-        /* A broken one has messages under way that nobody will receive. MPI gives the context of a
-         * freed communicator to the next one, where they would match: so it is not freed. */
-        if (comm->mpi != MPI_COMM_NULL && !broken)
-            MPI_Comm_free(&comm->mpi);
-    }
-    nsh__topology_destroy(comm);
-    free(comm);
+    comm_close(comm, "nsh_comm_free");
+    comm->handle = false;
+    nsh__comm_unused(comm);
 }
 
 static nsh_comm *comm_alloc(void)
@@ -227,7 +290,13 @@ static nsh_comm *comm_alloc(void)
 
     if (comm == NULL)
         return NULL;
+    if (!nsh__fork_watch()) {
+        free(comm);
+        return NULL;
+    }
     memset(comm, 0, sizeof *comm);
+    comm->handle = true;
+    comm->forks = atomic_load_explicit(&nsh__forks, memory_order_relaxed);
     comm->mpi = comm->node_mpi = MPI_COMM_NULL;
     comm->keyval = MPI_KEYVAL_INVALID;
     comm->awaited = comm->partner = -1;
@@ -251,6 +320,7 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
                              .report = nsh__report_wait,
                              .report_after = NSH__REPORT_AFTER_NS,
                              .report_every = NSH__REPORT_EVERY_NS,
+                             .explain = nsh__explain_break,
                              .owner = comm};
     if (how == NSH_WAIT_SPIN)
         comm->wait.spin_ns = INT64_MAX;
@@ -431,6 +501,9 @@ int nsh_comm_progress(nsh_comm *comm)
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_progress: comm is NULL");
+    rc = nsh__comm_present(comm, "nsh_comm_progress");
+    if (rc != NSH_SUCCESS)
+        return rc;
     rc = nsh__wait_poll(&comm->wait);
     if (rc == NSH_SUCCESS) {
         rc = nsh__words_settle(comm, nsh__wait_clock());
@@ -511,6 +584,50 @@ MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
 
 /* ---- free ---- */
 
+int nsh__comm_present(const nsh_comm *comm, const char *call)
+{
+    if (nsh__comm_inherited(comm))
+        return nsh__fail(NSH_ERR_STATE,
+                         "%s: the communicator was made before fork, so this child may only read "
+                         "(rank %d of its parent)",
+                         call, comm->rank);
+    if (comm->gone != NULL)
+        return nsh__fail(NSH_ERR_STATE, "%s: the communicator is gone since %s (rank %d)", call,
+                         comm->gone, comm->rank);
+    return NSH_SUCCESS;
+}
+
+/* Give up a handle of which there is nothing to free here any more. */
+static bool forget(nsh_comm **comm)
+{
+    nsh_comm *c = *comm;
+    bool inherited = nsh__comm_inherited(c);
+
+    if (!inherited && c->gone == NULL)
+        return false;
+    *comm = NULL;
+    if (inherited) /* its memory is a copy of the parent's, and goes with this process */
+        return true;
+    c->handle = false;
+    nsh__comm_unused(c);
+    return true;
+}
+
+/* [collective] Meet for the last time, with this rank's code. */
+static int agree_to_end(nsh_comm *comm, nsh__call call, int code)
+{
+    int rc = code;
+
+    if (!nsh__comm_broken(comm)) /* ranks of a broken communicator cannot meet */
+        rc = nsh__agree(comm, call, code, 0);
+    if ((rc == NSH_SUCCESS || rc == NSH_ERR_IO) && !nsh__comm_broken(comm) && nsh__mpi_alive()) {
+        int drained = nsh__comm_drain(comm);
+
+        rc = drained != NSH_SUCCESS ? drained : rc;
+    }
+    return rc;
+}
+
 int nsh_comm_free(nsh_comm **comm)
 {
     nsh_comm *c;
@@ -519,7 +636,7 @@ int nsh_comm_free(nsh_comm **comm)
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_free: comm is NULL");
     c = *comm;
-    if (c == NULL)
+    if (c == NULL || forget(comm))
         return NSH_SUCCESS;
     rc = nsh__comm_callable(c, "nsh_comm_free"); /* also when it is broken: the map uses it */
     if (rc != NSH_SUCCESS)
@@ -527,14 +644,49 @@ int nsh_comm_free(nsh_comm **comm)
     if (c->live != 0)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_comm_free: %lld objects are alive (rank %d)",
                        (long long)c->live, c->rank);
-    /* Ranks of a broken communicator cannot meet, nor can those of one that MPI has left behind. */
-    if (!nsh__comm_broken(c) && (c->mpi == MPI_COMM_NULL || nsh__mpi_alive()))
-        rc = nsh__agree(c, NSH__CALL_COMM_FREE, rc, 0);
-    if (rc == NSH_SUCCESS && !nsh__comm_broken(c) && nsh__mpi_alive())
-        rc = nsh__comm_drain(c);
+    rc = agree_to_end(c, NSH__CALL_COMM_FREE, rc);
     if (rc != NSH_SUCCESS && !(nsh__comm_broken(c) && c->live == 0))
         return rc;
     comm_destroy(c);
     *comm = NULL;
+    return NSH_SUCCESS;
+}
+
+int nsh_comm_free_all(nsh_comm **comm)
+{
+    nsh_comm *c;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_free_all: comm is NULL");
+    c = *comm;
+    if (c == NULL || forget(comm))
+        return NSH_SUCCESS;
+    rc = nsh__comm_callable(c, "nsh_comm_free_all"); /* as in nsh_comm_free */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = agree_to_end(c, NSH__CALL_COMM_FREE_ALL, nsh__objects_settle(c));
+    if (rc != NSH_SUCCESS && rc != NSH_ERR_IO && !nsh__comm_broken(c))
+        return rc;
+    unhook_finalize(c);
+    comm_close(c, "nsh_comm_free_all");
+    c->handle = false;
+    nsh__comm_unused(c);
+    *comm = NULL;
+    return rc == NSH_ERR_IO ? rc : NSH_SUCCESS;
+}
+
+int nsh_comm_abandon(nsh_comm **comm)
+{
+    nsh_comm *c;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_abandon: comm is NULL");
+    c = *comm;
+    if (c == NULL || forget(comm))
+        return NSH_SUCCESS;
+    *comm = NULL;
+    c->handle = false;
+    nsh__comm_unused(c);
     return NSH_SUCCESS;
 }

@@ -7,6 +7,7 @@
 
 #include <nodeshare/comm.h>
 
+#include "fork.h"
 #include "gate.h"
 #include "wait.h"
 
@@ -47,6 +48,7 @@ typedef enum nsh__call {
     NSH__CALL_BARRIER,
     NSH__CALL_NODE_BARRIER,
     NSH__CALL_COMM_FREE,
+    NSH__CALL_COMM_FREE_ALL,
     NSH__CALL_HEAP,
     NSH__CALL_CREATE,
     NSH__CALL_LIKE,
@@ -110,6 +112,15 @@ typedef struct nsh__mailbox {
     atomic_uint sleepers;
 } nsh__mailbox;
 
+/* Why a communicator is broken. */
+typedef struct nsh__reason {
+    int status; /* what calls that are waiting return; 0: it is not broken */
+    int code;   /* as the rank that broke it has it: a status, or the program's own number */
+    int rank;   /* that rank */
+    bool given; /* by nsh_comm_fail */
+    char text[NSH__TEXT];
+} nsh__reason;
+
 /* What a rank shows the others of its node. But for the mailbox it is about the collective call
  * they are in: written before it arrives, read by the leader between the last arrival and the
  * release. */
@@ -126,12 +137,16 @@ typedef struct nsh__slot {
     uint64_t object; /* number of the array that the root changes */
     uint64_t mark;
     char text[NSH__TEXT];
+    nsh__reason reason; /* written when this rank breaks the communicator, before area->broken_by
+                           names it; read after that */
     nsh__mailbox mailbox[NSH__TOKENS];
 } nsh__slot;
 
 /* The head of a node's heap: everything by which its ranks meet. */
 typedef struct nsh__node_area {
     nsh__gate_area gate;
+    atomic_int broken_by; /* 1 + the node rank whose slot has the reason why gate.broken is set, or
+                             is about to be; 0: none. Changes once */
     _Alignas(64) int64_t low, high; /* the outcome of a vote; written like gate.verdict */
     nsh__slot slots[];              /* one a rank */
 } nsh__node_area;
@@ -145,7 +160,7 @@ typedef struct nsh__position {
 
 /* A message on NSH__TAG_NOTICE. */
 typedef struct nsh__notice {
-    int break_code; /* not 0: the sender's node has broken the communicator */
+    nsh__reason reason; /* status not 0: the sender's node has broken the communicator */
     nsh__position
         position; /* otherwise: the sender waits in this call for a message of your node */
 } nsh__notice;
@@ -244,8 +259,13 @@ struct nsh_comm {
     uint64_t batches;         /* batches ever, for their tags */
     void *names;              /* of objects: a tree of tsearch(3) */
 
+    /* its end */
     int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */
     bool freeing;
+    bool handle;      /* the program has the handle: it has neither freed nor abandoned it */
+    const char *gone; /* what has taken it away, and its objects with it; NULL: nothing has. Private
+                         memory stays until the program has given up all handles */
+    unsigned forks;   /* nsh__forks when it was made */
 };
 
 /* [collective] Before the gates exist: the largest code of all ranks, with its detail; and the
@@ -298,8 +318,26 @@ int nsh__break_waiting(void *owner, int code);
  * waits for messages. */
 void nsh__report_wait(void *owner, const atomic_uint *word, int64_t waited_ns);
 
+/* For wait.c: word why waiting has become pointless. */
+void nsh__explain_break(void *owner, int status);
+
 /* Give up requests of a call that is over for this rank. */
 void nsh__comm_drop(MPI_Request *request, bool receive);
+
+/* Was comm made by another process, of which this one is a forked child? */
+static inline bool nsh__comm_inherited(const nsh_comm *comm)
+{
+    return comm->forks != atomic_load_explicit(&nsh__forks, memory_order_relaxed);
+}
+
+/* [local] Can comm be used at all? NSH_ERR_STATE, worded with call: it is gone, or inherited. For
+ * calls that need more than private memory before they come to nsh__comm_whole or _enter, which ask
+ * the same. */
+int nsh__comm_present(const nsh_comm *comm, const char *call);
+
+/* [local] An object's handle was given up: if that was the last of an abandoned communicator that
+ * no MPI_Finalize takes away, or of one that is gone, it goes too. */
+void nsh__comm_unused(nsh_comm *comm);
 
 static inline bool nsh__comm_broken(const nsh_comm *comm)
 {

@@ -109,10 +109,14 @@ int nsh_counter_free(nsh_counter **counter)
     c = *counter;
     if (c == NULL)
         return NSH_SUCCESS;
+    if (nsh__object_forget(c->comm, &c->object)) {
+        *counter = NULL;
+        return NSH_SUCCESS;
+    }
     rc = nsh__agree_to_free(c->comm, NSH__CALL_COUNTER_FREE, NSH_SUCCESS, c->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
-    nsh__object_reclaim(c->comm, &c->object);
+    nsh__object_free(c->comm, &c->object);
     *counter = NULL;
     return NSH_SUCCESS;
 }
@@ -123,7 +127,7 @@ int nsh_counter_abandon(nsh_counter **counter)
         return nsh__fail(NSH_ERR_ARG, "nsh_counter_abandon: counter is NULL");
     if (*counter == NULL)
         return NSH_SUCCESS;
-    nsh__object_release((*counter)->comm, &(*counter)->object);
+    nsh__object_abandon((*counter)->comm, &(*counter)->object);
     *counter = NULL;
     return NSH_SUCCESS;
 }

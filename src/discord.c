@@ -13,6 +13,7 @@
 #include "rma.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const char *nsh__call_name(nsh__call call)
 {
@@ -21,6 +22,7 @@ const char *nsh__call_name(nsh__call call)
         [NSH__CALL_BARRIER] = "nsh_comm_barrier",
         [NSH__CALL_NODE_BARRIER] = "nsh_comm_node_barrier",
         [NSH__CALL_COMM_FREE] = "nsh_comm_free",
+        [NSH__CALL_COMM_FREE_ALL] = "nsh_comm_free_all",
         [NSH__CALL_HEAP] = "nodeshare heap",
         [NSH__CALL_CREATE] = "nsh_array_create",
         [NSH__CALL_LIKE] = "nsh_array_like",
@@ -85,30 +87,101 @@ static void send_notice(nsh_comm *comm, const nsh__notice *notice, int to)
         MPI_Request_free(&request);
 }
 
-/* The first of the node to know tells the node. True for that rank. */
-static bool mark_broken(nsh_comm *comm, int code)
+/* The first of the node to know tells the node. True for that rank.
+ *
+ * It writes the reason into its own slot and then, by a compare-and-swap (release), its number into
+ * broken_by; who sees a number there (acquire) sees that slot's reason, which does not change any
+ * more. Only gate.broken stops waits. Every rank that comes here sets it, so that none depends on
+ * the first one, which may be stopped between the two. */
+static bool mark_broken(nsh_comm *comm, const nsh__reason *reason)
 {
     nsh__gate_area *gate = &comm->area->gate;
-    int whole = NSH_SUCCESS;
+    int by = atomic_load_explicit(&comm->area->broken_by, memory_order_acquire);
+    bool first = false;
 
-    if (!atomic_compare_exchange_strong(&gate->broken, &whole, code))
-        return false;
+    if (by == 0) {
+        comm->area->slots[comm->node_rank].reason = *reason;
+        first = atomic_compare_exchange_strong(&comm->area->broken_by, &by, comm->node_rank + 1);
+        by = first ? comm->node_rank + 1 : by;
+    }
+    atomic_store(&gate->broken, comm->area->slots[by - 1].reason.status);
     /* Who is just falling asleep looks again within a round. */
     nsh__wake(&gate->arrived, &gate->arrived_sleepers);
     nsh__wake(&gate->opened, &gate->opened_sleepers);
-    return true;
+    return first;
+}
+
+static void break_with(nsh_comm *comm, const nsh__reason *reason)
+{
+    /* One that is gone has nobody to tell; that of the parent of a forked child stays whole. */
+    if (comm->gone != NULL || nsh__comm_inherited(comm) || !mark_broken(comm, reason))
+        return;
+    nsh__log("rank %d: communicator broken: %s", comm->rank, reason->text);
+    comm->notices[0] = (nsh__notice){.reason = *reason};
+    for (int r = 0; r < comm->size; r++)
+        if (comm->node_of[r] != comm->node_index)
+            send_notice(comm, &comm->notices[0], r);
 }
 
 int nsh__comm_break(nsh_comm *comm, int code)
 {
-    if (!mark_broken(comm, code))
-        return code;
-    nsh__log("rank %d: communicator broken: %s", comm->rank, nsh_error_detail());
-    comm->notices[0] = (nsh__notice){.break_code = code};
-    for (int r = 0; r < comm->size; r++)
-        if (comm->node_of[r] != comm->node_index)
-            send_notice(comm, &comm->notices[0], r);
+    nsh__reason reason = {.status = code, .code = code, .rank = comm->rank};
+
+    snprintf(reason.text, sizeof reason.text, "%.*s", NSH__TEXT - 1, nsh_error_detail());
+    break_with(comm, &reason);
     return code;
+}
+
+/* "NSH_ERR_IO", or a number that is no status. */
+static void name_code(int code, char out[32])
+{
+    const char *name = nsh_strerror(code);
+    size_t n = strcspn(name, ":");
+
+    if (name[n] == ':')
+        snprintf(out, 32, "%.*s", (int)n, name);
+    else
+        snprintf(out, 32, "code %d", code);
+}
+
+/* Word why the communicator is broken. call: NULL inside a call that waits. */
+static int explain(const nsh_comm *comm, const char *call, int status)
+{
+    int by = atomic_load_explicit(&comm->area->broken_by, memory_order_acquire);
+    const nsh__reason *reason = &comm->area->slots[by - 1].reason;
+    const char *colon = call != NULL ? ": " : "";
+    char name[32];
+
+    name_code(reason->code, name);
+    call = call != NULL ? call : "";
+    if (reason->given)
+        return nsh__fail(status, "%s%srank %d has failed with %s: %.*s (rank %d)", call, colon,
+                         reason->rank, name, NSH__TEXT - 110, reason->text, comm->rank);
+    return nsh__fail(status,
+                     "%s%scommunicator is broken since an earlier %s of rank %d: %.*s (rank %d)",
+                     call, colon, name, reason->rank, NSH__TEXT - 140, reason->text, comm->rank);
+}
+
+void nsh__explain_break(void *owner, int status)
+{
+    explain(owner, NULL, status);
+}
+
+int nsh_comm_fail(nsh_comm *comm, int code, const char *text)
+{
+    nsh__reason reason = {.status = NSH_ERR_STATE, .code = code, .given = true};
+    int rc;
+
+    if (comm == NULL || code < 1)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_fail: comm is %s, code %d",
+                         comm == NULL ? "NULL" : "given", code);
+    rc = nsh__comm_whole(comm, "nsh_comm_fail");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    reason.rank = comm->rank;
+    snprintf(reason.text, sizeof reason.text, "%s", text != NULL ? text : "");
+    break_with(comm, &reason);
+    return NSH_SUCCESS;
 }
 
 int nsh__break_waiting(void *owner, int code)
@@ -158,15 +231,14 @@ static void compare_pending(nsh_comm *comm)
 void nsh__receive_notice(void *owner, const MPI_Status *status)
 {
     nsh_comm *comm = owner;
-    nsh__notice notice = {.break_code = NSH_SUCCESS};
+    nsh__notice notice = {.reason = {.status = NSH_SUCCESS}};
     int rc = MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
                       comm->mpi, MPI_STATUS_IGNORE);
 
     if (rc != MPI_SUCCESS) { /* it may have said that the communicator is broken */
         nsh__comm_break(comm, nsh__fail_mpi("MPI_Recv of a notice", rc));
-    } else if (notice.break_code != 0) {
-        nsh__fail(notice.break_code, "communicator broken by rank %d", status->MPI_SOURCE);
-        mark_broken(comm, notice.break_code);
+    } else if (notice.reason.status != NSH_SUCCESS) {
+        mark_broken(comm, &notice.reason);
     } else {
         comm->heard++;
         compare_position(comm, comm->node_of[status->MPI_SOURCE], &notice.position);
@@ -231,18 +303,22 @@ static bool stray_message(nsh_comm *comm)
 
 int nsh__comm_whole(const nsh_comm *comm, const char *call)
 {
-    int code = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
+    int code = nsh__comm_present(comm, call);
 
+    if (code != NSH_SUCCESS)
+        return code;
+    code = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
     if (code == NSH_SUCCESS)
         return NSH_SUCCESS;
-    return nsh__fail(NSH_ERR_STATE, "%s: communicator is broken since an earlier %s (rank %d)",
-                     call, nsh_strerror(code), comm->rank);
+    return explain(comm, call, NSH_ERR_STATE);
 }
 
 int nsh__comm_callable(const nsh_comm *comm, const char *call)
 {
-    if (!comm->in_kernels)
-        return NSH_SUCCESS;
+    int code = nsh__comm_present(comm, call);
+
+    if (code != NSH_SUCCESS || !comm->in_kernels)
+        return code;
     return nsh__fail(NSH_ERR_STATE, "%s: rank %d is inside a kernel of a map on this communicator",
                      call, comm->rank);
 }

@@ -60,6 +60,9 @@ int nsh_batch_sync(nsh_batch *b)
 
     if (b == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_sync: batch is NULL");
+    rc = nsh__comm_present(b->comm, "nsh_batch_sync"); /* the journal is not this process's */
+    if (rc != NSH_SUCCESS)
+        return rc;
     rc = nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, settle(b, NSH_SUCCESS), b->id);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -121,10 +124,13 @@ static int reopen(nsh_batch *b, unsigned from)
 
 int nsh_batch_reopen(nsh_batch *b, unsigned from_states)
 {
-    int rc = NSH_SUCCESS;
+    int rc;
 
     if (b == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_reopen: batch is NULL");
+    rc = nsh__comm_present(b->comm, "nsh_batch_reopen"); /* the journal is not this process's */
+    if (rc != NSH_SUCCESS)
+        return rc;
     if (from_states == 0 || (from_states & ~(unsigned)ALL_STATES) != 0)
         rc = nsh__fail(NSH_ERR_ARG, "nsh_batch_reopen: states 0x%x (rank %d)", from_states,
                        b->comm->rank);
@@ -169,6 +175,9 @@ int nsh_batch_results(nsh_batch *b, nsh_array *array)
 
     if (b == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_results: batch is NULL");
+    rc = nsh__comm_present(b->comm, "nsh_batch_results"); /* the journal is not this process's */
+    if (rc != NSH_SUCCESS)
+        return rc;
     rc = check_results(b, array);
     rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, settle(b, rc),
                     nsh__mix(b->id, array != NULL ? array->id : 0));

@@ -22,6 +22,7 @@
     X(heap_alloc, "memory of the heap's books")                                                    \
     X(heap_block, "a block of the heap for one object")                                            \
     X(heap_populate, "first touch of shared pages")                                                \
+    X(hold_alloc, "memory of a hold")                                                              \
     X(object_alloc, "memory of the list of objects")                                               \
     X(array_alloc, "memory of an array")                                                           \
     X(array_type, "MPI_Type_dup of a derived type")                                                \

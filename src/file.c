@@ -320,14 +320,47 @@ static int hold(nsh_file *file, nsh__call call, const opened *reply)
     return nsh__file_enter(file, call, rc, 3);
 }
 
+/* What is not the communicator's. Changes that were not committed are thrown away. */
+static void close_files(nsh_file *file, nsh__call call)
+{
+    nsh__file_reader_free(file);
+    discard(file, call);
+    close_fd(file);
+}
+
+/* The file is an object of its communicator in the place of its mail. */
+static void shell_close(void *handle, bool whole)
+{
+    nsh_file *file = handle;
+
+    close_files(file, NSH__CALL_COMM_FREE_ALL);
+    nsh__array_kind.close(file->mail, whole);
+}
+
+static void shell_destroy(void *handle)
+{
+    nsh_file *file = handle;
+
+    nsh__array_kind.destroy(file->mail);
+    free(file);
+}
+
+static const nsh__kind file_kind = {.name = "file", .close = shell_close, .destroy = shell_destroy};
+
+static void stand_for(nsh_array *mail, const nsh__kind *kind, void *handle)
+{
+    mail->object.kind = kind;
+    mail->object.handle = handle;
+}
+
 /* Accepts every stage. */
 static void file_destroy(nsh_file *file, nsh__call call)
 {
     if (file == NULL)
         return;
-    nsh__file_reader_free(file);
-    discard(file, call);
-    close_fd(file);
+    close_files(file, call);
+    if (file->mail != NULL)
+        stand_for(file->mail, &nsh__array_kind, file->mail);
     nsh_array_free(&file->mail);
     free(file);
 }
@@ -343,6 +376,9 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
     int rc;
 
     options = options != NULL ? options : &defaults;
+    rc = nsh__comm_present(comm, nsh__call_name(call));
+    if (rc != NSH_SUCCESS)
+        return rc;
     rc = file_describe(comm, path, mode, options, out, &file);
     mark = nsh__mix_bytes((uint64_t)mode, path, path != NULL ? strlen(path) : 0);
     mark = nsh__mix(mark, (uint64_t)options->writers << 1 | (options->in_place != 0));
@@ -358,6 +394,7 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
         rc = hold(file, call, &reply);
     if (rc != NSH_SUCCESS)
         goto fail;
+    stand_for(file->mail, &file_kind, file);
     *out = file;
     return NSH_SUCCESS;
 fail:
@@ -436,7 +473,14 @@ int nsh_file_commit(nsh_file *file)
 
 int nsh__file_close(nsh_file **file, nsh__call call)
 {
-    int rc = commit(*file, call);
+    bool reads = (*file)->mode == NSH_FILE_READ;
+    int rc = nsh__comm_present((*file)->comm, nsh__call_name(call));
+
+    if (nsh__object_forget((*file)->comm, &(*file)->mail->object)) {
+        *file = NULL;
+        return reads ? NSH_SUCCESS : rc; /* what was not committed is lost, or the parent's */
+    }
+    rc = commit(*file, call);
 
     file_destroy(*file, call);
     *file = NULL;
@@ -458,6 +502,10 @@ int nsh_file_abandon(nsh_file **file)
         return nsh__file_null(NSH__CALL_FILE_ABANDON, "file");
     if (*file == NULL)
         return NSH_SUCCESS;
+    if (nsh__object_forget((*file)->comm, &(*file)->mail->object)) {
+        *file = NULL;
+        return NSH_SUCCESS;
+    }
     rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS, (*file)->mail->id);
     if (rc != NSH_SUCCESS)
         return rc;

@@ -123,6 +123,8 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
 
     if (file == NULL)
         return nsh__file_null(NSH__CALL_FILE_GET, "file");
+    if (file->mail->object.state == NSH__OBJECT_SHELL)
+        return nsh__comm_present(file->comm, call);
     nsh__file_name_mark(file, NSH__CALL_FILE_GET, name, &rc);
     if (rc == NSH_SUCCESS)
         rc = reader_for(file, &reader);

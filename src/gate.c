@@ -38,12 +38,7 @@ static void open_gate(nsh__gate *gate)
 
 static int await(nsh__gate *gate, atomic_uint *word, unsigned target, atomic_uint *sleepers)
 {
-    int rc = nsh__wait_word(gate->wait, word, target, sleepers);
-
-    if (rc != NSH_SUCCESS)
-        nsh__fail(rc, "the communicator broke while rank %d waited for ranks of its node",
-                  gate->rank);
-    return rc;
+    return nsh__wait_word(gate->wait, word, target, sleepers);
 }
 
 static int await_opened(nsh__gate *gate)

@@ -39,7 +39,15 @@ typedef struct window {
     char *rw; /* page-aligned, as are all blocks relative to it */
     char *ro;
     int64_t bytes;
+    nsh__view *view; /* NULL: it was never held */
 } window;
+
+struct nsh__view {
+    char *pages; /* once the window is gone: what to unmap; NULL: nothing */
+    int64_t bytes;
+    int64_t holds;
+    bool orphan; /* the window is gone */
+};
 
 typedef struct nsh__heap {
     nsh__blocks *blocks;
@@ -218,13 +226,32 @@ static int window_view(const nsh_comm *comm, window *w)
     return NSH_SUCCESS;
 }
 
+/* What the window unmaps, its holds do; or there are none. */
+static bool held_on(window *w)
+{
+    bool guarded = w->ro != w->rw;
+
+    if (w->view == NULL || w->view->holds == 0) {
+        free(w->view);
+        return false;
+    }
+    *w->view = (nsh__view){.pages = guarded ? w->ro : w->mapping,
+                           .bytes = guarded ? w->bytes : w->mapped,
+                           .holds = w->view->holds,
+                           .orphan = true};
+    return true;
+}
+
 static void window_close(window *w)
 {
+    bool held = held_on(w);
+
     if (w->ro != NULL && w->ro != w->rw) {
         nsh__views_remove(w->ro);
-        munmap(w->ro, (size_t)w->bytes);
+        if (!held)
+            munmap(w->ro, (size_t)w->bytes);
     }
-    if (w->mapping != NULL)
+    if (w->mapping != NULL && !(held && w->ro == w->rw))
         munmap(w->mapping, (size_t)w->mapped);
     if (w->win != MPI_WIN_NULL) {
         int initialised, finalised = 0;
@@ -527,6 +554,27 @@ void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares)
         release_pages(p, bytes);
     }
     nsh__heap_give(comm, extent);
+}
+
+nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__extent *extent)
+{
+    window *w = &comm->heap->window[nsh__block_region(extent->block)];
+
+    if (w->view == NULL)
+        w->view = calloc(1, sizeof *w->view);
+    if (w->view != NULL)
+        w->view->holds++;
+    return w->view;
+}
+
+void nsh__view_release(nsh__view *view)
+{
+    view->holds--;
+    if (!view->orphan || view->holds > 0)
+        return;
+    if (view->pages != NULL)
+        munmap(view->pages, (size_t)view->bytes);
+    free(view);
 }
 
 uint64_t nsh__heap_history(const nsh_comm *comm)

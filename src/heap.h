@@ -72,6 +72,17 @@ void nsh__heap_give(nsh_comm *comm, nsh__extent *extent);
  * in clear. */
 void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares);
 
+/* The read-only view of one window, which stays mapped for as long as it is held. */
+typedef struct nsh__view nsh__view;
+
+/* [local] Hold the view that an extent lies in; NULL: no memory. Where there is no view beside the
+ * mapping that MPI has made (NSH_GUARD=0 and several ranks on the node) that one goes with the heap
+ * all the same. */
+nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__extent *extent);
+
+/* [local] The last one to release a view whose heap is gone unmaps it. */
+void nsh__view_release(nsh__view *view);
+
 /* [local] A number that is equal on ranks whose heaps have the same blocks. */
 uint64_t nsh__heap_history(const nsh_comm *comm);
 

@@ -36,7 +36,31 @@ struct nsh__helper {
     pthread_mutex_t lock; /* guards stop */
     pthread_cond_t changed;
     bool stop;
+    nsh__helper *next; /* in the list of this process */
 };
+
+/* MPI_Finalize has to stop them all at once. */
+static nsh__helper *first;
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void enlist(nsh__helper *helper)
+{
+    pthread_mutex_lock(&list_lock);
+    helper->next = first;
+    first = helper;
+    pthread_mutex_unlock(&list_lock);
+}
+
+static void strike(nsh__helper *helper)
+{
+    nsh__helper **at = &first;
+
+    pthread_mutex_lock(&list_lock);
+    while (*at != helper)
+        at = &(*at)->next;
+    *at = helper->next;
+    pthread_mutex_unlock(&list_lock);
+}
 
 static bool sleep_a_round(nsh__helper *helper, int64_t ns)
 {
@@ -135,6 +159,7 @@ int nsh__helper_start(nsh_comm *comm)
         return nsh__fail(NSH_ERR_NOMEM, "no helper thread: %s", strerror(rc));
     }
     comm->helper = helper;
+    enlist(helper);
     return NSH_SUCCESS;
 }
 
@@ -144,6 +169,7 @@ void nsh__helper_stop(nsh_comm *comm)
 
     if (helper == NULL)
         return;
+    strike(helper);
     pthread_mutex_lock(&helper->lock);
     helper->stop = true;
     pthread_cond_signal(&helper->changed);
@@ -153,4 +179,10 @@ void nsh__helper_stop(nsh_comm *comm)
     pthread_mutex_destroy(&helper->lock);
     free(helper);
     comm->helper = NULL;
+}
+
+void nsh__helpers_stop(void)
+{
+    while (first != NULL)
+        nsh__helper_stop(first->comm);
 }

@@ -192,12 +192,16 @@ int nsh_mutex_free(nsh_mutex **mutex)
     m = *mutex;
     if (m == NULL)
         return NSH_SUCCESS;
+    if (nsh__object_forget(m->comm, &m->object)) {
+        *mutex = NULL;
+        return NSH_SUCCESS;
+    }
     if (m->held)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_mutex_free: rank %d holds the mutex", m->comm->rank);
     rc = nsh__agree_to_free(m->comm, NSH__CALL_MUTEX_FREE, rc, m->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
-    nsh__object_reclaim(m->comm, &m->object);
+    nsh__object_free(m->comm, &m->object);
     *mutex = NULL;
     return NSH_SUCCESS;
 }
@@ -211,10 +215,10 @@ int nsh_mutex_abandon(nsh_mutex **mutex)
     m = *mutex;
     if (m == NULL)
         return NSH_SUCCESS;
-    if (m->held)
+    if (m->held && nsh__comm_present(m->comm, "nsh_mutex_abandon") == NSH_SUCCESS)
         return nsh__fail(NSH_ERR_STATE, "nsh_mutex_abandon: rank %d holds the mutex",
                          m->comm->rank);
-    nsh__object_release(m->comm, &m->object);
+    nsh__object_abandon(m->comm, &m->object);
     *mutex = NULL;
     return NSH_SUCCESS;
 }

@@ -54,6 +54,8 @@ int nsh__name_find(nsh_comm *comm, const char *call, const nsh__kind *kind, cons
                          comm == NULL   ? "comm"
                          : name == NULL ? "name"
                                         : "out");
+    if (comm->gone != NULL)
+        return nsh__comm_present(comm, call);
     node = tfind(&key, &comm->names, compare_names);
     if (node == NULL || (*node)->kind != kind || (*node)->state != NSH__OBJECT_LIVE)
         return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no %s is named \"%.160s\"", call, kind->name,

@@ -8,6 +8,7 @@
 
 #include "agree.h"
 #include "fault.h"
+#include "hold.h"
 #include "hash.h"
 #include "names.h"
 
@@ -80,19 +81,41 @@ static uint64_t hash_of(const nsh__object *object)
 
 void nsh__object_release(nsh_comm *comm, nsh__object *object)
 {
-    object->state = NSH__OBJECT_RELEASED;
-    comm->live--;
+    comm->live -= object->state == NSH__OBJECT_LIVE;
+    object->state = object->holds != NULL ? NSH__OBJECT_HELD : NSH__OBJECT_RELEASED;
+    if (object->state == NSH__OBJECT_HELD)
+        return;
     comm->released++;
     comm->released_hash += hash_of(object);
     nsh__heap_leave(comm, &object->share.extent);
 }
 
-static void destroy_object(nsh_comm *comm, nsh__object *object, bool whole)
+bool nsh__object_forget(nsh_comm *comm, nsh__object *object)
 {
+    if (nsh__comm_inherited(comm))
+        return true;
+    if (object->state != NSH__OBJECT_SHELL)
+        return false;
     unlink_object(comm, object);
+    nsh__object_fini(object);
+    object->kind->destroy(object->handle);
+    comm->live--;
+    nsh__comm_unused(comm);
+    return true;
+}
+
+/* It is not registered any more, and what it has beside its share goes. */
+static void close_object(nsh_comm *comm, nsh__object *object, bool whole)
+{
     nsh__name_unregister(comm, object);
+    nsh__holds_detach(object);
     if (object->kind->close != NULL)
         object->kind->close(object->handle, whole);
+}
+
+static void destroy_object(nsh_comm *comm, nsh__object *object)
+{
+    unlink_object(comm, object);
     nsh__object_fini(object);
     object->kind->destroy(object->handle);
 }
@@ -113,9 +136,24 @@ void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
         if (rc != NSH_SUCCESS)
             nsh__comm_break(comm, rc);
     }
+    close_object(comm, object, whole);
     nsh__words_give(comm, &object->share.words);
     nsh__heap_give(comm, &object->share.extent);
-    destroy_object(comm, object, whole);
+    destroy_object(comm, object);
+}
+
+void nsh__object_abandon(nsh_comm *comm, nsh__object *object)
+{
+    if (nsh__object_forget(comm, object))
+        return;
+    nsh__object_release(comm, object);
+    nsh__comm_unused(comm);
+}
+
+void nsh__object_free(nsh_comm *comm, nsh__object *object)
+{
+    nsh__object_reclaim(comm, object);
+    nsh__comm_unused(comm);
 }
 
 /* ---- what all ranks have released ---- */
@@ -233,18 +271,32 @@ int nsh__reclaim(nsh_comm *comm, nsh__call call, int64_t *reclaimed)
 
 /* ---- all of them ---- */
 
-void nsh__objects_destroy(nsh_comm *comm, bool whole)
+int nsh__objects_settle(nsh_comm *comm)
+{
+    int rc = NSH_SUCCESS;
+
+    for (nsh__object *object = comm->first_object; object != NULL; object = object->next)
+        if (object->state == NSH__OBJECT_LIVE && object->kind->settle != NULL) {
+            int one = object->kind->settle(object->handle);
+
+            rc = one > rc ? one : rc;
+        }
+    return rc;
+}
+
+void nsh__objects_close(nsh_comm *comm, bool whole)
 {
     for (nsh__object *object = comm->last_object, *prev; object != NULL; object = prev) {
         prev = object->prev;
-        if (object->state == NSH__OBJECT_RELEASED)
-            destroy_object(comm, object, whole);
+        close_object(comm, object, whole);
+        object->share = (nsh__share){.words = {.block = NULL}}; /* it goes with the heap */
+        if (object->state == NSH__OBJECT_LIVE)
+            object->state = NSH__OBJECT_SHELL;
+        else
+            destroy_object(comm, object);
     }
     comm->released = 0;
     comm->released_hash = 0;
-    free(comm->object_bits);
-    comm->object_bits = NULL;
-    comm->object_bits_room = 0;
 }
 
 void nsh__objects_log(const nsh_comm *comm)

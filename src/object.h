@@ -20,6 +20,7 @@
 
 typedef enum nsh__object_state {
     NSH__OBJECT_LIVE,     /* the program has its handle on this rank */
+    NSH__OBJECT_HELD,     /* freed, but somebody still reads: see hold.h */
     NSH__OBJECT_RELEASED, /* this rank has freed or abandoned it */
     NSH__OBJECT_SHELL     /* its communicator is gone, the program has the handle */
 } nsh__object_state;
@@ -31,8 +32,8 @@ typedef struct nsh__kind {
     int (*settle)(void *handle);
     /* [by all ranks, at the same point] Its words are zero again, for the next object. */
     int (*clear)(void *handle);
-    /* Give up what is neither shared memory nor words: files, types, communicators. Called once, on
-     * a live or a released object; whole: by all ranks at the same point. */
+    /* Give up what is neither shared memory nor words: files, types, communicators. The handle may
+     * live on as a shell. whole: by all ranks at the same point. */
     void (*close)(void *handle, bool whole);
     /* [local] Free the handle. Accepts every stage. */
     void (*destroy)(void *handle);
@@ -52,6 +53,7 @@ typedef struct nsh__object {
     char *name;  /* NULL: none */
     nsh__object_state state;
     nsh__share share;
+    struct nsh_hold *holds;          /* on its replica */
     struct nsh__object *prev, *next; /* in the order of creation, equal on all ranks */
 } nsh__object;
 
@@ -70,8 +72,18 @@ int nsh__object_reserve(nsh_comm *comm, nsh__call call);
 /* [by all ranks, at the same point] The object exists: it has its share, its name, and a number. */
 void nsh__object_link(nsh_comm *comm, nsh__object *object);
 
-/* [local] The program has given its handle up on this rank. */
+/* [local] For free and abandon: true if the handle is a shell, which goes, or belongs to the parent
+ * of this forked process, which keeps it. There is nothing else to do then. */
+bool nsh__object_forget(nsh_comm *comm, nsh__object *object);
+
+/* [local] This rank has given the object up; its handle stays until all ranks have. */
 void nsh__object_release(nsh_comm *comm, nsh__object *object);
+
+/* [local] For a free that is local, and abandon: the program gives its handle up on this rank. */
+void nsh__object_abandon(nsh_comm *comm, nsh__object *object);
+
+/* [by all ranks, at the same point] For a free that is collective. */
+void nsh__object_free(nsh_comm *comm, nsh__object *object);
 
 /* [by all ranks, at the same point] No rank uses the object any more: reclaim what it shares, and
  * destroy the handle. */
@@ -90,8 +102,13 @@ int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
  * *reclaimed, equal on all ranks: how many objects. */
 int nsh__reclaim(nsh_comm *comm, nsh__call call, int64_t *reclaimed);
 
-/* [local] Destroy what this rank has released; the communicator goes. whole: by all ranks. */
-void nsh__objects_destroy(nsh_comm *comm, bool whole);
+/* [local] Before the communicator goes: objects that are alive write what they keep in memory. The
+ * worst code. */
+int nsh__objects_settle(nsh_comm *comm);
+
+/* [local, or by all ranks] The communicator goes: what this rank has released is destroyed, what is
+ * alive becomes a shell; the last one first. whole: by all ranks. */
+void nsh__objects_close(nsh_comm *comm, bool whole);
 
 /* [local] Those that are alive on this rank, under NSH_LOG=1. */
 void nsh__objects_log(const nsh_comm *comm);

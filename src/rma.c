@@ -198,6 +198,12 @@ static void drop(nsh_comm *comm)
     nsh__comm_drop(&comm->rma->requests[1], false);
 }
 
+void nsh__words_leave(nsh_comm *comm)
+{
+    if (comm->rma != NULL)
+        nsh__homes_remove(&comm->rma->home_here);
+}
+
 void nsh__words_destroy(nsh_comm *comm)
 {
     nsh__rma *rma = comm->rma;

@@ -41,6 +41,9 @@ void nsh__words_give(nsh_comm *comm, nsh__words *words);
 /* [local] A number that is equal on ranks that have the same words of all homes. */
 uint64_t nsh__words_history(const nsh_comm *comm);
 
+/* [local] Serve the words that live here no more: their communicator is broken, and goes. */
+void nsh__words_leave(nsh_comm *comm);
+
 /* [collective] Accepts every stage; after MPI_Finalize it frees private memory only. */
 void nsh__words_destroy(nsh_comm *comm);
 

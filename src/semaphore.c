@@ -137,13 +137,17 @@ int nsh_semaphore_free(nsh_semaphore **semaphore)
     s = *semaphore;
     if (s == NULL)
         return NSH_SUCCESS;
+    if (nsh__object_forget(s->comm, &s->object)) {
+        *semaphore = NULL;
+        return NSH_SUCCESS;
+    }
     if (s->held > 0)
         rc = nsh__fail(NSH_ERR_STATE, "nsh_semaphore_free: rank %d holds %d permits", s->comm->rank,
                        s->held);
     rc = nsh__agree_to_free(s->comm, NSH__CALL_SEMAPHORE_FREE, rc, s->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
-    nsh__object_reclaim(s->comm, &s->object);
+    nsh__object_free(s->comm, &s->object);
     *semaphore = NULL;
     return NSH_SUCCESS;
 }
@@ -157,10 +161,10 @@ int nsh_semaphore_abandon(nsh_semaphore **semaphore)
     s = *semaphore;
     if (s == NULL)
         return NSH_SUCCESS;
-    if (s->held > 0)
+    if (s->held > 0 && nsh__comm_present(s->comm, "nsh_semaphore_abandon") == NSH_SUCCESS)
         return nsh__fail(NSH_ERR_STATE, "nsh_semaphore_abandon: rank %d holds %d permits",
                          s->comm->rank, s->held);
-    nsh__object_release(s->comm, &s->object);
+    nsh__object_abandon(s->comm, &s->object);
     *semaphore = NULL;
     return NSH_SUCCESS;
 }

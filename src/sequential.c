@@ -33,10 +33,13 @@ int nsh_sequential_begin(nsh_comm *comm)
 
 int nsh_sequential_end(nsh_comm *comm)
 {
-    int rc = NSH_SUCCESS;
+    int rc;
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_sequential_end: comm is NULL");
+    rc = nsh__comm_present(comm, "nsh_sequential_end");
+    if (rc != NSH_SUCCESS)
+        return rc;
     if (!comm->in_turn)
         return nsh__fail(NSH_ERR_STATE, "nsh_sequential_end: rank %d is in no section", comm->rank);
     comm->in_turn = false;

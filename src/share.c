@@ -172,7 +172,9 @@ int nsh__share_create(nsh_comm *comm, nsh__call call, int code, uint64_t mark,
     int rc;
 
     *out = (nsh__share){.words = {.block = NULL}};
-    rc = attempt_twice(comm, &vote, need, object, out, &reclaimed);
+    rc = nsh__comm_present(comm, nsh__call_name(call));
+    if (rc == NSH_SUCCESS)
+        rc = attempt_twice(comm, &vote, need, object, out, &reclaimed);
     if (rc != NSH_SUCCESS)
         return rc;
     if (out->extent.large || lacks_room(need, out)) {

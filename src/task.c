@@ -163,6 +163,8 @@ int nsh_batch_state(const nsh_batch *b, int64_t task, nsh_task_state *state)
 {
     if (b == NULL || state == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_state: %s is NULL", b == NULL ? "batch" : "state");
+    if (b->object.state == NSH__OBJECT_SHELL)
+        return nsh__comm_present(b->comm, "nsh_batch_state");
     if (task < 0 || task >= b->tasks)
         return nsh__fail(NSH_ERR_ARG,
                          "nsh_batch_state: task %" PRId64 " is not in 0 .. %" PRId64 " (rank %d)",

@@ -112,6 +112,17 @@ static int probe(const nsh__wait *wait, int tag, bool *there, MPI_Status *status
     return NSH_SUCCESS;
 }
 
+/* Has waiting become pointless? acquire: the reason was written before the flag. */
+static int broken_status(const nsh__wait *wait)
+{
+    int status = wait->broken != NULL ? atomic_load_explicit(wait->broken, memory_order_acquire)
+                                      : NSH_SUCCESS;
+
+    if (status != NSH_SUCCESS && wait->explain != NULL)
+        wait->explain(wait->owner, status);
+    return status;
+}
+
 int nsh__wait_poll(nsh__wait *wait)
 {
     MPI_Status status;
@@ -136,8 +147,7 @@ int nsh__wait_poll(nsh__wait *wait)
         }
         wait->asked = nsh__homes_serve();
     }
-    return wait->broken != NULL ? atomic_load_explicit(wait->broken, memory_order_acquire)
-                                : NSH_SUCCESS;
+    return broken_status(wait);
 }
 
 static void give_way(const nsh__wait *wait)

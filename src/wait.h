@@ -34,7 +34,8 @@ typedef struct nsh__wait {
     int64_t spin_ns; /* how long to spin for another rank; INT64_MAX: for ever */
     bool yield;      /* ranks of the host exceed its cores: spin by giving the core away, */
     int64_t sleep_until; /* but until then not at all */
-    atomic_int *broken;  /* shared by the node: a status once waiting has become pointless */
+    atomic_int *broken;  /* shared by the node: a status once waiting has become pointless, */
+    void (*explain)(void *owner, int status); /* and this words why; may be NULL */
     void (*notice)(void *owner, const MPI_Status *status);
     void (*suspect)(void *owner); /* a wait has become long, and again every second; or NULL */
     int (*failed)(void *owner, int code); /* MPI has failed in a wait, with NSH_ERR_MPI: other ranks

@@ -26,7 +26,7 @@
  *     welcome.
  *   - What MPI is to send from a replica is passed as nsh_array_mpi_data(), not nsh_array_data().
  *   - Bytes are copied, never converted; padding inside a struct type is copied too.
- *   - After nsh_array_free on a rank, that rank must not read the replica.
+ *   - After nsh_array_free on a rank, that rank must not read the replica, unless it holds it.
  */
 #ifndef NODESHARE_ARRAY_H
 #define NODESHARE_ARRAY_H
@@ -101,6 +101,25 @@ NSH_API int nsh_array_like(const nsh_array *array, const nsh_array_options *opti
  * that would fail without it. Until then to create an object of that name is EXISTS, on all ranks;
  * to find it is NOT_FOUND on ranks that have freed it. Errors: ARG (array is NULL). */
 NSH_API int nsh_array_free(nsh_array **array);
+
+/* ---- hold: for views that other libraries and languages keep ---- */
+
+typedef struct nsh_hold nsh_hold;
+
+/* [local] Keep this node's replica where it is, as it is, for whoever points at it: the pointer of
+ * nsh_array_data stays good, with the array's values of then and nothing else, after nsh_array_free
+ * on this rank, nsh_comm_free_all and MPI_Finalize, until nsh_hold_release. While the array lives,
+ * collective calls change its values as ever. An array may be held several times. Held memory is
+ * not reclaimed, on any rank, and one that outlives its communicator keeps the pages of all arrays
+ * that were in the same window: hold what is looked at, not what might be.
+ *
+ * With NSH_GUARD=0 and several ranks on the node, pages go with the communicator though held.
+ * Errors: ARG (NULL), STATE (the communicator is gone), NOMEM. */
+NSH_API int nsh_array_hold(nsh_array *array, nsh_hold **out);
+
+/* [local] Release the hold and set *hold to NULL; *hold may be NULL already. Errors: ARG (hold is
+ * NULL). */
+NSH_API int nsh_hold_release(nsh_hold **hold);
 
 /* ---- read ---- */
 

@@ -34,7 +34,10 @@
  *   - A rank that waits inside a call of this library serves what other nodes ask of any
  *     communicator of its process (words of mutexes, counters, batches), not only of the one that
  *     the call is about. It does not inside MPI calls of the program's own (nsh_progress).
- *   - Call nsh_comm_free before MPI_Finalize; what is alive then is named under NSH_LOG=1.
+ *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
+ *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
+ * be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section that
+ *     others wait for. A broken communicator is not freed then.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
  *     as its error handler for a moment; it gets its own back before the call returns.
  */
@@ -104,9 +107,37 @@ NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_
 NSH_API int nsh_comm_create_serial(nsh_comm **out);
 
 /* [collective] Free the communicator and set *comm to NULL; *comm may be NULL already.
- * Errors: ARG (comm is NULL), STATE (objects are alive on it: nothing is freed). A communicator
- * that is broken (NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is freed with what it has left. */
+ * Errors: ARG (comm is NULL), STATE (a rank has objects alive on it: nothing is freed). A
+ * communicator that is broken (NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is freed on each rank
+ * alone. */
 NSH_API int nsh_comm_free(nsh_comm **comm);
+
+/* [collective] Free the communicator with all objects that are alive on it, locks that are held
+ * included, and set *comm to NULL; *comm may be NULL already. Files are closed without a commit;
+ * what is RUNNING in journals is OPEN again. Handles of objects become shells: free, close and
+ * abandon release the shell and succeed (nsh_file_close of a file that could be changed answers
+ * STATE, because it did not commit), and every other call is STATE. Of an array's getters, data, at
+ * and comm give NULL, type MPI_DATATYPE_NULL if it was a derived one, and the others what they did.
+ * Errors: ARG (comm is NULL), STATE (in a sequential section), MISMATCH: nothing is freed. IO: all
+ * is freed, but a journal lacks what could not be written. */
+NSH_API int nsh_comm_free_all(nsh_comm **comm);
+
+/* [local] Leave the communicator to MPI_Finalize and set *comm to NULL; *comm may be NULL already.
+ * For languages whose garbage collector runs at another time on each rank. Objects on it go on
+ * working. A serial one goes with its last object. Errors: ARG (comm is NULL). */
+NSH_API int nsh_comm_abandon(nsh_comm **comm);
+
+/* [local] Break the communicator, because this rank cannot go on: every rank that is in or enters a
+ * call on it gets NSH_ERR_STATE, with this rank, code and text in the detail, instead of waiting
+ * for a rank that will not come. Ranks of other nodes learn of it as soon as they wait, or call
+ * something collective. The communicator is then good for free only.
+ *
+ * code  why: one of nsh_status but NSH_SUCCESS, or any positive number of the caller's own
+ * text  what happened; NULL: nothing to say; cut off where it is too long for a detail
+ *
+ * Errors: ARG (comm is NULL, code < 1), STATE (it is broken already; what broke it is in the
+ * detail). */
+NSH_API int nsh_comm_fail(nsh_comm *comm, int code, const char *text);
 
 /* [local] This rank and the number of ranks, as in the MPI communicator; -1 for NULL. */
 NSH_API int nsh_comm_rank(const nsh_comm *comm);

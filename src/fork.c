@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fork.c -- was a communicator made by this process, or inherited from the one that forked it? */
+#define _GNU_SOURCE
+#include "fork.h"
+
+#include <pthread.h>
+
+atomic_uint nsh__forks;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool watching;
+
+static void count_fork(void)
+{
+    atomic_fetch_add_explicit(&nsh__forks, 1, memory_order_relaxed);
+}
+
+static void watch(void)
+{
+    watching = pthread_atfork(NULL, NULL, count_fork) == 0;
+}
+
+bool nsh__fork_watch(void)
+{
+    pthread_once(&once, watch);
+    return watching;
+}

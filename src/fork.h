@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fork.h -- was a communicator made by this process, or inherited from the one that forked it?
+ *
+ * A forked child has a copy of everything private and shares everything shared: it may read. What
+ * it would free, its parent still has; and neither MPI nor a helper thread came along. A handler of
+ * pthread_atfork counts in the child, so that a look at a communicator costs a load, not a getpid.
+ */
+#ifndef NSH_SRC_FORK_H
+#define NSH_SRC_FORK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* How many forks lead to this process since it, or an ancestor, made its first communicator.
+ * Written in a child before fork returns there, when it has one thread. */
+extern atomic_uint nsh__forks;
+
+/* [local] Count forks from now on; false: no memory. Any number of times. */
+bool nsh__fork_watch(void);
+
+#endif
