@@ -11,7 +11,8 @@
  *               that have left are skipped; who takes up its place keeps it
  *   tidiness    a token is sent to who awaits it and to nobody else, a word never overflows, and
  *               all are zero when everybody has gone
- * -DREMOTE: a token follows GRANTED. -DTIMED=0: no deadlines. */
+ * -DLATE: requests with a deadline may be given up; a home executes them at any time, and the rank
+ * takes the answer in its next call, or before it stays away. -DREMOTE: a token follows GRANTED. -DTIMED=0: no deadlines. */
 
 #ifndef RANKS
 #define RANKS 3
@@ -38,7 +39,46 @@ byte holders;
 #define TURN(q, i, gone) assert(line ? [eval(i)] && gone == left[i]); line ? _
 #define FREE(q) assert(empty(line))
 
+#ifdef LATE
+#define MAY_BE_LATE(q) true
+#endif
+
 #include "queue.pmi"
+
+/* nsh__words_settle() in a call that does not want the lock. */
+inline settle(me)
+{
+    if
+    :: late[me] != 0 ->
+        take_answer(0, me);
+        turn_back();
+        advance(0, me, false, false);
+        if
+        :: stage == HELD ->
+            stage = 0;
+            holders++;
+            assert(holders == 1);
+            holders--;
+            holder = me;
+            queue_unlock(0, holder, WAITED(0), skipped, next)
+        :: else
+        fi;
+        stage = 0
+    :: else
+    fi
+}
+
+#ifdef LATE
+proctype home()
+{
+end:
+    do
+    :: serve_late(0, 0)
+    :: serve_late(0, 1)
+    :: serve_late(0, RANKS - 1)
+    od
+}
+#endif
 
 proctype rank(byte me)
 {
@@ -47,10 +87,10 @@ proctype rank(byte me)
     bool timed, skipped;
 
     do
-    :: break
+    :: settle(me); break
     :: true ->
         if
-        :: queue_trylock(0, me, rc)
+        :: settle(me); queue_trylock(0, me, rc)
         :: true ->
             if
             :: TIMED -> timed = true
@@ -76,11 +116,18 @@ init {
     byte i;
 
     atomic {
+#ifdef LATE
+        run home(); /* first: processes end in reverse order */
+#endif
         for (i : 0 .. RANKS - 1) {
             run rank(i)
         }
     }
+#ifdef LATE
+    _nr_pr == 2;
+#else
     _nr_pr == 1;
+#endif
     assert(tail[0] == 0 && empty(line));
     for (i : 0 .. RANKS - 1) {
         assert(place[i] == 0 && tokens[i] == 0)
