@@ -72,6 +72,16 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
     fflush(log_file);
 }
 
+static bool on_hosts(void)
+{
+    return strncmp(options.layout, "hosts-", 6) == 0;
+}
+
+static bool shm_is_private(void)
+{
+    return on_hosts() || options.private_shm;
+}
+
 /* ---- the workload as processes ---- */
 
 static void path_of(char path[512], const char *name)
@@ -96,6 +106,12 @@ static void choose_environment(char text[512])
     setenv("NSH_CHAOS_THREADS", thread, 0);
     setenv("NSH_TEST_LAYOUT", options.layout, 1);
     setenv("NSH_LOG", "1", 0);
+    /* What Open MPI keeps in /dev/shm for itself it extends without a look, and dies of that. */
+    setenv("OMPI_MCA_btl_vader_backing_directory", options.directory, 0);
+    /* There an MPI_Win_allocate for which one rank has no room never returns on the others. */
+    setenv("OMPI_MCA_osc_rdma_backing_directory", options.directory, 0);
+    if (shm_is_private())
+        setenv("NSH_CHAOS_PRIVATE_SHM", "1", 1);
     snprintf(mark, sizeof mark, "NSH_CHAOS_RUN=%d-%llu", (int)getpid(),
              (unsigned long long)options.seed);
     putenv(mark);
@@ -299,17 +315,15 @@ static bool in_list(const char *list, const char *name)
 
 static bool possible(chaos_order order)
 {
-    bool hosts = strncmp(options.layout, "hosts-", 6) == 0;
-
     if (unsupported[order] || order == ORDER_STACKS)
         return false;
     if (options.only[0] != '\0' && !in_list(options.only, chaos_order_label(order)))
         return false;
     if (order == ORDER_LINK)
-        return hosts;
+        return on_hosts();
     /* A wrong program need not be told of memory and of mistakes at the same time. */
     if (order == ORDER_SHM)
-        return (hosts || options.private_shm) && strcmp(options.kind, "wrong") != 0;
+        return shm_is_private() && strcmp(options.kind, "wrong") != 0;
     return true;
 }
 
@@ -346,7 +360,7 @@ static int choose_ms(chaos_order order)
     }
 }
 
-/* One at a time is full: an injector must know the size that the file system had. */
+/* One fill at a time: ranks of one file system would fight for its last bytes. */
 static bool shm_is_full(void)
 {
     for (int r = 0; r < options.ranks; r++)
@@ -463,7 +477,7 @@ static const char *await_end(void)
             why = "all ranks have finished, but the run does not end";
     }
     /* On hosts the exit code is mpiexec's own (scripts/hosts). */
-    if (why == NULL && exit_status != 0 && strncmp(options.layout, "hosts-", 6) != 0)
+    if (why == NULL && exit_status != 0 && !on_hosts())
         why = "all ranks have finished, but the exit code is not 0";
     return why;
 }

@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { SHM_MIB = 384 };
+
 static pid_t victim;
 static const char *directory;
 static int number; /* of the rank */
@@ -80,35 +82,45 @@ static bool take_link_down(int ms)
     return ok && set_link("eth0", true);
 }
 
-static bool resize_shm(uint64_t bytes)
+/* All but room bytes of /dev/shm, as a file without a name: it goes with its descriptor. -1: no. */
+static int take_shm(int64_t room)
+{
+    struct statvfs s;
+    int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    /* Others take room at the same time, then there is less than was seen. */
+    for (int tries = 0; fd >= 0 && tries < 10 && statvfs("/dev/shm", &s) == 0; tries++) {
+        int64_t bytes = (int64_t)s.f_bavail * (int64_t)s.f_frsize - room;
+
+        if (bytes <= 0 || fallocate(fd, 0, 0, bytes) == 0)
+            return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static bool fill_shm(int ms, int64_t room)
+{
+    int fd;
+
+    atomic_fetch_add(&chaos->fills, 1);
+    atomic_fetch_add(&chaos->full, 1);
+    fd = take_shm(room);
+    chaos_nap(fd >= 0 ? ms : 0);
+    if (fd >= 0)
+        close(fd);
+    atomic_fetch_sub(&chaos->full, 1);
+    return fd >= 0;
+}
+
+/* So that filling it takes neither long nor much memory. Only where no other program uses it. */
+static void shrink_shm(void)
 {
     char option[64];
 
-    snprintf(option, sizeof option, "size=%llu", (unsigned long long)bytes);
-    return mount("none", "/dev/shm", NULL, MS_REMOUNT, option) == 0;
-}
-
-/* The file system is made as small as what is in it. The driver orders this of one injector at a
- * time, and only where no other program uses the same file system. */
-static bool fill_shm(int ms, int64_t room)
-{
-    struct statvfs s;
-    uint64_t size, used;
-    bool ok = false;
-
-    if (statvfs("/dev/shm", &s) != 0)
-        return false;
-    size = (uint64_t)s.f_blocks * s.f_frsize;
-    atomic_fetch_add(&chaos->fills, 1);
-    atomic_fetch_add(&chaos->full, 1);
-    for (int tries = 0; tries < 10 && !ok && statvfs("/dev/shm", &s) == 0; tries++) {
-        used = (uint64_t)(s.f_blocks - s.f_bfree) * s.f_frsize;
-        ok = resize_shm(used + (uint64_t)room + (used == 0 ? 4096 : 0)); /* 0: no limit */
-    }
-    chaos_nap(ok ? ms : 0);
-    ok = resize_shm(size) && ok;
-    atomic_fetch_sub(&chaos->full, 1);
-    return ok;
+    snprintf(option, sizeof option, "size=%dm", SHM_MIB);
+    mount("none", "/dev/shm", NULL, MS_REMOUNT, option);
 }
 
 /* Threads with their frames into directory/stacks.RANK. */
@@ -180,6 +192,8 @@ void injector_start(int rank, const char *dir)
 {
     pid_t child;
 
+    if (getenv("NSH_CHAOS_PRIVATE_SHM") != NULL)
+        shrink_shm();
     victim = getpid();
     number = rank;
     directory = dir;
