@@ -32,13 +32,10 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
         if (rc == NSH_SUCCESS)
             rc = nsh__file_find(file, call, name, NULL, false, &found);
     }
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_fits(call, name, &found.dataset, &form, ndim, extent, 1);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (!nsh__form_equal(&form, &found.dataset.form))
-        return nsh__fail(NSH_ERR_TYPE, "%s: \"%.80s\" has elements of another type", words, name);
-    if (!found.dataset.growing || !nsh__file_same_extent(&found.dataset, ndim, extent, 1))
-        return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is no series of frames of this extent", words,
-                         name);
     if (found.dataset.extent[0] == INT64_MAX)
         return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is full", words, name);
     *frame = found.dataset.extent[0];

@@ -330,6 +330,40 @@ bool nsh__file_same_extent(const nsh__dataset *dataset, int ndim, const int64_t 
     return same;
 }
 
+/* "4 x 6"; "scalar" without a dimension. */
+static void print_extent(int ndim, const int64_t extent[], char *out, size_t bytes)
+{
+    size_t used = 0;
+
+    snprintf(out, bytes, "scalar");
+    for (int d = 0; d < ndim && used < bytes; d++)
+        used += (size_t)snprintf(out + used, bytes - used, d == 0 ? "%" PRId64 : " x %" PRId64,
+                                 extent[d]);
+}
+
+int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,
+                   const nsh__form *form, int ndim, const int64_t extent[], int more)
+{
+    char there[80], here[80];
+
+    if (!nsh__form_equal(form, &dataset->form)) {
+        nsh__form_print(&dataset->form, there, sizeof there);
+        nsh__form_print(form, here, sizeof here);
+        return nsh__fail(NSH_ERR_TYPE, "%s: \"%.60s\" has elements of %s, not %s",
+                         nsh__call_name(call), name, there, here);
+    }
+    if (nsh__file_same_extent(dataset, ndim, extent, more) && (more == 0 || dataset->growing))
+        return NSH_SUCCESS;
+    if (more > 0 && !dataset->growing)
+        return nsh__fail(NSH_ERR_ARG,
+                         "%s: \"%.60s\" is no series: its first dimension does not grow",
+                         nsh__call_name(call), name);
+    print_extent(dataset->ndim - more, dataset->extent + more, there, sizeof there);
+    print_extent(ndim, extent, here, sizeof here);
+    return nsh__fail(NSH_ERR_ARG, "%s: %s\"%.60s\" has the extent %s, not %s", nsh__call_name(call),
+                     more > 0 ? "a frame of " : "", name, there, here);
+}
+
 /* By the owner: the dataset, as it is or made now. */
 static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
                            const nsh__share_of *share, nsh__found *out)
@@ -354,11 +388,7 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
     }
     if (rc != NSH_SUCCESS)
         return rc;
-    if (!nsh__form_equal(&form, &out->dataset.form))
-        return nsh__fail(NSH_ERR_TYPE, "%s: \"%.80s\" is there with another type", words, name);
-    if (!nsh__file_same_extent(&out->dataset, share->ndim, share->extent, 0))
-        return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is there with another extent", words, name);
-    return NSH_SUCCESS;
+    return nsh__file_fits(call, name, &out->dataset, &form, share->ndim, share->extent, 0);
 }
 
 int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,

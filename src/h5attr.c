@@ -289,7 +289,8 @@ static hid_t scale_for(const char *call, nsh__h5 *h5, const char *path, const ch
         return make_scale(h5, path, label, n, grows, points);
     id = H5Dopen2(h5->id, path, H5P_DEFAULT);
     if (id < 0 || H5DSis_scale(id) <= 0) {
-        *rc = nsh__fail(NSH_ERR_EXISTS, "%s: \"%.120s\" is something else", call, path);
+        *rc =
+            nsh__fail(NSH_ERR_EXISTS, "%s: \"%.80s\" exists and is no dimension scale", call, path);
         if (id >= 0)
             H5Dclose(id);
         return -1;
@@ -329,8 +330,9 @@ static int set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, con
     ndim = H5Sget_simple_extent_dims(space, extent, most);
     H5Sclose(space);
     if (dim < 0 || dim >= ndim)
-        return nsh__fail(NSH_ERR_ARG, "%s: dimension %d of \"%.80s\", which has %d", call, dim,
-                         name, ndim);
+        return nsh__fail(NSH_ERR_ARG,
+                         "%s: \"%.80s\" has %d dimensions, dimension %d is none of them", call,
+                         name, ndim, dim);
     snprintf(path, sizeof path, "%.*s%s", slash != NULL ? (int)(slash - name + 1) : 0, name, label);
     scale = scale_for(call, h5, path, label, extent[dim], most[dim] == H5S_UNLIMITED, points, &rc);
     if (rc != NSH_SUCCESS)

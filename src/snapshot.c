@@ -2,6 +2,8 @@
 /* snapshot.c -- named arrays to and from a file of their own, in one call. */
 #include "file.h"
 
+#include "agree.h"
+
 /* The communicator of the first array; NULL: there is nobody to agree with. */
 static nsh_comm *comm_of(nsh_array *const arrays[], int n)
 {
@@ -13,6 +15,18 @@ static const char *name_of(const nsh_array *array)
     return array != NULL && array->object.name != NULL ? array->object.name : "";
 }
 
+/* [collective] Every array has the name by which the file knows it. */
+static int check_names(nsh_comm *comm, nsh__call call, nsh_array *const arrays[], int n)
+{
+    int rc = nsh__h5_available(nsh__call_name(call));
+
+    for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
+        if (name_of(arrays[i])[0] == '\0')
+            rc = nsh__fail(NSH_ERR_ARG, "%s: array %d of %d %s (rank %d)", nsh__call_name(call), i,
+                           n, arrays[i] == NULL ? "is NULL" : "has no name", comm->rank);
+    return nsh__agree(comm, call, rc, (uint64_t)n);
+}
+
 int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
 {
     const nsh__call call = NSH__CALL_SNAPSHOT_SAVE;
@@ -22,7 +36,9 @@ int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
 
     if (comm == NULL)
         return nsh__file_null(call, "the first of arrays");
-    rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
+    rc = check_names(comm, call, arrays, n);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
     if (rc != NSH_SUCCESS)
         return rc;
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
@@ -42,7 +58,9 @@ int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n)
 
     if (comm == NULL)
         return nsh__file_null(call, "the first of arrays");
-    rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);
+    rc = check_names(comm, call, arrays, n);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);
     if (rc != NSH_SUCCESS)
         return rc;
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
