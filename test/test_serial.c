@@ -158,10 +158,65 @@ static void test_files(void **state)
     assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+/* A language with a garbage collector: handles go in any order, the communicator's among them. */
+static void test_lifetimes(void **state)
+{
+    const int64_t n = 3 << 20, few = 5, seven = 7;
+    nsh_array_options named = {"table"};
+    nsh_comm *comm = NULL, *kept = NULL;
+    nsh_array *array = NULL, *again = NULL, *found = NULL;
+    nsh_mutex *mutex = NULL;
+    nsh_counter *counter = NULL;
+    nsh_hold *hold = NULL;
+    const int64_t *seen;
+
+    (void)state;
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    kept = comm;
+    assert_int_equal(nsh_array_create(comm, MPI_INT64_T, 1, &n, &named, &array), NSH_SUCCESS);
+    assert_int_equal(nsh_array_fill(array, &seven), NSH_SUCCESS);
+    assert_int_equal(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_counter_create(comm, 1, NULL, &counter), NSH_SUCCESS);
+    assert_int_equal(nsh_comm_abandon(&comm), NSH_SUCCESS);
+    assert_null(comm);
+    assert_ptr_equal(nsh_array_comm(array), kept);
+    assert_int_equal(nsh_mutex_lock(mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_mutex_abandon(&mutex), NSH_ERR_STATE);
+    assert_int_equal(nsh_mutex_unlock(mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_mutex_abandon(&mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_counter_free(&counter), NSH_SUCCESS);
+    seen = nsh_array_data(array);
+    assert_int_equal(nsh_array_hold(array, &hold), NSH_SUCCESS);
+    assert_int_equal(nsh_array_free(&array), NSH_SUCCESS); /* the last one: all is gone but pages */
+    assert_int_equal(seen[n - 1], 7);
+    assert_int_equal(nsh_hold_release(&hold), NSH_SUCCESS);
+
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    assert_int_equal(nsh_array_create(comm, MPI_INT64_T, 1, &few, &named, &array), NSH_SUCCESS);
+    assert_int_equal(nsh_array_free(&array), NSH_SUCCESS);
+    assert_int_equal(nsh_array_find(comm, "table", &found), NSH_ERR_NOT_FOUND);
+    assert_int_equal(nsh_array_create(comm, MPI_INT64_T, 1, &few, &named, &array), NSH_SUCCESS);
+    assert_int_equal(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_mutex_lock(mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_comm_fail(comm, 42, "out of luck"), NSH_SUCCESS);
+    assert_int_equal(nsh_array_fill(array, &seven), NSH_ERR_STATE);
+    assert_non_null(strstr(nsh_error_detail(), "out of luck"));
+    assert_int_equal(nsh_comm_free(&comm), NSH_ERR_STATE);
+    assert_int_equal(nsh_comm_free_all(&comm), NSH_SUCCESS);
+    assert_null(comm);
+    assert_int_equal(nsh_array_fill(array, &seven), NSH_ERR_STATE);
+    assert_int_equal(nsh_array_like(array, NULL, &again), NSH_ERR_STATE);
+    assert_null(nsh_array_data(array));
+    assert_int_equal(nsh_mutex_unlock(mutex), NSH_ERR_STATE);
+    assert_int_equal(nsh_mutex_abandon(&mutex), NSH_SUCCESS);
+    assert_int_equal(nsh_array_free(&array), NSH_SUCCESS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_turns),
-                                       cmocka_unit_test(test_large), cmocka_unit_test(test_files)};
+                                       cmocka_unit_test(test_large), cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_lifetimes)};
 
     return cmocka_run_group_tests_name("serial", tests, NULL, NULL);
 }
