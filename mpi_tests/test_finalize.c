@@ -29,11 +29,12 @@ typedef struct world {
     nsh_file *file;
 } world;
 
-static nsh_array *make_array(nsh_comm *comm, int64_t n, int64_t value)
+static nsh_array *make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value)
 {
+    nsh_array_options options = {name};
     nsh_array *array = NULL;
 
-    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, NULL, &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
     CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
     return array;
 }
@@ -66,8 +67,8 @@ static void make_world(world *w, MPI_Comm mpi, const char *path)
     MPI_Type_contiguous(2, MPI_INT64_T, &pair);
     MPI_Type_commit(&pair);
     CHECK_ALL(nsh_comm_create(mpi, NULL, &w->comm), NSH_SUCCESS);
-    w->small = make_array(w->comm, SMALL, 5);
-    w->large = make_array(w->comm, LARGE, 6);
+    w->small = make_array(w->comm, SMALL, "forgotten", 5);
+    w->large = make_array(w->comm, LARGE, NULL, 6);
     CHECK_ALL(nsh_array_create(w->comm, pair, 1, &n, NULL, &w->derived), NSH_SUCCESS);
     MPI_Type_free(&pair);
     CHECK_EQ(nsh_array_hold(w->small, &w->hold), NSH_SUCCESS);
@@ -163,8 +164,29 @@ static void check_comm_gone(nsh_comm **comm)
     CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
 }
 
+/* MPI_Finalize under NSH_LOG=1, with what this rank says on stderr in text. */
+static void finalize(char text[], int n)
+{
+    FILE *said = tmpfile();
+    int stderr_fd = dup(2), got = 0;
+
+    setenv("NSH_LOG", "1", 1);
+    fflush(stderr);
+    dup2(fileno(said), 2);
+    MPI_Finalize();
+    fflush(stderr);
+    dup2(stderr_fd, 2);
+    unsetenv("NSH_LOG");
+    rewind(said);
+    got = (int)fread(text, 1, (size_t)n - 1, said);
+    text[got] = '\0';
+    fclose(said);
+    close(stderr_fd);
+}
+
 int main(int argc, char **argv)
 {
+    char text[16384];
     char path[2][64] = {"/tmp/nsh-finalize-XXXXXX", ""};
     nsh_comm *failed = NULL;
     world first, second, gone;
@@ -205,7 +227,12 @@ int main(int argc, char **argv)
         CHECK_EQ(nsh_counter_add(second.counter, 1, NULL), NSH_SUCCESS);
         CHECK_EQ(nsh_mutex_unlock(first.mutex[i % 2]), NSH_SUCCESS);
     }
-    MPI_Finalize();
+    finalize(text, sizeof text);
+    if (check_rank == 0) {
+        CHECK_HAS(text, "alive with");
+        CHECK_HAS(text, "array forgotten (number 1)");
+        CHECK_HAS(text, "mutex without a name");
+    }
     check_shells(&first);
     check_shells(&second);
     check_comm_gone(&first.comm);

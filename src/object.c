@@ -303,6 +303,7 @@ void nsh__objects_log(const nsh_comm *comm)
 {
     for (const nsh__object *object = comm->first_object; object != NULL; object = object->next)
         if (object->state == NSH__OBJECT_LIVE)
-            nsh__log("  %s %llu \"%s\"", object->kind->name, (unsigned long long)object->id,
-                     object->name != NULL ? object->name : "");
+            nsh__log("  %s %s (number %llu)", object->kind->name,
+                     object->name != NULL ? object->name : "without a name",
+                     (unsigned long long)object->id);
 }
