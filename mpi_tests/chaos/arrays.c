@@ -221,29 +221,51 @@ static void create_array(context *c)
     new_array(c, type, ndim, extent);
 }
 
-/* The handle goes to the dead: this rank frees it now or later. */
-void drop_array(context *c, shadow *s)
+/* What is held stays as it was, though the array is gone for this rank. */
+static void hold(context *c, shadow *s)
 {
-    int free_place = -1;
+    held *h = &c->held[chaos_below(&c->own, MOST_HELD)];
 
-    for (int i = 0; i < MOST_DEAD; i++)
-        if (c->dead[i] == NULL)
-            free_place = i;
-    free(s->copy);
-    if (free_place >= 0)
-        c->dead[free_place] = s->array;
-    else
-        CALL(nsh_array_free(&s->array));
-    s->array = NULL;
+    if (h->hold != NULL || s->size == 0 || s->size * s->item > 100000 ||
+        nsh_array_comm(s->array) == NULL) /* a shell */
+        return;
+    h->nbytes = s->size * s->item;
+    h->data = nsh_array_data(s->array);
+    h->copy = malloc((size_t)h->nbytes);
+    memcpy(h->copy, s->copy, (size_t)h->nbytes);
+    CALL(nsh_array_hold(s->array, &h->hold));
 }
 
-void free_some(context *c)
+void hold_some(context *c)
 {
-    int first = (int)chaos_below(&c->own, MOST_DEAD);
+    for (int i = 0; i < MOST_ARRAYS; i++)
+        if (c->arrays[i].array != NULL && chaos_below(&c->own, 4) == 0)
+            hold(c, &c->arrays[i]);
+}
 
-    for (int k = 0; k < MOST_DEAD; k++)
-        if (c->dead[(first + k) % MOST_DEAD] != NULL && chaos_below(&c->own, 4) == 0)
-            CALL(nsh_array_free(&c->dead[(first + k) % MOST_DEAD]));
+void check_held(context *c, bool release)
+{
+    for (int i = 0; i < MOST_HELD; i++) {
+        held *h = &c->held[i];
+
+        if (h->hold == NULL)
+            continue;
+        if (memcmp(h->data, h->copy, (size_t)h->nbytes) != 0)
+            finding("a replica that is held has other contents");
+        if (!release && chaos_below(&c->own, 10) != 0)
+            continue;
+        CALL(nsh_hold_release(&h->hold));
+        free(h->copy);
+    }
+}
+
+void drop_array(context *c, shadow *s)
+{
+    if (chaos_below(&c->own, 4) == 0)
+        hold(c, s);
+    free(s->copy);
+    bury(c, (dead){.kind = DEAD_ARRAY, .handle.array = s->array});
+    s->array = NULL;
 }
 
 void drop_arrays(context *c)
@@ -253,9 +275,6 @@ void drop_arrays(context *c)
     for (int k = 0; k < MOST_ARRAYS; k++)
         if (c->arrays[(first + k) % MOST_ARRAYS].array != NULL)
             drop_array(c, &c->arrays[(first + k) % MOST_ARRAYS]);
-    for (int k = 0; k < MOST_DEAD; k++)
-        if (c->dead[k] != NULL)
-            CALL(nsh_array_free(&c->dead[k]));
 }
 
 shadow *any_array(context *c)
@@ -373,6 +392,84 @@ static void update(context *c, shadow *s)
     apply(s, &r, seed);
     s->version++;
     check_array(c, s, "nsh_array_update_end");
+}
+
+/* ---- a rank that has no data ---- */
+
+static void must_fail(const char *text, int rc)
+{
+    if (rc != NSH_ERR_IO || strstr(nsh_error_detail(), "no data") == NULL)
+        finding("%s -> %s | %s, not the code of the rank without data", text, nsh_strerror(rc),
+                nsh_error_detail());
+}
+
+static void set_fail(context *c, shadow *s)
+{
+    int root = (int)chaos_below(&c->same, c->size), how = (int)chaos_below(&c->same, 3), rc;
+    bool any = chaos_below(&c->same, 3) == 0;
+
+    if (c->rank == root)
+        rc = CODE(nsh_array_set_fail(s->array, any ? NSH_ROOT_ANY : root, NSH_ERR_IO, "no data"));
+    else if (how == 0)
+        rc = CODE(nsh_array_set(s->array, NULL, NULL, NULL, any ? NSH_ROOT_ANY : root));
+    else if (how == 1)
+        rc = CODE(
+            nsh_array_set_strided(s->array, NULL, NULL, NULL, NULL, any ? NSH_ROOT_ANY : root));
+    else
+        rc = CODE(nsh_array_set_many(s->array, 3, NULL, any ? NSH_ROOT_ANY : root));
+    must_fail("nsh_array_set_fail", rc);
+    check_array(c, s, "nsh_array_set_fail");
+}
+
+static void write_zero(void *arg, int64_t in_array, int64_t in_buffer)
+{
+    writer *w = arg;
+
+    (void)in_buffer;
+    memset(w->copy + in_array * w->item, 0, (size_t)w->item);
+}
+
+static void update_fail(context *c, shadow *s)
+{
+    region r = random_region(c, s);
+    writer w = {s->copy, s->item, 0};
+    int root = (int)chaos_below(&c->same, c->size), rc;
+    void *view = NULL;
+
+    CALL(nsh_array_update_begin(s->array, r.offset, r.count, root, &view));
+    if (view != NULL && r.size > 0)
+        memset(view, 0x77, (size_t)s->item);
+    between_calls(c);
+    if (c->rank == root)
+        rc = CODE(nsh_array_update_fail(s->array, NSH_ERR_IO, "no data"));
+    else
+        rc = CODE(nsh_array_update_end(s->array));
+    must_fail("nsh_array_update_fail", rc);
+    visit(s, &r, write_zero, &w);
+    s->version++;
+    check_array(c, s, "nsh_array_update_fail");
+}
+
+/* Repeated where there was no room, as NOMEM is more than IO. */
+static void gather_fail(context *c, shadow *s)
+{
+    bool reduce = s->type == MPI_INT64_T && chaos_below(&c->same, 2) == 0, again = false;
+    int who = (int)chaos_below(&c->same, c->size), rc;
+    char *data = calloc(1, (size_t)(s->size * s->item));
+    unsigned fills = 0;
+
+    do {
+        if (c->rank == who)
+            rc = reduce ? CODE(nsh_array_allreduce_fail(s->array, MPI_SUM, NSH_ERR_IO, "no data"))
+                        : CODE(nsh_array_allgather_fail(s->array, NSH_ERR_IO, "no data"));
+        else if (reduce)
+            rc = CODE(nsh_array_allreduce(s->array, data, MPI_SUM));
+        else
+            rc = CODE(nsh_array_allgather(s->array, data, NULL, NULL));
+    } while (rc == NSH_ERR_NOMEM && repeat_create(c->mpi, "gather_fail", rc, &fills, &again));
+    free(data);
+    must_fail(reduce ? "nsh_array_allreduce_fail" : "nsh_array_allgather_fail", rc);
+    check_array(c, s, "a failed allgather or allreduce");
 }
 
 /* ---- every rank has data ---- */
@@ -555,8 +652,8 @@ static void like(context *c, shadow *s)
 void do_array(context *c)
 {
     static void (*const changes[])(context *, shadow *) = {
-        set,       set,       set,  set_strided, set_many, update, allgather,
-        allreduce, allreduce, fill, checksum,    get,      like,   drop_array};
+        set,  set,      set, set_strided, set_many,   update,   allgather,   allreduce,  allreduce,
+        fill, checksum, get, like,        drop_array, set_fail, update_fail, gather_fail};
     shadow *s = any_array(c);
 
     if (s == NULL || chaos_below(&c->same, 6) == 0)

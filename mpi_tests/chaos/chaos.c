@@ -185,8 +185,36 @@ static void handle_signals(bool restart)
     sigaction(SIGUSR2, &action, NULL);
 }
 
-/* A child that lives on: it reads what its parent could read, and gives up what it has inherited,
- * which must be nobody's business but its own. */
+/* In a child: what is neither reading nor freeing is STATE at once. */
+static void child_is_refused(context *c)
+{
+    for (int i = 0; i < CHAOS_OBJECTS; i++) {
+        if (c->mutexes[i] != NULL && nsh_mutex_lock(c->mutexes[i]) != NSH_ERR_STATE)
+            _exit(5);
+        if (c->counters[i] != NULL && nsh_counter_add(c->counters[i], 1, NULL) != NSH_ERR_STATE)
+            _exit(6);
+    }
+    if (nsh_comm_barrier(c->comm) != NSH_ERR_STATE)
+        _exit(7);
+}
+
+static void child_frees(context *c)
+{
+    int rc = NSH_SUCCESS;
+
+    for (int i = 0; i < MOST_ARRAYS; i++)
+        if (c->arrays[i].array != NULL)
+            rc |= nsh_array_free(&c->arrays[i].array);
+    for (int i = 0; i < CHAOS_OBJECTS; i++)
+        rc |= nsh_mutex_free(&c->mutexes[i]) | nsh_semaphore_abandon(&c->semaphores[i]) |
+              nsh_counter_free(&c->counters[i]);
+    rc |= chaos_rank_number % 2 == 0 ? nsh_comm_free(&c->comm) : nsh_comm_abandon(&c->comm);
+    if (rc != NSH_SUCCESS)
+        _exit(3);
+}
+
+/* A child that lives on for a while: it reads what its parent can read, and gives up what it has
+ * inherited, which must be nobody's business but its own. */
 static void child_reads_and_frees(void)
 {
     volatile unsigned char seen = 0;
@@ -195,16 +223,17 @@ static void child_reads_and_frees(void)
     for (int f = 0; f < CHAOS_FAMILIES; f++) {
         context *c = &contexts[f];
 
-        for (int i = 0; c->comm != NULL && i < MOST_ARRAYS; i++) {
-            shadow *s = &c->arrays[i];
-            int64_t nbytes = s->array != NULL ? nsh_array_nbytes(s->array) : 0;
-            const unsigned char *data = nbytes > 0 ? nsh_array_data(s->array) : NULL;
+        if (c->comm == NULL)
+            continue;
+        for (int i = 0; i < MOST_ARRAYS; i++) {
+            int64_t nbytes = nsh_array_nbytes(c->arrays[i].array);
+            const unsigned char *data = nsh_array_data(c->arrays[i].array);
 
             for (int64_t b = 0; b < nbytes; b += 512)
                 seen = (unsigned char)(seen + data[b]);
-            if (s->array != NULL && nsh_array_free(&s->array) != NSH_SUCCESS)
-                _exit(3);
         }
+        child_is_refused(c);
+        child_frees(c);
     }
     _exit(0);
 }
@@ -267,6 +296,7 @@ void between_calls(context *c)
     else if (dice < 27)
         chaos_nap((double)(20 + chaos_below(&c->own, 40)));
     free_some(c);
+    check_held(c, false);
 }
 
 /* ---- contexts ---- */
@@ -319,9 +349,8 @@ static void open_context(context *c, uint64_t seed)
 }
 
 /* What is left in what order, each rank decides for itself where it may. */
-static void close_context(context *c)
+static void drop_all(context *c)
 {
-    snprintf(last_operation, sizeof last_operation, "close %d", c->family);
     if (chaos_below(&c->own, 2) == 0) {
         drop_arrays(c);
         drop_turns(c);
@@ -329,7 +358,32 @@ static void close_context(context *c)
         drop_turns(c);
         drop_arrays(c);
     }
-    CALL(nsh_comm_free(&c->comm));
+    free_dead(c);
+}
+
+/* In one of three ways: what is alive goes first, or together with the communicator, or the
+ * communicator is left to MPI_Finalize; MPI has not so many that each could be. */
+static void close_context(context *c)
+{
+    static int abandoned;
+    int64_t how = chaos_below(&c->same, 8);
+
+    snprintf(last_operation, sizeof last_operation, "close %d", c->family);
+    if (how < 3) {
+        hold_some(c);
+        CALL(nsh_comm_free_all(&c->comm));
+        free_shells(c);
+        drop_arrays(c);
+        free_dead(c);
+    } else if (how == 3 && abandoned < 3) {
+        abandoned++;
+        drop_all(c);
+        CALL(nsh_comm_abandon(&c->comm));
+    } else {
+        drop_all(c);
+        CALL(nsh_comm_free(&c->comm));
+    }
+    check_held(c, true);
 }
 
 /* ---- episodes ---- */
@@ -412,8 +466,10 @@ static void run_correct(uint64_t seed)
         run_episode(seed);
     snprintf(last_operation, sizeof last_operation, "end");
     reap(true);
-    CALL(nsh_array_free(&control.array));
-    close_context(&contexts[0]);
+    if (chaos_below(&contexts[0].same, 3) != 0) { /* or MPI_Finalize finds all that is alive */
+        CALL(nsh_array_free(&control.array));
+        close_context(&contexts[0]);
+    }
     for (int f = 0; f < CHAOS_FAMILIES; f++)
         MPI_Comm_free(&family_mpi[f]);
 }

@@ -15,7 +15,7 @@
 
 #include "page.h"
 
-enum { MOST_ARRAYS = 6, MOST_DEAD = 6, MOST_NDIM = 3 };
+enum { MOST_ARRAYS = 6, MOST_DEAD = 8, MOST_HELD = 3, MOST_NDIM = 3 };
 
 extern chaos_page *chaos;
 extern int chaos_rank_number; /* in MPI_COMM_WORLD */
@@ -31,6 +31,33 @@ typedef struct shadow {
     int64_t size, item, version;
 } shadow;
 
+/* What a rank gives up when it likes. */
+typedef enum dead_kind {
+    DEAD_NONE = 0,
+    DEAD_ARRAY,
+    DEAD_MUTEX,
+    DEAD_SEMAPHORE,
+    DEAD_COUNTER
+} dead_kind;
+
+typedef struct dead {
+    dead_kind kind;
+    union {
+        nsh_array *array;
+        nsh_mutex *mutex;
+        nsh_semaphore *semaphore;
+        nsh_counter *counter;
+    } handle;
+} dead;
+
+/* A replica that this rank holds though it has freed the array. */
+typedef struct held {
+    nsh_hold *hold; /* NULL: the place is free */
+    const void *data;
+    char *copy;
+    int64_t nbytes;
+} held;
+
 /* A communicator with what lives on it. */
 typedef struct context {
     nsh_comm *comm;
@@ -42,7 +69,8 @@ typedef struct context {
     chaos_random own;  /* of this rank */
     int64_t op;        /* number of the operation, equal on all ranks of comm */
     shadow arrays[MOST_ARRAYS];
-    nsh_array *dead[MOST_DEAD]; /* this rank frees them when it likes */
+    dead dead[MOST_DEAD];
+    held held[MOST_HELD];
     nsh_mutex *mutexes[CHAOS_OBJECTS];
     nsh_semaphore *semaphores[CHAOS_OBJECTS];
     int permits[CHAOS_OBJECTS];
@@ -55,8 +83,7 @@ typedef struct context {
 
 void finding(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* Is the operation or mistake in the list NSH_CHAOS_OPERATIONS? All are in none. The driver must
- * be given names that exist. */
+/* Is the operation or mistake in the list NSH_CHAOS_OPERATIONS? All are in none. */
 bool chaos_wanted(const char *name);
 
 /* Where this rank is, for findings and people. */
@@ -116,15 +143,22 @@ uint64_t operation_seed(const context *c, int rank);
 
 /* ---- the operations ---- */
 
+/* dead.c: give the object up now or later, once all ranks have agreed to. */
+void bury(context *c, dead what);
+void free_some(context *c); /* some of what this rank may give up */
+void free_dead(context *c); /* all of it */
+
 void do_array(context *c);    /* arrays.c: any change or look */
 void drop_arrays(context *c); /* all of them, each rank in its own order */
-void free_some(context *c);   /* some of what this rank may free */
-void do_mutex(context *c);    /* turns.c */
+void hold_some(context *c);   /* some replicas, beyond the life of what they belong to */
+void check_held(context *c, bool release);
+void do_mutex(context *c); /* turns.c */
 void do_semaphore(context *c);
 void do_counter(context *c);
 void do_sequential(context *c);
 void drop_turns(context *c);
-void do_batch(context *c); /* work.c */
+void free_shells(context *c); /* what is left of locks after nsh_comm_free_all */
+void do_batch(context *c);    /* work.c */
 void do_map(context *c);
 void do_file(context *c); /* files.c */
 

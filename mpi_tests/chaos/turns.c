@@ -16,6 +16,62 @@ static void work_inside(context *c)
         chaos_nap((double)chaos_below(&c->own, 2000) / 1000);
 }
 
+/* ---- free ---- */
+
+/* All together, or each rank when it likes. */
+static void drop_mutex(context *c, int i)
+{
+    if (c->mutexes[i] == NULL)
+        return;
+    if (chaos_below(&c->same, 2) == 0)
+        CALL(nsh_mutex_free(&c->mutexes[i]));
+    else
+        bury(c, (dead){.kind = DEAD_MUTEX, .handle.mutex = c->mutexes[i]});
+    c->mutexes[i] = NULL;
+}
+
+static void drop_semaphore(context *c, int i)
+{
+    if (c->semaphores[i] == NULL)
+        return;
+    if (chaos_below(&c->same, 2) == 0)
+        CALL(nsh_semaphore_free(&c->semaphores[i]));
+    else
+        bury(c, (dead){.kind = DEAD_SEMAPHORE, .handle.semaphore = c->semaphores[i]});
+    c->semaphores[i] = NULL;
+}
+
+static void drop_counter(context *c, int i)
+{
+    if (c->counters[i] == NULL)
+        return;
+    if (chaos_below(&c->same, 2) == 0)
+        CALL(nsh_counter_free(&c->counters[i]));
+    else
+        bury(c, (dead){.kind = DEAD_COUNTER, .handle.counter = c->counters[i]});
+    c->counters[i] = NULL;
+}
+
+void drop_turns(context *c)
+{
+    for (int i = 0; i < CHAOS_OBJECTS; i++) {
+        drop_mutex(c, i);
+        drop_semaphore(c, i);
+        drop_counter(c, i);
+    }
+}
+
+void free_shells(context *c)
+{
+    for (int i = 0; i < CHAOS_OBJECTS; i++) {
+        if (c->mutexes[i] != NULL && CODE(nsh_mutex_lock(c->mutexes[i])) != NSH_ERR_STATE)
+            finding("nsh_mutex_lock of a shell is not NSH_ERR_STATE");
+        CALL(nsh_mutex_free(&c->mutexes[i]));
+        CALL(nsh_semaphore_free(&c->semaphores[i]));
+        CALL(nsh_counter_abandon(&c->counters[i]));
+    }
+}
+
 /* ---- mutex ---- */
 
 static void create_mutex(context *c, int i)
@@ -95,7 +151,7 @@ void do_mutex(context *c)
                 (long long)atomic_load(&c->slot->mutexes[i].total));
     checked_barrier(c); /* nobody begins another session before all have looked */
     if (chaos_below(&c->same, 5) == 0)
-        CALL(nsh_mutex_free(&c->mutexes[i]));
+        drop_mutex(c, i);
 }
 
 /* ---- semaphore ---- */
@@ -137,7 +193,7 @@ void do_semaphore(context *c)
     }
     checked_barrier(c);
     if (chaos_below(&c->same, 5) == 0)
-        CALL(nsh_semaphore_free(&c->semaphores[i]));
+        drop_semaphore(c, i);
 }
 
 /* ---- counter ---- */
@@ -194,7 +250,7 @@ void do_counter(context *c)
     check_draws(c, i, now - c->initial[i]);
     checked_barrier(c);
     if (chaos_below(&c->same, 5) == 0)
-        CALL(nsh_counter_free(&c->counters[i]));
+        drop_counter(c, i);
 }
 
 /* ---- sequential section ---- */
@@ -209,13 +265,4 @@ void do_sequential(context *c)
         finding("sequential section: rank %d in the turn of rank %d", c->rank, turn);
     work_inside(c);
     CALL(nsh_sequential_end(c->comm));
-}
-
-void drop_turns(context *c)
-{
-    for (int i = 0; i < CHAOS_OBJECTS; i++) {
-        CALL(nsh_mutex_free(&c->mutexes[i]));
-        CALL(nsh_semaphore_free(&c->semaphores[i]));
-        CALL(nsh_counter_free(&c->counters[i]));
-    }
 }

@@ -14,7 +14,9 @@ typedef enum outcome {
     GRACEFUL, /* MISMATCH on all ranks, and the communicator works on */
     BREAKING, /* MISMATCH or STATE within the calls that follow; graceful on one node and under
                  NSH_CHECK=1 */
-    EITHER
+    EITHER,
+    GIVEN_UP, /* STATE on all ranks, in words of the rank that has given up */
+    WATCHED   /* under NSH_CHECK=1 STATE on some rank, and the communicator works on */
 } outcome;
 
 static nsh_comm *comm;
@@ -157,6 +159,84 @@ static int create_or_mutex(void)
                        : nsh_mutex_create(comm, NULL, &mutex);
 }
 
+static int create_array(void)
+{
+    int64_t extent[32];
+    nsh_array *made = NULL;
+    int rc;
+
+    for (int d = 0; d < 32; d++) /* a description that needs room in a message */
+        extent[d] = 1 + d % 2;
+    rc = nsh_array_create(comm, MPI_BYTE, 12, extent, NULL, &made);
+    if (rc == NSH_SUCCESS)
+        nsh_array_free(&made);
+    return rc;
+}
+
+static int create_or_set(void)
+{
+    return camp() == 0 ? create_array() : set_at(array, camp_root(1));
+}
+
+static int set_or_create(void)
+{
+    return camp() == 0 ? set_at(array, camp_root(0)) : create_array();
+}
+
+/* The last node alone: a vote may have been through on some of the others. */
+static int last_sets(void)
+{
+    bool last = nsh_comm_node_count(comm) > 1
+                    ? nsh_comm_node_index(comm) == nsh_comm_node_count(comm) - 1
+                    : me == size - 1;
+
+    return last ? set_at(array, first_of_node(nsh_comm_node_count(comm) - 1)) : create_array();
+}
+
+static int free_or_barrier(void)
+{
+    nsh_comm *same = comm;
+
+    return camp() == 0 ? nsh_comm_free(&same) : nsh_comm_barrier(comm);
+}
+
+/* One rank cannot go on, the others are on their way or wait for it. */
+static int give_up(void)
+{
+    if (me == size / 2 && nsh_comm_fail(comm, NSH_ERR_IO, "has had enough") != NSH_SUCCESS)
+        return NSH_ERR_INTERNAL;
+    return me % 2 == 0 ? nsh_comm_barrier(comm) : nsh_counter_add(counters[0], 1, NULL);
+}
+
+static int holder_gives_up(void)
+{
+    int rc = me == 0 ? nsh_mutex_lock(mutexes[0]) : NSH_SUCCESS;
+
+    MPI_Barrier(mpi);
+    if (me != 0)
+        return nsh_mutex_lock(mutexes[0]);
+    chaos_nap(20);
+    if (rc != NSH_SUCCESS || nsh_comm_fail(comm, NSH_ERR_IO, "has had enough") != NSH_SUCCESS)
+        return NSH_ERR_INTERNAL;
+    return nsh_comm_barrier(comm);
+}
+
+/* All others wait for the mutex, its holder waits for them in a barrier. */
+static int holder_in_barrier(void)
+{
+    int lock_rc = me == 0 ? nsh_mutex_lock(mutexes[0]) : NSH_SUCCESS, rc;
+
+    MPI_Barrier(mpi);
+    if (me != 0)
+        lock_rc = nsh_mutex_lock(mutexes[0]);
+    if (me != 0 && lock_rc == NSH_SUCCESS)
+        nsh_mutex_unlock(mutexes[0]);
+    rc = nsh_comm_barrier(comm);
+    if (me == 0 && lock_rc == NSH_SUCCESS)
+        nsh_mutex_unlock(mutexes[0]);
+    return lock_rc != NSH_SUCCESS ? lock_rc : rc;
+}
+
 static int free_mutexes(void)
 {
     return nsh_mutex_free(&mutexes[camp()]);
@@ -216,6 +296,13 @@ static const struct {
     {"frees of different counters", free_counters, GRACEFUL},
     {"mutex free against counter free", free_different_kinds, GRACEFUL},
     {"NSH_CHECK on one rank", one_checks, GRACEFUL},
+    {"create against set", create_or_set, BREAKING},
+    {"set against create", set_or_create, BREAKING},
+    {"a set by the last node against create", last_sets, BREAKING},
+    {"communicator free against barrier", free_or_barrier, GRACEFUL},
+    {"a rank gives up", give_up, GIVEN_UP},
+    {"a holder gives up", holder_gives_up, GIVEN_UP},
+    {"a holder in a barrier", holder_in_barrier, WATCHED},
 };
 
 enum { MISTAKES = sizeof mistakes / sizeof mistakes[0] };
@@ -354,15 +441,49 @@ static void found_in_time(const char *name, int (*call)(void))
         finding("%s: a barrier on a broken communicator: %s", name, nsh_strerror(rc));
 }
 
+/* Every rank is told so, in this call or the next. */
+static void found_given_up(const char *name, int (*call)(void))
+{
+    int rc, calls = 1;
+
+    calling(name);
+    rc = called(name, call());
+    while (rc == NSH_SUCCESS && calls++ < MOST_CALLS)
+        rc = CODE(nsh_comm_barrier(comm));
+    if (rc != NSH_ERR_STATE || strstr(nsh_error_detail(), "has had enough") == NULL)
+        finding("%s: after %d further calls %s | %s", name, calls - 1, nsh_strerror(rc),
+                nsh_error_detail());
+}
+
+static void found_by_watch(const char *name, int (*call)(void))
+{
+    int rc, seen;
+
+    calling(name);
+    rc = called(name, call());
+    if (rc != NSH_SUCCESS && rc != NSH_ERR_STATE)
+        finding("%s: %s | %s", name, nsh_strerror(rc), nsh_error_detail());
+    seen = rc == NSH_ERR_STATE;
+    calling("MPI_Allreduce of the test");
+    MPI_Allreduce(MPI_IN_PLACE, &seen, 1, MPI_INT, MPI_LOR, mpi);
+    if (!seen && size > 1)
+        finding("%s: nobody was told", name);
+    works_on(name);
+}
+
 static void err(int which, const char *check)
 {
     const char *name = mistakes[which].name;
     bool many;
 
-    open_all(check);
+    open_all(mistakes[which].outcome == WATCHED ? "1" : check);
     many = nsh_comm_node_count(comm) > 1;
     if (mistakes[which].outcome == EITHER)
         found_somehow(name, mistakes[which].call);
+    else if (mistakes[which].outcome == GIVEN_UP)
+        found_given_up(name, mistakes[which].call);
+    else if (mistakes[which].outcome == WATCHED)
+        found_by_watch(name, mistakes[which].call);
     else if (mistakes[which].outcome == BREAKING && many && strcmp(check, "1") != 0)
         found_in_time(name, mistakes[which].call);
     else
@@ -375,7 +496,7 @@ static int choose_mistake(chaos_random *same)
 {
     int which = (int)chaos_below(same, MISTAKES);
 
-    while (!chaos_wanted(mistakes[which].name))
+    for (int tries = 0; tries < MISTAKES && !chaos_wanted(mistakes[which].name); tries++)
         which = (which + 1) % MISTAKES;
     return which;
 }
