@@ -589,6 +589,8 @@ int nsh__words_settle(nsh_comm *comm, int64_t deadline)
     if (rma == NULL)
         return NSH_SUCCESS;
     rc = atomic_load_explicit(comm->wait.broken, memory_order_acquire);
+    if (rc != NSH_SUCCESS)
+        nsh__explain_break(comm, rc);
     if (rc != NSH_SUCCESS || rma->late.resume == NULL)
         return rc; /* a broken one may have left a request behind */
     rc = finish(comm, deadline);
