@@ -504,6 +504,38 @@ static void mismatch_words(void)
     intact();
 }
 
+/* An object that has a name is called by it. */
+static void named_words(void)
+{
+    const nsh_array_options options = {"pressure"};
+    const int64_t n = 3, outside = 4;
+    double data[4] = {0};
+    nsh_mutex_options turn = NSH_MUTEX_OPTIONS_INIT;
+    nsh_comm *own = NULL;
+    nsh_array *a = NULL;
+    nsh_mutex *m = NULL;
+
+    turn.name = "turn";
+    check_case("objects by their names");
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &own), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(own, MPI_DOUBLE, 1, &n, &options, &a), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_create(own, &turn, &m), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_set(a, data, NULL, &outside, 0), NSH_ERR_ARG);
+    detail("nsh_array_set of array \"pressure\": hyperslab [0,4)", "exceeds extent 3");
+    CHECK_ALL(nsh_array_set(a, NULL, NULL, NULL, 0), NSH_ERR_ARG);
+    detail("nsh_array_set of array \"pressure\": data is NULL on root 0", "");
+    CHECK_ALL(nsh_array_allreduce(a, data, MPI_BAND), NSH_ERR_ARG);
+    detail("nsh_array_allreduce of array \"pressure\": op", "MPI_DOUBLE");
+    CHECK_ALL(nsh_mutex_unlock(m), NSH_ERR_STATE);
+    detail("nsh_mutex_unlock of mutex \"turn\": rank ", "does not hold");
+    CHECK_ALL(nsh_comm_free(&own), NSH_ERR_STATE);
+    detail("nsh_comm_free: 2 objects are alive, the oldest is array", "\"pressure\"");
+    CHECK_ALL(nsh_array_free(&a), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&m), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&own), NSH_SUCCESS);
+    intact();
+}
+
 /* ---- states ---- */
 
 static void states(void)
@@ -580,6 +612,7 @@ int main(int argc, char **argv)
     combine_mismatch();
     memory_words();
     mismatch_words();
+    named_words();
     states();
     check_case("free");
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);

@@ -190,7 +190,7 @@ int nsh__array_usable(const nsh_array *array, nsh__call call)
     if (array->updating >= 0)
         return nsh__fail(NSH_ERR_STATE,
                          "%s: an update by root %d has begun and not ended (rank %d)",
-                         nsh__call_name(call), array->updating, array->comm->rank);
+                         nsh__array_phrase(array, call).text, array->updating, array->comm->rank);
     return NSH_SUCCESS;
 }
 
@@ -208,11 +208,12 @@ int nsh__array_inside(const nsh_array *array, nsh__call call, const int64_t offs
         return nsh__fail(NSH_ERR_ARG,
                          "%s: offset %" PRId64 " and count %" PRId64
                          " are no hyperslab of extent %" PRId64 " in dimension %d (rank %d)",
-                         nsh__call_name(call), first, n, array->extent[d], d, array->comm->rank);
+                         nsh__array_phrase(array, call).text, first, n, array->extent[d], d,
+                         array->comm->rank);
     return nsh__fail(NSH_ERR_ARG,
                      "%s: hyperslab [%" PRId64 ",%" PRId64 ") exceeds extent %" PRId64
                      " in dimension %d (rank %d)",
-                     nsh__call_name(call), first, first + n, array->extent[d], d,
+                     nsh__array_phrase(array, call).text, first, first + n, array->extent[d], d,
                      array->comm->rank);
 }
 
@@ -350,7 +351,8 @@ int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t 
     if (slab.nbytes == 0)
         return NSH_SUCCESS;
     if (out == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_get: out is NULL (rank %d)", array->comm->rank);
+        return nsh__fail(NSH_ERR_ARG, "%s: out is NULL (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_GET).text, array->comm->rank);
     nsh__slab_pack(out, array->replica.ro, &slab, 0, slab.nbytes);
     return NSH_SUCCESS;
 }

@@ -33,6 +33,12 @@ extern const nsh__kind nsh__array_kind;
  * alike: NSH_ERR_ARG for NULL, NSH_ERR_STATE between update_begin and _end. */
 int nsh__array_usable(const nsh_array *array, nsh__call call);
 
+/* [local] How a failure of call begins. */
+static inline nsh__phrase nsh__array_phrase(const nsh_array *array, nsh__call call)
+{
+    return nsh__object_phrase(nsh__call_name(call), &array->object);
+}
+
 /* Is the hyperslab inside the array? NSH_ERR_ARG otherwise. */
 int nsh__array_inside(const nsh_array *array, nsh__call call, const int64_t offset[],
                       const int64_t count[]);

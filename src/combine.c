@@ -62,8 +62,8 @@ int nsh_array_fill(nsh_array *array, const void *element)
         return rc;
     item = array->type.itemsize;
     if (element == NULL)
-        code =
-            nsh__fail(NSH_ERR_ARG, "nsh_array_fill: element is NULL (rank %d)", array->comm->rank);
+        code = nsh__fail(NSH_ERR_ARG, "%s: element is NULL (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_FILL).text, array->comm->rank);
     else
         mark = nsh__mix_bytes(1, element, (size_t)item);
     rc = begin(array, NSH__CALL_FILL, code, mark);
@@ -135,10 +135,9 @@ int nsh_array_checksum(nsh_array *array, uint64_t *out)
     if (rc != NSH_SUCCESS)
         return rc;
     if (vote.low != vote.high)
-        return nsh__fail(NSH_ERR_MISMATCH,
-                         "nsh_array_checksum: the replicas of nodes differ "
-                         "(rank %d: %016llx)",
-                         comm->rank, (unsigned long long)sum);
+        return nsh__fail(NSH_ERR_MISMATCH, "%s: the replicas of nodes differ (rank %d: %016llx)",
+                         nsh__array_phrase(array, NSH__CALL_CHECKSUM).text, comm->rank,
+                         (unsigned long long)sum);
     *out = sum;
     return NSH_SUCCESS;
 }
@@ -172,12 +171,11 @@ static int check_own(const nsh_array *array, const void *data, const int64_t off
         return rc;
     bytes = nsh__array_bytes(array, count);
     if (bytes > 0 && data == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_allgather: data is NULL (rank %d)",
-                         array->comm->rank);
+        return nsh__fail(NSH_ERR_ARG, "%s: data is NULL (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_ALLGATHER).text, array->comm->rank);
     if (nsh__array_aliases(array, data, bytes))
-        return nsh__fail(NSH_ERR_ARG,
-                         "nsh_array_allgather: data lies in the array's own replica (rank %d)",
-                         array->comm->rank);
+        return nsh__fail(NSH_ERR_ARG, "%s: data lies in the array's own replica (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_ALLGATHER).text, array->comm->rank);
     return NSH_SUCCESS;
 }
 
@@ -193,10 +191,8 @@ static int check_overlap(const nsh_array *array, int64_t *table)
 
         if (nsh__hyperslabs_overlap(array->ndim, mine, mine + array->ndim, theirs,
                                     theirs + array->ndim))
-            return nsh__fail(NSH_ERR_ARG,
-                             "nsh_array_allgather: hyperslabs of ranks %d and %d "
-                             "overlap",
-                             comm->rank, r);
+            return nsh__fail(NSH_ERR_ARG, "%s: hyperslabs of ranks %d and %d overlap",
+                             nsh__array_phrase(array, NSH__CALL_ALLGATHER).text, comm->rank, r);
     }
     return NSH_SUCCESS;
 }
@@ -355,14 +351,15 @@ static int check_reduce(nsh_array *array, const void *data, MPI_Op op)
     int rank = array->comm->rank;
 
     if (data == NULL && array->nbytes > 0)
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_allreduce: data is NULL (rank %d)", rank);
+        return nsh__fail(NSH_ERR_ARG, "%s: data is NULL (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_ALLREDUCE).text, rank);
     if (nsh__array_aliases(array, data, array->nbytes))
-        return nsh__fail(NSH_ERR_ARG,
-                         "nsh_array_allreduce: data lies in the array's own replica (rank %d)",
-                         rank);
+        return nsh__fail(NSH_ERR_ARG, "%s: data lies in the array's own replica (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_ALLREDUCE).text, rank);
     if (!nsh__type_reducible(&array->type, op))
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_allreduce: op cannot be used with %s (rank %d)",
-                         array->type.name, rank);
+        return nsh__fail(NSH_ERR_ARG, "%s: op cannot be used with %s (rank %d)",
+                         nsh__array_phrase(array, NSH__CALL_ALLREDUCE).text, array->type.name,
+                         rank);
     if (array->type.itemsize > NSH__SEGMENT / 2)
         return nsh__fail(NSH_ERR_UNSUPPORTED, "nsh_array_allreduce: elements of %lld bytes",
                          (long long)array->type.itemsize);

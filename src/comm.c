@@ -642,8 +642,7 @@ int nsh_comm_free(nsh_comm **comm)
     if (rc != NSH_SUCCESS)
         return rc;
     if (c->live != 0)
-        rc = nsh__fail(NSH_ERR_STATE, "nsh_comm_free: %lld objects are alive (rank %d)",
-                       (long long)c->live, c->rank);
+        rc = nsh__objects_alive(c, "nsh_comm_free");
     rc = agree_to_end(c, NSH__CALL_COMM_FREE, rc);
     if (rc != NSH_SUCCESS && !(nsh__comm_broken(c) && c->live == 0))
         return rc;

@@ -197,7 +197,8 @@ int nsh_mutex_free(nsh_mutex **mutex)
         return NSH_SUCCESS;
     }
     if (m->held)
-        rc = nsh__fail(NSH_ERR_STATE, "nsh_mutex_free: rank %d holds the mutex", m->comm->rank);
+        rc = nsh__fail(NSH_ERR_STATE, "%s: rank %d holds the mutex",
+                       nsh__object_phrase("nsh_mutex_free", &m->object).text, m->comm->rank);
     rc = nsh__agree_to_free(m->comm, NSH__CALL_MUTEX_FREE, rc, m->object.id);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -238,7 +239,8 @@ static int usable(const nsh_mutex *mutex, const char *call, bool held)
     if (mutex == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: mutex is NULL", call);
     if (mutex->held != held)
-        return nsh__fail(NSH_ERR_STATE, "%s: rank %d %s the mutex", call, mutex->comm->rank,
+        return nsh__fail(NSH_ERR_STATE, "%s: rank %d %s the mutex",
+                         nsh__object_phrase(call, &mutex->object).text, mutex->comm->rank,
                          held ? "does not hold" : "holds");
     return nsh__comm_whole(mutex->comm, call);
 }
@@ -483,7 +485,8 @@ int nsh_mutex_trylock(nsh_mutex *mutex)
         return rc;
     rc = mutex->cohort != NULL ? trylock_cohort(mutex) : nsh__queue_trylock(only_queue(mutex));
     if (rc == NSH_ERR_BUSY)
-        return nsh__fail(rc, "nsh_mutex_trylock: held by another rank (rank %d)",
+        return nsh__fail(rc, "%s: held by another rank (rank %d)",
+                         nsh__object_phrase("nsh_mutex_trylock", &mutex->object).text,
                          mutex->comm->rank);
     if (rc != NSH_SUCCESS)
         return checked(mutex, rc);

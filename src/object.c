@@ -12,6 +12,7 @@
 #include "hash.h"
 #include "names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,6 +298,34 @@ void nsh__objects_close(nsh_comm *comm, bool whole)
     }
     comm->released = 0;
     comm->released_hash = 0;
+}
+
+nsh__phrase nsh__object_phrase(const char *call, const nsh__object *object)
+{
+    nsh__phrase phrase;
+
+    if (object->name != NULL)
+        snprintf(phrase.text, sizeof phrase.text, "%.40s of %s \"%.40s\"", call, object->kind->name,
+                 object->name);
+    else
+        snprintf(phrase.text, sizeof phrase.text, "%.40s", call);
+    return phrase;
+}
+
+int nsh__objects_alive(const nsh_comm *comm, const char *call)
+{
+    const nsh__object *oldest = comm->first_object;
+
+    while (oldest != NULL && oldest->state != NSH__OBJECT_LIVE)
+        oldest = oldest->next;
+    if (oldest == NULL) /* files are no objects */
+        return nsh__fail(NSH_ERR_STATE, "%s: %lld objects are alive (rank %d)", call,
+                         (long long)comm->live, comm->rank);
+    return nsh__fail(
+        NSH_ERR_STATE, "%s: %lld object%s alive, the oldest is %s %llu%s%.60s%s (rank %d)", call,
+        (long long)comm->live, comm->live == 1 ? " is" : "s are", oldest->kind->name,
+        (unsigned long long)oldest->id, oldest->name != NULL ? " \"" : "",
+        oldest->name != NULL ? oldest->name : "", oldest->name != NULL ? "\"" : "", comm->rank);
 }
 
 void nsh__objects_log(const nsh_comm *comm)

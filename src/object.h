@@ -110,6 +110,17 @@ int nsh__objects_settle(nsh_comm *comm);
  * alive becomes a shell; the last one first. whole: by all ranks. */
 void nsh__objects_close(nsh_comm *comm, bool whole);
 
+/* [local] How a failure of call on object begins: nsh_array_set of array "pressure"; call alone for
+ * an object without a name. */
+typedef struct nsh__phrase {
+    char text[100];
+} nsh__phrase;
+nsh__phrase nsh__object_phrase(const char *call, const nsh__object *object);
+
+/* [local] NSH_ERR_STATE, worded with how many are alive on this rank and which one is the oldest.
+ */
+int nsh__objects_alive(const nsh_comm *comm, const char *call);
+
 /* [local] Those that are alive on this rank, under NSH_LOG=1. */
 void nsh__objects_log(const nsh_comm *comm);
 

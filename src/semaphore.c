@@ -240,8 +240,9 @@ static int usable(const nsh_semaphore *semaphore, const char *call, int change)
     if (semaphore == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: semaphore is NULL", call);
     if (semaphore->held + change < 0 || semaphore->held + change > semaphore->permits)
-        return nsh__fail(NSH_ERR_STATE, "%s: rank %d holds %d of %d permits", call,
-                         semaphore->comm->rank, semaphore->held, semaphore->permits);
+        return nsh__fail(NSH_ERR_STATE, "%s: rank %d holds %d of %d permits",
+                         nsh__object_phrase(call, &semaphore->object).text, semaphore->comm->rank,
+                         semaphore->held, semaphore->permits);
     return nsh__comm_whole(semaphore->comm, call);
 }
 

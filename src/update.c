@@ -38,16 +38,16 @@ static int check_piece(const change *c, const nsh_piece *piece)
         return rc;
     if (!nsh__slab_strided(&from, array->ndim, count, piece->stride, array->type.itemsize))
         return nsh__fail(NSH_ERR_ARG, "%s: strides of data overflow (root %d)",
-                         nsh__call_name(c->call), c->root);
+                         nsh__array_phrase(c->array, c->call).text, c->root);
     if (from.nbytes == 0)
         return NSH_SUCCESS;
     if (piece->data == NULL)
-        return nsh__fail(NSH_ERR_ARG, "%s: data is NULL on root %d", nsh__call_name(c->call),
-                         c->root);
+        return nsh__fail(NSH_ERR_ARG, "%s: data is NULL on root %d",
+                         nsh__array_phrase(c->array, c->call).text, c->root);
     nsh__slab_bounds(&from, &low, &high);
     if (nsh__array_aliases(array, (const char *)piece->data + low, high - low))
         return nsh__fail(NSH_ERR_ARG, "%s: data lies in the array's own replica (root %d)",
-                         nsh__call_name(c->call), c->root);
+                         nsh__array_phrase(c->array, c->call).text, c->root);
     return NSH_SUCCESS;
 }
 
@@ -56,8 +56,9 @@ static int check_pieces(const change *c)
     int rc = NSH_SUCCESS;
 
     if (c->n < 0 || (c->n > 0 && c->pieces == NULL))
-        return nsh__fail(NSH_ERR_ARG, "%s: %d pieces, pieces %s (root %d)", nsh__call_name(c->call),
-                         c->n, c->pieces == NULL ? "NULL" : "given", c->root);
+        return nsh__fail(NSH_ERR_ARG, "%s: %d pieces, pieces %s (root %d)",
+                         nsh__array_phrase(c->array, c->call).text, c->n,
+                         c->pieces == NULL ? "NULL" : "given", c->root);
     for (int i = 0; i < c->n && rc == NSH_SUCCESS; i++)
         rc = check_piece(c, &c->pieces[i]);
     return rc;
@@ -80,10 +81,10 @@ static int find_root(change *c, bool has_data)
         return rc;
     if (vote.high < 0)
         return nsh__fail(NSH_ERR_ARG, "%s: NSH_ROOT_ANY and no rank has data",
-                         nsh__call_name(c->call));
+                         nsh__array_phrase(c->array, c->call).text);
     if (vote.low != vote.high)
         return nsh__fail(NSH_ERR_ARG, "%s: NSH_ROOT_ANY and ranks %d and %d have data",
-                         nsh__call_name(c->call), (int)vote.low, (int)vote.high);
+                         nsh__array_phrase(c->array, c->call).text, (int)vote.low, (int)vote.high);
     c->root = (int)vote.low;
     return NSH_SUCCESS;
 }
@@ -104,7 +105,8 @@ static int begin_change(change *c)
 
     if (c->root < 0 || c->root >= comm->size) {
         rc = nsh__fail(NSH_ERR_ARG, "%s: root %d is no rank of 0..%d (rank %d)",
-                       nsh__call_name(c->call), c->root, comm->size - 1, comm->rank);
+                       nsh__array_phrase(c->array, c->call).text, c->root, comm->size - 1,
+                       comm->rank);
         return nsh__agree(comm, c->call, rc, mark);
     }
     rc = nsh__agree_first(comm, c->call, mark);
@@ -330,7 +332,7 @@ int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64
     if (root == array->comm->rank)
         c.code = view != NULL ? nsh__array_inside(array, c.call, offset, count)
                               : nsh__fail(NSH_ERR_ARG, "%s: view is NULL (root %d)",
-                                          nsh__call_name(c.call), root);
+                                          nsh__array_phrase(c.array, c.call).text, root);
     rc = carry_out(&c);
     if (rc != NSH_SUCCESS)
         return rc;
