@@ -22,15 +22,16 @@
  *   [local]       returns without waiting for another rank.
  *   [non-local]   called by one rank; may wait for others, and makes MPI progress while it waits.
  *   Handles       are opaque; _free() takes the handle's address, sets it to NULL, accepts NULL.
- *                 _free() of an array is [local]; that of what ranks take turns with is
- * [collective], and _abandon() is its [local] form, for garbage collectors: any rank, any order.
+ *                 _free() of an array is [local]; that of a mutex, semaphore, counter or batch is
+ *                 [collective], and _abandon() is its [local] form, for garbage collectors: on any
+ *                 rank, in any order.
  *   Options       structs come with an initializer macro; a NULL pointer means all defaults.
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.
  *   Fork          a forked child that does not exec may read what its parent has: getters, _find,
  *                 _data, _at, _get, _print, _hold go on, and see what the parent's ranks change.
- * Free, close and abandon only forget the handle: the parent keeps all. Every other call is
- *                 NSH_ERR_STATE. What the child makes itself, on a serial communicator, is its own.
+ *                 Free, close and abandon only forget the handle: the parent keeps all. Every other
+ *                 call is NSH_ERR_STATE. What the child makes itself, on a serial communicator, is its own.
  *                 A child that has a file open for a change ends by _exit or exec: at exit HDF5
  *                 writes what it has cached.
  *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1; and the

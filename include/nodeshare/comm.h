@@ -36,8 +36,8 @@
  *     the call is about. It does not inside MPI calls of the program's own (nsh_progress).
  *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
- * be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section that
- *     others wait for. A broken communicator is not freed then.
+ *     be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
+ *     that others wait for. A broken communicator is not freed then.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
  *     as its error handler for a moment; it gets its own back before the call returns.
  */
