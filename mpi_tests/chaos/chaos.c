@@ -10,6 +10,7 @@
 #include "chaos.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +29,10 @@ static context contexts[CHAOS_FAMILIES]; /* this rank's part of each family; com
 static MPI_Comm family_mpi[CHAOS_FAMILIES];
 static int64_t episode;
 static int children; /* not yet waited for */
-static char last_operation[48] = "start";
+static _Thread_local char last_operation[48] = "start";
+static _Thread_local int this_thread;
+static bool two_threads; /* now; thread 0 says so */
+static bool multiple;    /* MPI allows it */
 
 /* ---- findings and progress ---- */
 
@@ -38,8 +42,8 @@ void finding(const char *format, ...)
     va_list args;
     int n, fd;
 
-    n = snprintf(line, sizeof line, "rank %d, episode %lld, %s: ", chaos_rank_number,
-                 (long long)episode, last_operation);
+    n = snprintf(line, sizeof line, "rank %d, episode %lld, %s%s: ", chaos_rank_number,
+                 (long long)episode, this_thread == 1 ? "second thread, " : "", last_operation);
     va_start(args, format);
     n += vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
     va_end(args);
@@ -82,11 +86,11 @@ void must_succeed(const char *text, int rc)
         finding("%s -> %s | %s", text, nsh_strerror(rc), nsh_error_detail());
 }
 
-/* Let every communicator of this rank make progress for about a millisecond. */
+/* Let every communicator of this thread make progress for about a millisecond. */
 static void serve_all(void)
 {
     for (int f = 0; f < CHAOS_FAMILIES; f++)
-        if (contexts[f].comm != NULL)
+        if (contexts[f].comm != NULL && contexts[f].thread == this_thread)
             nsh_comm_progress(contexts[f].comm);
     chaos_nap(1);
 }
@@ -290,7 +294,8 @@ void between_calls(context *c)
 {
     int64_t dice = chaos_below(&c->own, 100);
 
-    follow_orders();
+    if (!two_threads) /* a child has but one of them */
+        follow_orders();
     if (dice < 25)
         chaos_nap((double)chaos_below(&c->own, 3000) / 1000);
     else if (dice < 27)
@@ -361,29 +366,38 @@ static void drop_all(context *c)
     free_dead(c);
 }
 
-/* In one of three ways: what is alive goes first, or together with the communicator, or the
- * communicator is left to MPI_Finalize; MPI has not so many that each could be. */
-static void close_context(context *c)
-{
-    static int abandoned;
-    int64_t how = chaos_below(&c->same, 8);
+typedef enum close_way { CLOSE_FREE, CLOSE_FREE_ALL, CLOSE_ABANDON } close_way;
 
+/* What is alive goes first, or together with the communicator, or that is left to MPI_Finalize. */
+static void close_context(context *c, close_way way)
+{
     snprintf(last_operation, sizeof last_operation, "close %d", c->family);
-    if (how < 3) {
+    if (way == CLOSE_FREE_ALL) {
         hold_some(c);
         CALL(nsh_comm_free_all(&c->comm));
         free_shells(c);
         drop_arrays(c);
         free_dead(c);
-    } else if (how == 3 && abandoned < 3) {
-        abandoned++;
-        drop_all(c);
-        CALL(nsh_comm_abandon(&c->comm));
     } else {
         drop_all(c);
-        CALL(nsh_comm_free(&c->comm));
+        if (way == CLOSE_ABANDON)
+            CALL(nsh_comm_abandon(&c->comm));
+        else
+            CALL(nsh_comm_free(&c->comm));
     }
     check_held(c, true);
+}
+
+/* The same on all ranks of the world. MPI has not so many communicators that each could be left to
+ * MPI_Finalize. */
+static close_way choose_close(chaos_random *all)
+{
+    static int abandoned;
+    int64_t dice = chaos_below(all, 8);
+
+    if (dice == 0 && abandoned++ < 3)
+        return CLOSE_ABANDON;
+    return dice < 4 ? CLOSE_FREE_ALL : CLOSE_FREE;
 }
 
 /* ---- episodes ---- */
@@ -435,20 +449,63 @@ static bool another_episode(shadow *control)
     return go != 0;
 }
 
+/* A second thread that has a communicator to itself. */
+typedef struct second {
+    context *c;
+    int64_t steps;
+    atomic_int done;
+} second;
+
+static void *run_second(void *arg)
+{
+    second *s = arg;
+
+    this_thread = 1;
+    for (; s->steps > 0; s->steps--)
+        step(s->c);
+    atomic_store(&s->done, 1);
+    return NULL;
+}
+
+static void run_both(second *s, const int open[], int n, chaos_random *all, int64_t steps)
+{
+    pthread_t thread;
+
+    s->c->thread = 1;
+    two_threads = true;
+    if (pthread_create(&thread, NULL, run_second, s) != 0)
+        finding("no second thread");
+    while (steps-- > 0)
+        step(&contexts[open[chaos_below(all, n)]]);
+    calling("waiting for the second thread");
+    while (!atomic_load(&s->done))
+        serve_all();
+    pthread_join(thread, NULL);
+    two_threads = false;
+    s->c->thread = 0;
+}
+
 static void run_episode(uint64_t seed)
 {
     chaos_random all = {chaos_mix(chaos_mix(seed, 77), (uint64_t)episode)};
     int64_t steps = 10 + chaos_below(&all, 30);
     int open[3] = {0}, n = 1, first = 1 + (int)chaos_below(&all, CHAOS_FAMILIES - 1);
+    bool both = chaos_below(&all, 3) == 0;
 
     for (int64_t parts = chaos_below(&all, 3); n <= parts; n++) {
         open[n] = first + (n - 1) * (first < CHAOS_FAMILIES - 1 ? 1 : -1);
         open_context(&contexts[open[n]], seed);
     }
-    while (steps-- > 0)
-        step(&contexts[open[chaos_below(&all, n)]]);
+    if (both && multiple && n > 1) {
+        second s = {.c = &contexts[open[n - 1]], .steps = steps / 2};
+
+        run_both(&s, open, n - 1, &all, steps / 2);
+    } else {
+        while (steps-- > 0)
+            step(&contexts[open[chaos_below(&all, n)]]);
+    }
     while (--n > 0)
-        close_context(&contexts[open[n]]);
+        close_context(&contexts[open[n]], choose_close(&all));
 }
 
 static void run_correct(uint64_t seed)
@@ -468,7 +525,7 @@ static void run_correct(uint64_t seed)
     reap(true);
     if (chaos_below(&contexts[0].same, 3) != 0) { /* or MPI_Finalize finds all that is alive */
         CALL(nsh_array_free(&control.array));
-        close_context(&contexts[0]);
+        close_context(&contexts[0], choose_close(&contexts[0].same));
     }
     for (int f = 0; f < CHAOS_FAMILIES; f++)
         MPI_Comm_free(&family_mpi[f]);
@@ -533,6 +590,7 @@ int main(int argc, char **argv)
                     level != NULL && strcmp(level, "single") == 0 ? MPI_THREAD_SINGLE
                                                                   : MPI_THREAD_MULTIPLE,
                     &provided);
+    multiple = provided == MPI_THREAD_MULTIPLE;
     MPI_Comm_rank(MPI_COMM_WORLD, &chaos_rank_number);
     MPI_Comm_size(MPI_COMM_WORLD, &world_size);
     if (chaos_rank_number != rank)

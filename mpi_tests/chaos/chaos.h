@@ -63,6 +63,7 @@ typedef struct context {
     nsh_comm *comm;
     MPI_Comm mpi;
     int family, color, rank, size;
+    int thread; /* of this rank, that uses it: 0 or 1 */
     chaos_slot *slot;
     int64_t barriers;  /* of this family and color so far */
     chaos_random same; /* equal on all ranks of comm */
