@@ -116,8 +116,9 @@ NSH_API int nsh_comm_free(nsh_comm **comm);
  * included, and set *comm to NULL; *comm may be NULL already. Files are closed without a commit;
  * what is RUNNING in journals is OPEN again. Handles of objects become shells: free, close and
  * abandon release the shell and succeed (nsh_file_close of a file that could be changed answers
- * STATE, because it did not commit), and every other call is STATE. Of an array's getters, data, at
- * and comm give NULL, type MPI_DATATYPE_NULL if it was a derived one, and the others what they did.
+ * STATE, because it did not commit), and every other call is STATE, but for getters, which answer as
+ * before: names, homes, numbers of workers, statistics, and what describes an array. Only an array's
+ * data, mpi_data, at and comm give NULL then, and type MPI_DATATYPE_NULL if it was a derived one.
  * Errors: ARG (comm is NULL), STATE (in a sequential section), MISMATCH: nothing is freed. IO: all
  * is freed, but a journal lacks what could not be written. */
 NSH_API int nsh_comm_free_all(nsh_comm **comm);
