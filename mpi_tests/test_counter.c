@@ -221,10 +221,21 @@ static void sections(void)
     }
 }
 
+static int nothing(const nsh_worker *worker, int64_t index, void *arg)
+{
+    (void)worker;
+    (void)index;
+    (void)arg;
+    return NSH_SUCCESS;
+}
+
 static void section_errors(void)
 {
+    const double value = 1;
     nsh_comm *again = NULL;
     nsh_mutex *mutex = NULL;
+    nsh_array *array = NULL, *other = NULL;
+    nsh_batch *batch = NULL;
 
     check_case("sequential: errors");
     CHECK_ALL(nsh_sequential_begin(NULL), NSH_ERR_ARG);
@@ -242,9 +253,27 @@ static void section_errors(void)
         return;
     check_case("sequential: a collective call inside is no hang");
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &again), NSH_SUCCESS);
-    if (nsh_sequential_begin(again) == NSH_SUCCESS)
-        CHECK_EQ(nsh_comm_barrier(again), NSH_ERR_STATE);
-    CHECK(nsh_comm_barrier(again) == NSH_ERR_STATE);
+    CHECK_ALL(nsh_mutex_create(again, NULL, &mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(again, MPI_DOUBLE, 0, NULL, NULL, &array), NSH_SUCCESS);
+    CHECK_EQ(nsh_sequential_begin(again), NSH_SUCCESS);
+    CHECK_EQ(nsh_comm_barrier(again), NSH_ERR_STATE);
+    CHECK_EQ(nsh_comm_node_barrier(again), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_set(array, &value, NULL, NULL, 0), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_fill(array, &value), NSH_ERR_STATE);
+    CHECK_EQ(nsh_array_like(array, NULL, &other), NSH_ERR_STATE);
+    CHECK_EQ(nsh_map(again, 10, nothing, NULL, NULL), NSH_ERR_STATE);
+    CHECK_EQ(nsh_batch_create(again, 10, NULL, &batch), NSH_ERR_STATE);
+    CHECK_EQ(nsh_mutex_free(&mutex), NSH_ERR_STATE);
+    CHECK_EQ(nsh_comm_free(&again), NSH_ERR_STATE);
+    CHECK_EQ(nsh_comm_free_all(&again), NSH_ERR_STATE);
+    CHECK(again != NULL && mutex != NULL);
+    CHECK_EQ(nsh_mutex_lock(mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_unlock(mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_sequential_end(again), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_barrier(again), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_set(array, &value, NULL, NULL, 0), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&mutex), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_free(&again), NSH_SUCCESS);
 }
 

@@ -227,7 +227,8 @@ static int leave(nsh_comm *comm, nsh__vote *vote)
 {
     int rc = vote->gate_rc;
 
-    if (rc != NSH_SUCCESS && comm->in_kernels) /* it has not entered, and nobody waits for it */
+    if (rc != NSH_SUCCESS &&
+        nsh__comm_apart(comm)) /* it has not entered, and no rank waits for it */
         return rc;
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);

@@ -347,8 +347,15 @@ static inline bool nsh__comm_broken(const nsh_comm *comm)
 /* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. */
 int nsh__comm_whole(const nsh_comm *comm, const char *call);
 
-/* May this rank make a collective call now? NSH_ERR_STATE inside the kernels of a map: the other
- * ranks do not come, and the map goes on. Asked before the call changes or counts anything; a call
+/* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of a
+ * sequential section? */
+static inline bool nsh__comm_apart(const nsh_comm *comm)
+{
+    return comm->in_kernels || comm->in_turn;
+}
+
+/* May this rank make a collective call now? NSH_ERR_STATE where nsh__comm_apart: the other ranks do
+ * not come, and the map or the section goes on. Asked before the call changes or counts anything; a call
  * that does neither before it enters need not ask. */
 int nsh__comm_callable(const nsh_comm *comm, const char *call);
 

@@ -317,10 +317,10 @@ int nsh__comm_callable(const nsh_comm *comm, const char *call)
 {
     int code = nsh__comm_present(comm, call);
 
-    if (code != NSH_SUCCESS || !comm->in_kernels)
+    if (code != NSH_SUCCESS || !nsh__comm_apart(comm))
         return code;
-    return nsh__fail(NSH_ERR_STATE, "%s: rank %d is inside a kernel of a map on this communicator",
-                     call, comm->rank);
+    return nsh__fail(NSH_ERR_STATE, "%s: rank %d is inside a %s on this communicator", call,
+                     comm->rank, comm->in_turn ? "sequential section" : "kernel of a map");
 }
 
 /* Calls that may meet: they differ in what only root's arguments say. */
@@ -388,9 +388,6 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
         code = nsh__comm_callable(comm, nsh__call_name(call));
     if (code != NSH_SUCCESS)
         return code;
-    if (comm->in_turn)
-        return nsh__fail(NSH_ERR_STATE, "%s: rank %d is in a sequential section",
-                         nsh__call_name(call), comm->rank);
     comm->call = call;
     comm->acting = comm->leader_of[comm->node_index];
     code = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */

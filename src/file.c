@@ -466,9 +466,12 @@ static int commit(nsh_file *file, nsh__call call)
 
 int nsh_file_commit(nsh_file *file)
 {
+    int rc;
+
     if (file == NULL)
         return nsh__file_null(NSH__CALL_FILE_COMMIT, "file");
-    return commit(file, NSH__CALL_FILE_COMMIT);
+    rc = nsh__comm_callable(file->comm, "nsh_file_commit");
+    return rc != NSH_SUCCESS ? rc : commit(file, NSH__CALL_FILE_COMMIT);
 }
 
 int nsh__file_close(nsh_file **file, nsh__call call)
@@ -480,8 +483,10 @@ int nsh__file_close(nsh_file **file, nsh__call call)
         *file = NULL;
         return reads ? NSH_SUCCESS : rc; /* what was not committed is lost, or the parent's */
     }
+    rc = nsh__comm_callable((*file)->comm, nsh__call_name(call));
+    if (rc != NSH_SUCCESS)
+        return rc;
     rc = commit(*file, call);
-
     file_destroy(*file, call);
     *file = NULL;
     return rc;
@@ -506,7 +511,10 @@ int nsh_file_abandon(nsh_file **file)
         *file = NULL;
         return NSH_SUCCESS;
     }
-    rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS, (*file)->mail->id);
+    rc = nsh__comm_callable((*file)->comm, "nsh_file_abandon");
+    if (rc == NSH_SUCCESS)
+        rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS,
+                                (*file)->mail->id);
     if (rc != NSH_SUCCESS)
         return rc;
     file_destroy(*file, NSH__CALL_FILE_ABANDON);

@@ -163,6 +163,15 @@ int nsh__helper_start(nsh_comm *comm)
     return NSH_SUCCESS;
 }
 
+/* From now on it does not go into MPI any more, if it is not there. */
+static void tell_to_stop(nsh__helper *helper)
+{
+    pthread_mutex_lock(&helper->lock);
+    helper->stop = true;
+    pthread_cond_signal(&helper->changed);
+    pthread_mutex_unlock(&helper->lock);
+}
+
 void nsh__helper_stop(nsh_comm *comm)
 {
     nsh__helper *helper = comm->helper;
@@ -170,10 +179,7 @@ void nsh__helper_stop(nsh_comm *comm)
     if (helper == NULL)
         return;
     strike(helper);
-    pthread_mutex_lock(&helper->lock);
-    helper->stop = true;
-    pthread_cond_signal(&helper->changed);
-    pthread_mutex_unlock(&helper->lock);
+    tell_to_stop(helper);
     pthread_join(helper->thread, NULL);
     pthread_cond_destroy(&helper->changed);
     pthread_mutex_destroy(&helper->lock);
@@ -181,8 +187,12 @@ void nsh__helper_stop(nsh_comm *comm)
     comm->helper = NULL;
 }
 
+/* All are told before the first is waited for: MPI_Finalize may hold a lock of MPI, and a helper
+ * that meets it would never come back. */
 void nsh__helpers_stop(void)
 {
+    for (nsh__helper *helper = first; helper != NULL; helper = helper->next)
+        tell_to_stop(helper);
     while (first != NULL)
         nsh__helper_stop(first->comm);
 }

@@ -21,7 +21,7 @@ int nsh_sequential_begin(nsh_comm *comm)
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__comm_enter(comm, NSH__CALL_SEQUENTIAL_BEGIN, 0);
-    if (rc != NSH_SUCCESS && comm->in_kernels)
+    if (rc != NSH_SUCCESS && nsh__comm_apart(comm))
         return rc;
     if (rc == NSH_SUCCESS && comm->rank > 0)
         rc = nsh__token_await(comm, NSH__TOKEN_TURN, NSH__NEVER);

@@ -103,8 +103,9 @@ NSH_API int nsh_semaphore_find(nsh_comm *comm, const char *name, nsh_semaphore *
 /* ---- sequential section ---- */
 
 /* [collective] What stands between begin and end happens on one rank after another, in the order of
- * ranks: begin returns on a rank when the rank before it has called end. Inside, a rank calls
- * nothing that is collective on comm: that breaks it, with STATE.
+ * ranks: begin returns on a rank when the rank before it has called end. Inside, what is collective
+ * on comm is NSH_ERR_STATE on this rank alone, and the section goes on; mutexes, counters and what is
+ * [local] work as ever.
  * Errors: ARG (NULL), STATE (begin inside a section; comm is broken), MISMATCH, MPI. */
 NSH_API int nsh_sequential_begin(nsh_comm *comm);
 
