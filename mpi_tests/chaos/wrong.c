@@ -56,18 +56,35 @@ static int set_at(nsh_array *a, int root)
 }
 
 /* What others ask of this rank is answered meanwhile. */
-static void meet_all(void)
+static void await_request(MPI_Request *request)
 {
-    MPI_Request request;
     int done = 0;
 
-    calling("MPI_Ibarrier of the test");
-    MPI_Ibarrier(mpi, &request);
-    while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) {
+    while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) {
         if (comm != NULL)
             nsh_comm_progress(comm);
         chaos_nap(1);
     }
+}
+
+static void meet_all(void)
+{
+    MPI_Request request;
+
+    calling("MPI_Ibarrier of the test");
+    MPI_Ibarrier(mpi, &request);
+    await_request(&request);
+}
+
+static bool on_any_rank(bool mine)
+{
+    int value = mine, all = 0;
+    MPI_Request request;
+
+    calling("MPI_Iallreduce of the test");
+    MPI_Iallreduce(&value, &all, 1, MPI_INT, MPI_LOR, mpi, &request);
+    await_request(&request);
+    return all != 0;
 }
 
 /* ---- mistakes ---- */
@@ -429,7 +446,7 @@ static void found_somehow(const char *name, int (*call)(void))
 /* Found when messages meet: within this call or those that follow, then it stays. */
 static void found_in_time(const char *name, int (*call)(void))
 {
-    int rc, calls = 1, mismatch;
+    int rc, calls = 1;
 
     calling(name);
     rc = called(name, call());
@@ -439,10 +456,7 @@ static void found_in_time(const char *name, int (*call)(void))
         finding("%s: after %d further calls %s | %s", name, calls - 1, nsh_strerror(rc),
                 nsh_error_detail());
     check_bytes(other, false, name);
-    mismatch = rc == NSH_ERR_MISMATCH;
-    calling("MPI_Allreduce of the test");
-    MPI_Allreduce(MPI_IN_PLACE, &mismatch, 1, MPI_INT, MPI_LOR, mpi);
-    if (!mismatch)
+    if (!on_any_rank(rc == NSH_ERR_MISMATCH))
         finding("%s: STATE on all ranks, MISMATCH on none", name);
     CODE(nsh_comm_barrier(comm)); /* some may learn of it only here */
     rc = CODE(nsh_comm_barrier(comm));
@@ -466,16 +480,13 @@ static void found_given_up(const char *name, int (*call)(void))
 
 static void found_by_watch(const char *name, int (*call)(void))
 {
-    int rc, seen;
+    int rc;
 
     calling(name);
     rc = called(name, call());
     if (rc != NSH_SUCCESS && rc != NSH_ERR_STATE)
         finding("%s: %s | %s", name, nsh_strerror(rc), nsh_error_detail());
-    seen = rc == NSH_ERR_STATE;
-    calling("MPI_Allreduce of the test");
-    MPI_Allreduce(MPI_IN_PLACE, &seen, 1, MPI_INT, MPI_LOR, mpi);
-    if (!seen && size > 1)
+    if (!on_any_rank(rc == NSH_ERR_STATE) && size > 1)
         finding("%s: nobody was told", name);
     works_on(name);
 }
