@@ -307,6 +307,8 @@ static void try_step(const step *s, int64_t level, things *t)
     fill(0);
     s->use(t);
     make_room();
+    if (t->array == NULL) /* what was scarce at create is no limit for life */
+        CHECK_ALL(create_large(t), NSH_SUCCESS);
     free_things(t);
 }
 

@@ -73,13 +73,8 @@ int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
     int64_t limit = wish > 0 ? wish : INT64_MAX;
 
     limit = min64(limit, nsh__machine_memory());
-    if (comm->node_size > 1) {
-#ifdef OPEN_MPI /* it refuses what is not free at this moment */
-        limit = min64(limit, nsh__machine_shm(true) / 10 * 9);
-#else
+    if (comm->node_size > 1)
         limit = min64(limit, nsh__machine_shm(false));
-#endif
-    }
     return limit;
 }
 
