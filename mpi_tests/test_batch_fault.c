@@ -75,7 +75,8 @@ static bool maps(nsh_comm *comm)
     o.combine = add;
     o.result = &sum;
     well = went_well(nsh_map(comm, 100, add_index, NULL, &o));
-    CHECK_EQ(sum, well ? 4950 : -1);
+    if (failed != NSH_ERR_MPI) /* which may differ between ranks */
+        CHECK_EQ(sum, well ? 4950 : -1);
     o = (nsh_map_options)NSH_MAP_OPTIONS_INIT;
     well = well && went_well(nsh_array_create(comm, MPI_INT64_T, 2, extent, NULL, &array)) &&
            went_well(nsh_map_rows(array, fill_row, NULL, &o));

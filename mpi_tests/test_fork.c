@@ -135,6 +135,8 @@ static void child_is_refused(void)
     CHECK_EQ(nsh_batch_next(batch, &task), NSH_ERR_STATE);
     CHECK_EQ(nsh_batch_sync(batch), NSH_ERR_STATE);
     CHECK_EQ(nsh_comm_barrier(comm), NSH_ERR_STATE);
+    CHECK_EQ(nsh_comm_create(MPI_COMM_WORLD, NULL, &(nsh_comm *){NULL}),
+             NSH_ERR_STATE); /* MPI is the parent's */
     CHECK_EQ(nsh_comm_node_barrier(comm), NSH_ERR_STATE);
     CHECK_EQ(nsh_comm_barrier(serial), NSH_ERR_STATE);
     CHECK_EQ(nsh_comm_progress(comm), NSH_ERR_STATE);

@@ -418,6 +418,37 @@ static void test_fail(int waits)
     CHECK_EQ(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+/* A rank that cannot go on frees and does something else: it waits for no rank, and no rank for it. */
+static void test_free_broken(bool all)
+{
+    nsh_comm *comm;
+    nsh_mutex *mutex;
+    nsh_array *array;
+    int64_t n = LARGE;
+
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_BYTE, 1, &n, NULL, &array), NSH_SUCCESS);
+    if (check_rank != 0)
+        MPI_Barrier(MPI_COMM_WORLD);
+    else
+        CHECK_EQ(nsh_comm_fail(comm, NSH_ERR_IO, "no more"), NSH_SUCCESS);
+    if (!all) {
+        CHECK_EQ(nsh_mutex_free(&mutex), NSH_SUCCESS);
+        CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    }
+    CHECK_EQ(all ? nsh_comm_free_all(&comm) : nsh_comm_free(&comm), NSH_SUCCESS);
+    CHECK(comm == NULL);
+    if (check_rank == 0)
+        MPI_Barrier(MPI_COMM_WORLD);
+    if (all) {
+        CHECK_EQ(nsh_mutex_lock(mutex), NSH_ERR_STATE);
+        CHECK(nsh_array_data(array) == NULL);
+        CHECK_EQ(nsh_mutex_free(&mutex), NSH_SUCCESS);
+        CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
+    }
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -445,5 +476,8 @@ int main(int argc, char **argv)
                    (const char *[]){"meet", "wait for its lock", "set"}[waits]);
         test_fail(waits);
     }
+    check_case("a broken communicator is freed by each rank alone");
+    test_free_broken(false);
+    test_free_broken(true);
     return check_finish();
 }

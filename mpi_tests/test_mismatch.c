@@ -263,6 +263,32 @@ static void update_case(const char *name, int (*call)(void), const char *check)
     close_all();
 }
 
+/* An array whose state forbids the call, against another one: found before any rank has to wait. */
+static void state_case(void)
+{
+    void *view;
+
+    check_case("an array between update_begin and _end against another one");
+    open_all();
+    if (nsh_comm_node_count(comm) > 1) { /* only there is it found at once */
+        close_all();
+        setenv("NSH_CHECK", "1", 1);
+        open_all();
+    }
+    CHECK_ALL(nsh_array_update_begin(array, NULL, NULL, 0, &view), NSH_SUCCESS);
+    CHECK_ALL(set_at(array, 0), NSH_ERR_STATE);
+    CHECK_ALL(set_at(camp() == 0 ? array : other, 0), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_array_update_end(camp() == 0 ? array : other), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_array_fill(camp() == 0 ? array : other, data), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_array_update_end(array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_update_end(array), NSH_ERR_STATE);
+    CHECK_ALL(camp() == 0 ? nsh_array_update_end(array) : set_at(array, 0), NSH_ERR_MISMATCH);
+    CHECK_ALL(camp() == 0 ? nsh_sequential_end(comm) : nsh_comm_barrier(comm), NSH_ERR_MISMATCH);
+    CHECK_ALL(set_at(array, 0), NSH_SUCCESS);
+    close_all();
+    setenv("NSH_CHECK", "0", 1);
+}
+
 /* ---- frees and creates ---- */
 
 /* Two objects of each kind; ranks free different ones. Nothing is freed. */
@@ -376,6 +402,7 @@ int main(int argc, char **argv)
         update_case("update_end against set", end_or_set, check ? "1" : "0");
     }
     setenv("NSH_CHECK", "0", 1);
+    state_case();
     free_case();
     create_case();
     settings_case("NSH_CHECK", "1");

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "array.h"
 
+#include "agree.h"
 #include "fault.h"
 #include "hash.h"
 #include "hyperslab.h"
@@ -178,7 +179,7 @@ int nsh_array_free(nsh_array **array)
 
 /* ---- for update.c and combine.c ---- */
 
-int nsh__array_usable(const nsh_array *array, nsh__call call)
+int nsh__array_settled(const nsh_array *array, nsh__call call)
 {
     int rc;
 
@@ -192,6 +193,16 @@ int nsh__array_usable(const nsh_array *array, nsh__call call)
                          "%s: an update by root %d has begun and not ended (rank %d)",
                          nsh__array_phrase(array, call).text, array->updating, array->comm->rank);
     return NSH_SUCCESS;
+}
+
+int nsh__array_usable(const nsh_array *array, nsh__call call)
+{
+    int rc = nsh__array_settled(array, call);
+
+    if (array == NULL || rc == NSH_SUCCESS ||
+        nsh__comm_present(array->comm, nsh__call_name(call)) != NSH_SUCCESS)
+        return rc;
+    return nsh__agree(array->comm, call, rc, nsh__mix(array->id, NSH_ERR_STATE));
 }
 
 int nsh__array_inside(const nsh_array *array, nsh__call call, const int64_t offset[],

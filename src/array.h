@@ -29,8 +29,12 @@ struct nsh_array {
 
 extern const nsh__kind nsh__array_kind;
 
-/* [collective] Enter a call that changes or compares array. Local errors that every rank sees
- * alike: NSH_ERR_ARG for NULL, NSH_ERR_STATE between update_begin and _end. */
+/* [local] May array be changed or compared now? NSH_ERR_ARG for NULL, NSH_ERR_STATE between
+ * update_begin and _end. For calls that agree on it. */
+int nsh__array_settled(const nsh_array *array, nsh__call call);
+
+/* [collective] The same, agreed on if it is STATE: another rank may have named another array, and
+ * then all get NSH_ERR_MISMATCH instead of waiting for this one. */
 int nsh__array_usable(const nsh_array *array, nsh__call call);
 
 /* [local] How a failure of call begins. */

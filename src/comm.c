@@ -119,6 +119,8 @@ static int check_caller(MPI_Comm comm)
 
     if (!nsh__mpi_alive())
         return nsh__fail(NSH_ERR_STATE, "nsh_comm_create: MPI is not initialised, or finalised");
+    if (nsh__mpi_inherited)
+        return nsh__fail(NSH_ERR_STATE, "nsh_comm_create: MPI is that of the parent of this child");
     if (comm == MPI_COMM_NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_create: comm is MPI_COMM_NULL");
     MPI_Comm_test_inter(comm, &inter);
@@ -166,9 +168,10 @@ static void comm_close(nsh_comm *comm, const char *by)
     bool broken = comm->area != NULL && nsh__comm_broken(comm);
 
     nsh__helper_stop(comm);
-    nsh__objects_close(comm, !broken);
-    /* MPI_Win_free waits for the node. After a vote all its ranks have come; one of a broken
-     * communicator may still wait for a word of another one that is homed here. No window of words
+    if (comm->gone == NULL)
+        nsh__objects_close(comm, !broken);
+    /* MPI_Win_free waits for the node. After a vote all its ranks have come; at MPI_Finalize one may
+     * still wait for a word of another communicator that is homed here. No window of words
      * needs this: where there are any, MPI itself executes what is asked for. */
     if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
         nsh__boot_meet(comm->node_mpi);
@@ -186,11 +189,12 @@ static void comm_close(nsh_comm *comm, const char *by)
     comm->mpi = comm->node_mpi = MPI_COMM_NULL;
     comm->area = NULL;
     comm->gone = by;
+    comm->parked = false;
 }
 
 void nsh__comm_unused(nsh_comm *comm)
 {
-    if (comm->handle || comm->live > 0)
+    if (comm->handle || comm->live > 0 || comm->parked)
         return;
     if (comm->gone == NULL && comm->mpi == MPI_COMM_NULL)
         comm_close(comm, "nsh_comm_abandon");
@@ -214,14 +218,16 @@ static int meet_to_finalize(nsh_comm *comm)
     return rc == NSH_SUCCESS ? nsh__comm_drain(comm) : rc;
 }
 
-/* Ranks of a broken communicator cannot meet: windows and memory are left to MPI and the system. */
-static void leave_broken(nsh_comm *comm)
+/* A rank frees a broken communicator on its own: it waits for no other rank, which may have gone on
+ * to something else. Windows need all ranks, and all of them come to MPI_Finalize; where it finds
+ * windows that are still open, MPICH aborts. */
+static void leave_broken(nsh_comm *comm, const char *by)
 {
     nsh__helper_stop(comm);
     nsh__objects_close(comm, false);
     nsh__words_leave(comm);
-    comm->mpi = comm->node_mpi = MPI_COMM_NULL;
-    comm->gone = "MPI_Finalize";
+    comm->gone = by;
+    comm->parked = true;
 }
 
 /* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works, the last one
@@ -239,15 +245,14 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     /* Inside MPI_Finalize MPI is not safe for threads any more, and the barriers below drive it:
      * they serve the words of all communicators, so no helper is missed. */
     nsh__helpers_stop();
-    if (comm->rank == 0) {
+    if (comm->rank == 0 && comm->gone == NULL) {
         nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
                  (long long)comm->live);
         nsh__objects_log(comm);
     }
-    if (!nsh__comm_broken(comm) && meet_to_finalize(comm) == NSH_SUCCESS)
-        comm_close(comm, "MPI_Finalize");
-    else
-        leave_broken(comm);
+    if (!nsh__comm_broken(comm))
+        meet_to_finalize(comm); /* what fails there breaks it */
+    comm_close(comm, comm->gone != NULL ? comm->gone : "MPI_Finalize");
     nsh__comm_unused(comm);
     return MPI_SUCCESS;
 }
@@ -628,6 +633,21 @@ static int agree_to_end(nsh_comm *comm, nsh__call call, int code)
     return rc;
 }
 
+/* Free the communicator, of which all ranks have agreed to that or no rank waits for another. */
+static void end(nsh_comm *comm, const char *by)
+{
+    bool shares = comm->node_size > 1 || comm->rma != NULL; /* windows with other ranks */
+
+    comm->handle = false;
+    if (nsh__comm_broken(comm) && shares && nsh__mpi_alive()) {
+        leave_broken(comm, by);
+        return;
+    }
+    unhook_finalize(comm);
+    comm_close(comm, by);
+    nsh__comm_unused(comm);
+}
+
 int nsh_comm_free(nsh_comm **comm)
 {
     nsh_comm *c;
@@ -646,7 +666,7 @@ int nsh_comm_free(nsh_comm **comm)
     rc = agree_to_end(c, NSH__CALL_COMM_FREE, rc);
     if (rc != NSH_SUCCESS && !(nsh__comm_broken(c) && c->live == 0))
         return rc;
-    comm_destroy(c);
+    end(c, "nsh_comm_free");
     *comm = NULL;
     return NSH_SUCCESS;
 }
@@ -667,10 +687,7 @@ int nsh_comm_free_all(nsh_comm **comm)
     rc = agree_to_end(c, NSH__CALL_COMM_FREE_ALL, nsh__objects_settle(c));
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO && !nsh__comm_broken(c))
         return rc;
-    unhook_finalize(c);
-    comm_close(c, "nsh_comm_free_all");
-    c->handle = false;
-    nsh__comm_unused(c);
+    end(c, "nsh_comm_free_all");
     *comm = NULL;
     return rc == NSH_ERR_IO ? rc : NSH_SUCCESS;
 }

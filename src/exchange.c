@@ -156,7 +156,7 @@ static int check_results(const nsh_batch *b, const nsh_array *array)
                          "nsh_batch_results: array has %" PRId64 " elements of %s, not %" PRId64
                          " of %s, or is on another communicator (rank %d)",
                          array->size, array->type.name, items, b->type.name, b->comm->rank);
-    return nsh__array_usable(array, NSH__CALL_BATCH_RESULTS);
+    return nsh__array_settled(array, NSH__CALL_BATCH_RESULTS);
 }
 
 /* This rank's part of what its node copies. */

@@ -20,7 +20,7 @@
 
 int nsh__file_check_array(const nsh_file *file, nsh__call call, const nsh_array *array)
 {
-    int rc = nsh__array_usable(array, call);
+    int rc = nsh__array_settled(array, call);
 
     if (rc == NSH_SUCCESS && array->comm != file->comm)
         rc = nsh__fail(NSH_ERR_ARG, "%s: array and file are on different communicators",

@@ -15,6 +15,9 @@
  * Written in a child before fork returns there, when it has one thread. */
 extern atomic_uint nsh__forks;
 
+/* MPI was initialised by a parent of this process, and is of no use here. Written by fork itself. */
+extern bool nsh__mpi_inherited;
+
 /* [local] Count forks from now on; false: no memory. Any number of times. */
 bool nsh__fork_watch(void);
 

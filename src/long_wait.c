@@ -60,7 +60,7 @@ static void name_awaited(const nsh_comm *comm, const atomic_uint *word, char *te
                  comm->leader_of[comm->awaited]);
     } else {
         snprintf(text, size, "%s",
-                 word != NULL ? "another rank of its node" : "messages between nodes");
+                 word != NULL ? "another rank" : "messages between nodes");
     }
 }
 

@@ -23,8 +23,11 @@ int nsh_sequential_begin(nsh_comm *comm)
     rc = nsh__comm_enter(comm, NSH__CALL_SEQUENTIAL_BEGIN, 0);
     if (rc != NSH_SUCCESS && nsh__comm_apart(comm))
         return rc;
-    if (rc == NSH_SUCCESS && comm->rank > 0)
+    if (rc == NSH_SUCCESS && comm->rank > 0) {
+        comm->partner = comm->rank - 1; /* who passes the turn on */
         rc = nsh__token_await(comm, NSH__TOKEN_TURN, NSH__NEVER);
+        comm->partner = -1;
+    }
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     comm->in_turn = true;
@@ -40,8 +43,10 @@ int nsh_sequential_end(nsh_comm *comm)
     rc = nsh__comm_present(comm, "nsh_sequential_end");
     if (rc != NSH_SUCCESS)
         return rc;
-    if (!comm->in_turn)
-        return nsh__fail(NSH_ERR_STATE, "nsh_sequential_end: rank %d is in no section", comm->rank);
+    if (!comm->in_turn) {
+        rc = nsh__fail(NSH_ERR_STATE, "nsh_sequential_end: rank %d is in no section", comm->rank);
+        return nsh__agree(comm, NSH__CALL_SEQUENTIAL_END, rc, 1);
+    }
     comm->in_turn = false;
     if (comm->rank + 1 < comm->size)
         rc = nsh__token_send(comm, NSH__TOKEN_TURN, comm->rank + 1);

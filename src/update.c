@@ -370,12 +370,14 @@ static int end_update(nsh_array *array, const char *name, bool failed, int code,
 
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: array is NULL", name);
-    if (array->updating < 0)
-        return nsh__fail(NSH_ERR_STATE, "%s: no update has begun (rank %d)", name,
-                         array->comm->rank);
     rc = nsh__comm_callable(array->comm, nsh__call_name(c.call));
     if (rc != NSH_SUCCESS)
-        return rc; /* the update goes on */
+        return rc;             /* the update goes on */
+    if (array->updating < 0) { /* agreed on, as in nsh__array_usable */
+        rc = nsh__fail(NSH_ERR_STATE, "%s: no update has begun (rank %d)",
+                       nsh__object_phrase(name, &array->object).text, array->comm->rank);
+        return nsh__agree(array->comm, c.call, rc, nsh__mix(array->id, NSH_ERR_STATE));
+    }
     c.root = array->updating;
     piece = (nsh_piece){NULL, array->update, array->update + array->ndim, NULL};
     c.pieces = &piece;

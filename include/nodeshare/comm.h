@@ -37,7 +37,7 @@
  *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
  *     be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
- *     that others wait for. A broken communicator is not freed then.
+ *     that others wait for.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
  *     as its error handler for a moment; it gets its own back before the call returns.
  */
@@ -108,8 +108,9 @@ NSH_API int nsh_comm_create_serial(nsh_comm **out);
 
 /* [collective] Free the communicator and set *comm to NULL; *comm may be NULL already.
  * Errors: ARG (comm is NULL), STATE (a rank has objects alive on it: nothing is freed). A
- * communicator that is broken (NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is freed on each rank
- * alone. */
+ * communicator that is broken (by nsh_comm_fail, NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is
+ * freed by each rank alone, which waits for no other rank; what ranks share is given back at
+ * MPI_Finalize, to which all of them come. */
 NSH_API int nsh_comm_free(nsh_comm **comm);
 
 /* [collective] Free the communicator with all objects that are alive on it, locks that are held
