@@ -1,4 +1,4 @@
-/* test_array_many.c -- ranks: 2  layouts: one-node cliques-2 */
+/* test_array_many.c -- ranks: 2  layouts: one-node cliques-2  seconds: 240 */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* 100,000 arrays at once, freed in any order; large ones give their memory back; and, where
  * NSH_TEST_BIG=1 and memory allow, an array of more than 2^31 elements. */
