@@ -1,4 +1,4 @@
-/* test_array_types.c -- ranks: 1 3 5  layouts: one-node cliques-2 odd-even per-rank */
+/* test_array_types.c -- ranks: 1 2 3  layouts: one-node cliques-2 odd-even per-rank */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Every type of element, and reductions over them, against plain MPI. */
 #include <stddef.h>
