@@ -217,6 +217,8 @@ struct nsh_comm {
     uint64_t rooted;                       /* the last call whose root was on this node */
     int awaited;                           /* the node that this rank waits for; -1: none */
     int heard;                             /* how many notices of suspicion have come */
+    int expected;           /* how many were sent to this rank; here because a broken call may
+                             * leave it to MPI */
     nsh__position *pending; /* node -> the call in which it waits for this node, which has
                                not begun it; on a leader */
     int npending;           /* how many of them are not none */

@@ -270,16 +270,16 @@ void nsh__suspect_node(void *owner)
 int nsh__comm_drain(nsh_comm *comm)
 {
     MPI_Request request;
-    int expected = 0, rc;
+    int rc;
 
     if (comm->node_count == 1)
         return NSH_SUCCESS;
-    rc =
-        MPI_Ireduce_scatter_block(comm->asked, &expected, 1, MPI_INT, MPI_SUM, comm->mpi, &request);
+    rc = MPI_Ireduce_scatter_block(comm->asked, &comm->expected, 1, MPI_INT, MPI_SUM, comm->mpi,
+                                   &request);
     if (rc != MPI_SUCCESS)
         return nsh__fail_mpi("MPI_Ireduce_scatter_block", rc);
     rc = nsh__wait_requests(&comm->wait, 1, &request);
-    while (rc == NSH_SUCCESS && comm->heard < expected)
+    while (rc == NSH_SUCCESS && comm->heard < comm->expected)
         rc = nsh__wait_poll(&comm->wait);
     return rc == NSH_SUCCESS ? nsh__wait_requests(&comm->wait, 1, &comm->asking) : rc;
 }
