@@ -1,4 +1,4 @@
-/* test_batch_fault.c -- ranks: 2 3  layouts: one-node cliques-2
+/* test_batch_fault.c -- ranks: 3  layouts: one-node cliques-2
  * seconds: 180
  * build: faults
  */

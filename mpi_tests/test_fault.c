@@ -1,4 +1,4 @@
-/* test_fault.c -- ranks: 2 3  layouts: one-node cliques-2
+/* test_fault.c -- ranks: 3  layouts: one-node cliques-2
  * seconds: 240
  * build: faults
  */

@@ -1,4 +1,4 @@
-/* test_mismatch.c -- ranks: 2 4  layouts: one-node cliques-2 odd-even per-rank
+/* test_mismatch.c -- ranks: 4  layouts: one-node cliques-2 odd-even per-rank
  * seconds: 120
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
