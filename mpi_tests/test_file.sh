@@ -179,12 +179,13 @@ marked()
     grep -slz "^NSH_TEST_KILL=$1\$" /proc/[0-9]*/environ | cut -d / -f 3
 }
 
+# kill_marked MARK JOB: also a job that has just begun
 kill_marked()
 {
     local pids
-    while pids=$(marked "$1") && [ -n "$pids" ]; do
+    while pids=$(marked "$1"); [ -n "$pids" ] || kill -0 "$2" 2>/dev/null; do
         # shellcheck disable=SC2086 # a list
-        kill -9 $pids 2>/dev/null
+        [ -z "$pids" ] || kill -9 $pids 2>/dev/null
     done
 }
 
@@ -198,14 +199,15 @@ working_copy()
     compgen -G "$tmp/k.h5.tmp-*" >/dev/null
 }
 
-# catch_saving MARK: stop the ranks at a moment at which they have a working copy
+# catch_saving MARK JOB: stop the ranks at a moment at which they have a working copy. A job that has
+# just begun has no process with the mark yet.
 catch_saving()
 {
     local pids
     while :; do
         pids=$(marked "$1")
-        [ -n "$pids" ] || return 1
-        if working_copy; then
+        [ -n "$pids" ] || kill -0 "$2" 2>/dev/null || return 1
+        if [ -n "$pids" ] && working_copy; then
             # shellcheck disable=SC2086 # a list
             kill -STOP $pids 2>/dev/null
             working_copy && return
@@ -216,7 +218,7 @@ catch_saving()
     done
 }
 
-# until_moment I MARK: wait for the moment of the I-th kill: some at any moment, some after a number
+# until_moment I MARK JOB: wait for the moment of the I-th kill: some at any moment, some after a number
 # of saves, some in a save that is surely unfinished.
 until_moment()
 {
@@ -224,12 +226,12 @@ until_moment()
     case $(($1 % 4)) in
     0) ;;
     1)
-        catch_saving "$2"
+        catch_saving "$2" "$3"
         return
         ;;
     *)
         until [ "$(saves)" -ge $wanted ]; do
-            [ -n "$(marked "$2")" ] || return 1
+            kill -0 "$3" 2>/dev/null || return 1
             sleep 0.01
         done
         ;;
@@ -245,12 +247,12 @@ killed()
         mark=$$-$i-$RANDOM
         NSH_TEST_KILL=$mark "$here/scripts/launch" cliques-2 2 "$snapshot" loop "$tmp/k.h5" "$mib" "$seed" \
             >"$tmp/loop" 2>&1 </dev/null &
-        if ! until_moment $i "$mark"; then
+        if ! until_moment $i "$mark" $!; then
             cat "$tmp/loop"
             echo "kill $i: it ended by itself"
             return 1
         fi
-        kill_marked "$mark"
+        kill_marked "$mark" $!
         wait $! 2>/dev/null
         saved=$(sed -n 's/^saved //p' "$tmp/loop" | tail -n 1)
         working_copy && left=$((left + 1))
