@@ -156,6 +156,7 @@ typedef struct nsh__node_area {
 typedef struct nsh__position {
     uint64_t sequence, mark;
     bool vote;
+    nsh__call call; /* for messages only */
 } nsh__position;
 
 /* A message on NSH__TAG_NOTICE. */

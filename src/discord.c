@@ -206,10 +206,15 @@ static void compare_position(nsh_comm *comm, int node, const nsh__position *ther
         comm->npending += comm->pending[node].sequence == 0;
         comm->pending[node] = *there;
     } else if (here->sequence == there->sequence && differ(here, there)) {
-        nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
-                                        "nodes are in different collective calls or disagree on "
-                                        "root or arguments (rank %d, call %llu, node %d)",
-                                        comm->rank, (unsigned long long)there->sequence, node));
+        bool same = here->call == there->call;
+
+        nsh__comm_break(comm,
+                        nsh__fail(NSH_ERR_MISMATCH,
+                                  "collective call %llu is %s on node %d and %s on node %d%s "
+                                  "(rank %d)",
+                                  (unsigned long long)there->sequence, nsh__call_name(here->call),
+                                  comm->node_index, nsh__call_name(there->call), node,
+                                  same ? ", which disagree on root or arguments" : "", comm->rank));
     }
 }
 
@@ -397,7 +402,7 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
     nsh__comm_show(comm, call, NSH__NO_ROOT, 0, comm->mark);
     comm->sequence++;
     comm->history[comm->sequence % NSH__ACK_EVERY] =
-        (nsh__position){comm->sequence, comm->mark, vote};
+        (nsh__position){comm->sequence, comm->mark, vote, call};
     if (comm->node_count == 1)
         return NSH_SUCCESS;
     if (comm->npending > 0)

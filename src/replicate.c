@@ -506,8 +506,8 @@ static int receive_message(nsh_comm *comm, const nsh__target *target, int root, 
     else if (!right_message(comm, target, h, bytes))
         rc = nsh__fail(NSH_ERR_MISMATCH,
                        "nodes are in different collective calls or disagree on root or array "
-                       "(rank %d: root %d)",
-                       comm->rank, root);
+                       "(rank %d in %s, root %d)",
+                       comm->rank, nsh__call_name(comm->call), root);
     return rc;
 }
 
