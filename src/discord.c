@@ -208,13 +208,11 @@ static void compare_position(nsh_comm *comm, int node, const nsh__position *ther
     } else if (here->sequence == there->sequence && differ(here, there)) {
         bool same = here->call == there->call;
 
-        nsh__comm_break(comm,
-                        nsh__fail(NSH_ERR_MISMATCH,
-                                  "collective call %llu is %s on node %d and %s on node %d%s "
-                                  "(rank %d)",
-                                  (unsigned long long)there->sequence, nsh__call_name(here->call),
-                                  comm->node_index, nsh__call_name(there->call), node,
-                                  same ? ", which disagree on root or arguments" : "", comm->rank));
+        nsh__comm_break(
+            comm, nsh__fail(NSH_ERR_MISMATCH, "call %llu: %s on node %d, %s on node %d%s (rank %d)",
+                            (unsigned long long)there->sequence, nsh__call_name(here->call),
+                            comm->node_index, nsh__call_name(there->call), node,
+                            same ? ", other root or arguments" : "", comm->rank));
     }
 }
 
