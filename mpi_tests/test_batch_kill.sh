@@ -150,7 +150,7 @@ ended_by()
 # stays in its 100th task until all four have ended some.
 two_jobs()
 {
-    local first second pids farming
+    local first second pids farming code
     farming=("$farm" --usec 1500 --hold 100 --until "$tmp/go")
     rm -f "$tmp/go"
     [ "$1" -eq 0 ] || farming[6]=$tmp/never # the first job is killed there
@@ -176,8 +176,12 @@ two_jobs()
         kill -9 $pids
     fi
     touch "$tmp/go"
-    wait $first || [ "$1" -eq 1 ] || { echo "# exit code $?"; sed "s|^|# |" "$tmp/first"; return 1; }
-    wait $second || { echo "# exit code $?"; sed "s|^|# |" "$tmp/second"; return 1; }
+    wait $first
+    code=$?
+    [ $code -eq 0 ] || [ "$1" -eq 1 ] || { echo "# exit code $code"; sed "s|^|# |" "$tmp/first"; return 1; }
+    wait $second
+    code=$?
+    [ $code -eq 0 ] || { echo "# exit code $code"; sed "s|^|# |" "$tmp/second"; return 1; }
     sed 's/^/# /' "$tmp/second"
 } 2>/dev/null
 

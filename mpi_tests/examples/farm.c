@@ -75,22 +75,24 @@ static void work(nsh_batch *batch, long usec)
     }
 }
 
-/* Results that are DONE but wrong. */
+/* Results that are DONE but wrong. The states are looked at first: with another job on the journal a
+ * task can become DONE after the results were read. */
 static int64_t wrong_results(nsh_comm *comm, nsh_batch *batch, int64_t tasks)
 {
+    nsh_task_state *states = calloc((size_t)tasks, sizeof *states);
     nsh_array *results;
     int64_t wrong = 0;
 
+    must(states == NULL ? NSH_ERR_NOMEM : NSH_SUCCESS, "states");
+    for (int64_t t = 0; t < tasks; t++)
+        must(nsh_batch_state(batch, t, &states[t]), "state");
     must(nsh_array_create(comm, MPI_DOUBLE, 1, &tasks, NULL, &results), "array");
     must(nsh_batch_results(batch, results), "results");
-    for (int64_t t = 0; t < tasks; t++) {
-        nsh_task_state state;
-
-        must(nsh_batch_state(batch, t, &state), "state");
-        wrong +=
-            state == NSH_TASK_DONE && ((const double *)nsh_array_data(results))[t] != result_of(t);
-    }
+    for (int64_t t = 0; t < tasks; t++)
+        wrong += states[t] == NSH_TASK_DONE &&
+                 ((const double *)nsh_array_data(results))[t] != result_of(t);
     must(nsh_array_free(&results), "free");
+    free(states);
     return wrong;
 }
 
