@@ -127,7 +127,7 @@ static void files(nsh_comm *comm)
     KEEPS(nsh_file_close(&file));
     KEEPS(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file));
     KEEPS(nsh_file_load(file, "v", &b));
-    KEEPS(nsh_file_get(file, "u", NULL, NULL, data));
+    KEEPS(nsh_file_get(file, "u", NULL, NULL, MPI_DOUBLE, data, sizeof data));
     KEEPS(nsh_file_close(&file));
     KEEPS(nsh_array_free(&a));
     KEEPS(nsh_array_free(&b));

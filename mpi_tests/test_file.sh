@@ -291,6 +291,24 @@ continued()
     [ "$(cat "$tmp/said")" = "21 frames, the same bit by bit" ]
 }
 
+# A file whose "u" are other frames than heat's is left as it is.
+other_frames()
+{
+    local shape type
+    needs_h5py || return
+    for shape in 50,50:f8:"not a series" 96,96:c16:"elements of complex128, not float64"; do
+        type=${shape#*:}
+        "$python" -c 'import sys, h5py, numpy
+shape = (2,) + tuple(int(n) for n in sys.argv[2].split(","))
+h5py.File(sys.argv[1], "w").create_dataset("u", data=numpy.ones(shape, sys.argv[3]), maxshape=(None,) + shape[1:])' \
+            "$tmp/other.h5" "${shape%%:*}" "${type%%:*}" || return 1
+        cp "$tmp/other.h5" "$tmp/was.h5"
+        launch one-node 2 "$heat" "$tmp/other.h5" 40 >"$tmp/said" 2>&1 && return 1
+        cat "$tmp/said"
+        grep -q "${type#*:}" "$tmp/said" && cmp "$tmp/other.h5" "$tmp/was.h5" || return 1
+    done
+}
+
 verdict "h5dump sees every element" by_h5dump
 verdict "h5ls sees names and extents" by_h5ls
 verdict "h5py sees the frames of heat, which NumPy computes too" by_h5py
@@ -300,6 +318,7 @@ verdict "load reads ncgen's netCDF-4" from_ncgen
 verdict "a full disk, one node" full_disk one-node
 verdict "a full disk, two nodes" full_disk cliques-2
 verdict "heat goes on where it was killed, bit by bit" continued
+verdict "heat does not go on with frames of another shape or type" other_frames
 kills=${NSH_TEST_KILLS:-$([ "${NSH_TEST_QUICK:-0}" = 1 ] && echo 24 || echo 100)}
 verdict "killed at $kills moments of saving 64 MiB" killed "$kills" 64
 echo "1..$n"

@@ -108,7 +108,8 @@ static void append(const char *path)
     nsh_array_free(&loaded);
     if (went_well(nsh_file_list(file, &n, &names)))
         free(names);
-    if (failed == 0 && nsh_file_get(file, "a", NULL, NULL, mine) == NSH_SUCCESS)
+    if (failed == 0 &&
+        nsh_file_get(file, "a", NULL, NULL, MPI_BYTE, mine, sizeof mine) == NSH_SUCCESS)
         CHECK(mine[0] == now && mine[N - 1] == now);
     went_well(nsh_file_abandon(&file));
 }

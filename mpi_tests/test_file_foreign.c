@@ -110,7 +110,8 @@ static void loads(nsh_file *file, const char *name, MPI_Datatype type, const voi
         CHECK_MEM(nsh_array_data(loaded), data, nbytes);
     CHECK_ALL(nsh_array_create(comm, nsh_array_type(loaded), 2, count, NULL, &part), NSH_SUCCESS);
     CHECK_ALL(nsh_file_read_hyperslab(file, name, offset, count, part, NULL), NSH_SUCCESS);
-    CHECK_EQ(nsh_file_get(file, name, offset, count, mine), NSH_SUCCESS);
+    CHECK_EQ(nsh_file_get(file, name, offset, count, nsh_array_type(part), mine, 600 * item),
+             NSH_SUCCESS);
     for (int64_t r = 0; r < 20; r++)
         good &=
             memcmp((const char *)nsh_array_data(part) + r * 30 * item,

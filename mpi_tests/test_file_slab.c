@@ -93,7 +93,7 @@ static void read_slabs(nsh_file *file, const char *name)
         CHECK(holds(nsh_array_data(into), o, n));
         /* Each rank another one, at its own time. */
         o = slabs[(i + (size_t)check_rank) % (sizeof slabs / sizeof slabs[0])];
-        CHECK_EQ(nsh_file_get(file, name, o, o + 3, mine), NSH_SUCCESS);
+        CHECK_EQ(nsh_file_get(file, name, o, o + 3, MPI_INT32_T, mine, sizeof mine), NSH_SUCCESS);
         CHECK(equals(mine, o, o + 3));
     }
     CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
@@ -153,7 +153,8 @@ static void test_sparse(void)
 
         into = make(MPI_INT16_T, 2, count);
         CHECK_ALL(nsh_file_read_hyperslab(file, "x", offset, count, into, NULL), NSH_SUCCESS);
-        CHECK_EQ(nsh_file_get(file, "x", offset, count, mine), NSH_SUCCESS);
+        CHECK_EQ(nsh_file_get(file, "x", offset, count, MPI_INT16_T, mine, 290 * widths[i] * 2),
+                 NSH_SUCCESS);
         for (int64_t r = 0; r < 290; r++)
             good &= memcmp((const int16_t *)nsh_array_data(into) + r * widths[i],
                            data + (r + 3) * 70000 + offset[1], (size_t)widths[i] * 2) == 0;
@@ -464,6 +465,43 @@ static void test_dims(void)
 
 /* ---- errors ---- */
 
+/* Nothing behind out_bytes is touched, and no element is taken for one of another type. */
+static void test_get_errors(void)
+{
+    const int64_t outside[] = {1, 0, 0}, extent[] = {A, B, C}, none[] = {0, B, C};
+    const int64_t offset[] = {2, 3, 1}, count[] = {3, 5, 2};
+    nsh_file *file = open_file("slabs.h5", NSH_FILE_READ, 0);
+    int32_t data[A * B * C];
+
+    check_case("errors of nsh_file_get");
+    memset(data, 1, sizeof data);
+    CHECK_EQ(nsh_file_get(NULL, "x", NULL, NULL, MPI_INT, data, sizeof data), NSH_ERR_ARG);
+    CHECK_EQ(nsh_file_get(file, "x", outside, extent, MPI_INT, data, sizeof data), NSH_ERR_ARG);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_INT, NULL, sizeof data), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "out is NULL");
+    CHECK_EQ(nsh_file_get(file, "nobody", NULL, NULL, MPI_INT, data, sizeof data),
+             NSH_ERR_NOT_FOUND);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_FLOAT, data, sizeof data), NSH_ERR_TYPE);
+    CHECK_HAS(nsh_error_detail(), "\"x\" has elements of int32, not float32");
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_UINT32_T, data, sizeof data), NSH_ERR_TYPE);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_BYTE, data, sizeof data), NSH_ERR_TYPE);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_DATATYPE_NULL, data, sizeof data),
+             NSH_ERR_TYPE);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, none, MPI_DOUBLE, NULL, 0), NSH_ERR_TYPE);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_INT, data, sizeof data - 1), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "has 1540 bytes, out_bytes is 1539");
+    CHECK_EQ(nsh_file_get(file, "x", offset, count, MPI_INT, data, 119), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "has 120 bytes, out_bytes is 119");
+    CHECK_EQ(nsh_file_get(file, "x", NULL, none, MPI_INT, data, -1), NSH_ERR_ARG);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, none, MPI_INT, NULL, 0), NSH_SUCCESS);
+    CHECK_EQ(data[0], 0x01010101);
+    CHECK_EQ(nsh_file_get(file, "x", offset, count, MPI_INT, data, 120), NSH_SUCCESS);
+    CHECK(equals(data, offset, count));
+    CHECK_EQ(nsh_file_get(file, "x", offset, count, MPI_INT, data, sizeof data), NSH_SUCCESS);
+    CHECK_EQ(data[30], 0x01010101);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
 static void test_errors(void)
 {
     const int64_t extent[] = {A, B, C}, outside[] = {1, 0, 0}, wide[] = {A, B, C + 1};
@@ -486,10 +524,6 @@ static void test_errors(void)
     if (check_size > 1)
         CHECK_ALL(nsh_file_read_hyperslab(file, "x", odd ? outside : NULL, one, into, NULL),
                   NSH_ERR_MISMATCH);
-    CHECK_EQ(nsh_file_get(NULL, "x", NULL, NULL, data), NSH_ERR_ARG);
-    CHECK_EQ(nsh_file_get(file, "x", outside, extent, data), NSH_ERR_ARG);
-    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, NULL), NSH_ERR_ARG);
-    CHECK_EQ(nsh_file_get(file, "nobody", NULL, NULL, data), NSH_ERR_NOT_FOUND);
     CHECK_ALL(nsh_file_write_hyperslab(file, "z", MPI_INT, 3, extent, data, NULL, NULL),
               NSH_ERR_STATE);
     CHECK_ALL(nsh_file_append(file, "z", flat), NSH_ERR_STATE);
@@ -528,7 +562,7 @@ static void test_errors(void)
     CHECK_ALL(nsh_file_append(file, "s", flat), NSH_SUCCESS); /* nothing of that has spoilt it */
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
     file = open_file("new.h5", NSH_FILE_CREATE, 0);
-    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, data), NSH_ERR_STATE);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_INT, data, sizeof data), NSH_ERR_STATE);
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
     CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
     CHECK_ALL(nsh_array_free(&flat), NSH_SUCCESS);
@@ -552,6 +586,7 @@ int main(int argc, char **argv)
     test_frames();
     test_attrs();
     test_dims();
+    test_get_errors();
     test_errors();
     scratch_remove();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);

@@ -122,7 +122,8 @@ static void check_shells(world *w)
     CHECK_HAS(nsh_error_detail(), "gone since");
     if (w->file != NULL) {
         CHECK_EQ(nsh_file_commit(w->file), NSH_ERR_STATE);
-        CHECK_EQ(nsh_file_get(w->file, "small", NULL, NULL, &value), NSH_ERR_STATE);
+        CHECK_EQ(nsh_file_get(w->file, "small", NULL, NULL, MPI_INT64_T, &value, sizeof value),
+                 NSH_ERR_STATE);
         CHECK_EQ(nsh_file_close(&w->file), NSH_ERR_STATE); /* it has not committed */
     }
     CHECK(w->file == NULL);

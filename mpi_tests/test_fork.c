@@ -104,7 +104,8 @@ static void child_reads(void)
     CHECK_EQ(nsh_hold_release(&held), NSH_SUCCESS);
     if (file != NULL) {
         values[0] = 0;
-        CHECK_EQ(nsh_file_get(file, "small", NULL, NULL, values), NSH_SUCCESS);
+        CHECK_EQ(nsh_file_get(file, "small", NULL, NULL, MPI_INT64_T, values, sizeof values),
+                 NSH_SUCCESS);
         CHECK_EQ(values[0], 1);
     }
     fclose(null);

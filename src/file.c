@@ -165,7 +165,6 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
     nsh__dataset *dataset = &out->dataset;
     nsh__form form;
     int64_t bytes;
-    char in_file[96], wanted[96];
     int rc = nsh__file_readable(file, call);
 
     if (rc == NSH_SUCCESS)
@@ -176,14 +175,10 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
         rc = nsh__fail(NSH_ERR_FORMAT, "%s: the file ends before \"%.80s\" does", words, name);
     if (rc == NSH_SUCCESS && array != NULL)
         rc = nsh__form_of_type(&array->type, &form);
+    if (rc == NSH_SUCCESS && array != NULL)
+        rc = nsh__file_same_form(words, name, dataset, &form);
     if (rc != NSH_SUCCESS || array == NULL)
         return rc;
-    if (!nsh__form_equal(&form, &dataset->form)) {
-        nsh__form_print(&dataset->form, in_file, sizeof in_file);
-        nsh__form_print(&form, wanted, sizeof wanted);
-        return nsh__fail(NSH_ERR_TYPE, "%s: elements of \"%.60s\" are %s, of the array %s", words,
-                         name, in_file, wanted);
-    }
     if (whole && dataset->ndim != array->ndim)
         return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" has %d dimensions, the array %d", words, name,
                          dataset->ndim, array->ndim);

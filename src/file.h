@@ -112,6 +112,10 @@ int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh_
 /* Behind `more` dimensions, has the dataset this extent? */
 bool nsh__file_same_extent(const nsh__dataset *dataset, int ndim, const int64_t extent[], int more);
 
+/* Has the dataset elements of this form? NSH_ERR_TYPE, worded with both. */
+int nsh__file_same_form(const char *call, const char *name, const nsh__dataset *dataset,
+                        const nsh__form *form);
+
 /* Has the dataset elements of this form and, behind `more` dimensions of which the first one grows,
  * this extent? NSH_ERR_TYPE, NSH_ERR_ARG, worded with both. */
 int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,

@@ -111,12 +111,54 @@ static int check_slab(const nsh_file *file, const nsh__dataset *dataset, const i
                      file->comm->rank);
 }
 
-int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const int64_t count[],
-                 void *out)
+/* The caller's elements are the dataset's. */
+static int check_type(const nsh_file *file, const char *name, const nsh__dataset *dataset,
+                      MPI_Datatype handle)
+{
+    nsh__type type;
+    nsh__form form;
+    int rc = nsh__type_describe(call, file->comm->rank, handle, &type);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__form_of_type(&type, &form);
+    return rc != NSH_SUCCESS ? rc : nsh__file_same_form(call, name, dataset, &form);
+}
+
+/* The hyperslab has that many bytes: is there memory for them? */
+static int check_room(const nsh_file *file, const char *name, int64_t bytes, const void *out,
+                      int64_t out_bytes)
+{
+    if (bytes > out_bytes)
+        return nsh__fail(NSH_ERR_ARG,
+                         "%s: the hyperslab of \"%.80s\" has %" PRId64
+                         " bytes, out_bytes is %" PRId64 " (rank %d)",
+                         call, name, bytes, out_bytes, file->comm->rank);
+    if (bytes > 0 && out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: out is NULL (rank %d)", call, file->comm->rank);
+    return NSH_SUCCESS;
+}
+
+/* The bytes of a hyperslab, packed. */
+static int read_slab(const nsh_file *file, const nsh__reader *reader, const nsh__slab *in_file,
+                     const int64_t offset[], const int64_t count[], void *out)
 {
     static const int64_t zeros[NSH__MAX_NDIM];
+    const nsh__dataset *dataset = &reader->dataset;
+    nsh__slab packed;
+
+    if (dataset->offset < 0)
+        return nsh__h5_read(call, reader->h5, reader->name, offset != NULL ? offset : zeros,
+                            count != NULL ? count : dataset->extent, out);
+    nsh__slab_packed(&packed, in_file->nbytes);
+    return nsh__disk_read(call, file->path, reader->fd, dataset->offset, in_file, out, &packed, 0,
+                          packed.nbytes);
+}
+
+int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const int64_t count[],
+                 MPI_Datatype type, void *out, int64_t out_bytes)
+{
     const nsh__dataset *dataset;
-    nsh__slab in_file, packed;
+    nsh__slab in_file;
     nsh__reader *reader;
     int64_t item;
     int rc = NSH_SUCCESS;
@@ -131,20 +173,16 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
     if (rc == NSH_SUCCESS)
         rc = describe(reader, name);
     if (rc == NSH_SUCCESS)
+        rc = check_type(file, name, &reader->dataset, type);
+    if (rc == NSH_SUCCESS)
         rc = check_slab(file, &reader->dataset, offset, count);
     if (rc != NSH_SUCCESS)
         return rc;
     dataset = &reader->dataset;
     item = dataset->form.node[0].size * dataset->form.node[0].count;
     nsh__slab_of(&in_file, dataset->ndim, dataset->extent, offset, count, item);
-    if (in_file.nbytes == 0)
-        return NSH_SUCCESS;
-    if (out == NULL)
-        return nsh__fail(NSH_ERR_ARG, "%s: out is NULL (rank %d)", call, file->comm->rank);
-    if (dataset->offset < 0)
-        return nsh__h5_read(call, reader->h5, name, offset != NULL ? offset : zeros,
-                            count != NULL ? count : dataset->extent, out);
-    nsh__slab_packed(&packed, in_file.nbytes);
-    return nsh__disk_read(call, file->path, reader->fd, dataset->offset, &in_file, out, &packed, 0,
-                          packed.nbytes);
+    rc = check_room(file, name, in_file.nbytes, out, out_bytes);
+    if (rc != NSH_SUCCESS || in_file.nbytes == 0)
+        return rc;
+    return read_slab(file, reader, &in_file, offset, count, out);
 }

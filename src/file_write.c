@@ -341,17 +341,27 @@ static void print_extent(int ndim, const int64_t extent[], char *out, size_t byt
                                  extent[d]);
 }
 
+int nsh__file_same_form(const char *call, const char *name, const nsh__dataset *dataset,
+                        const nsh__form *form)
+{
+    char there[96], here[96];
+
+    if (nsh__form_equal(form, &dataset->form))
+        return NSH_SUCCESS;
+    nsh__form_print(&dataset->form, there, sizeof there);
+    nsh__form_print(form, here, sizeof here);
+    return nsh__fail(NSH_ERR_TYPE, "%s: \"%.60s\" has elements of %s, not %s", call, name, there,
+                     here);
+}
+
 int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,
                    const nsh__form *form, int ndim, const int64_t extent[], int more)
 {
     char there[80], here[80];
+    int rc = nsh__file_same_form(nsh__call_name(call), name, dataset, form);
 
-    if (!nsh__form_equal(form, &dataset->form)) {
-        nsh__form_print(&dataset->form, there, sizeof there);
-        nsh__form_print(form, here, sizeof here);
-        return nsh__fail(NSH_ERR_TYPE, "%s: \"%.60s\" has elements of %s, not %s",
-                         nsh__call_name(call), name, there, here);
-    }
+    if (rc != NSH_SUCCESS)
+        return rc;
     if (nsh__file_same_extent(dataset, ndim, extent, more) && (more == 0 || dataset->growing))
         return NSH_SUCCESS;
     if (more > 0 && !dataset->growing)

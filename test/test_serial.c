@@ -146,7 +146,9 @@ static void test_files(void **state)
         assert_int_equal(nsh_file_load(file, "series", &loaded), NSH_SUCCESS);
         assert_int_equal(nsh_array_size(loaded), 15);
         assert_memory_equal(nsh_array_data(loaded), nsh_array_data(array), 120);
-        assert_int_equal(nsh_file_get(file, "group/table", last, one, &seen), NSH_SUCCESS);
+        assert_int_equal(
+            nsh_file_get(file, "group/table", last, one, MPI_DOUBLE, &seen, sizeof seen),
+            NSH_SUCCESS);
         assert_true(seen == seven);
         assert_int_equal(nsh_comm_free(&comm), NSH_ERR_STATE);
         assert_int_equal(nsh_file_close(&file), NSH_SUCCESS);

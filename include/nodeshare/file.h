@@ -152,12 +152,21 @@ NSH_API int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datat
                                      const int64_t extent[], const void *data,
                                      const int64_t offset[], const int64_t count[]);
 
-/* [local] Read a hyperslab of a dataset, packed, into this rank's own memory; through a handle of
- * its own, so that ranks read when and what they like. It sees what was last committed.
- * Errors: STATE (nothing has been committed; the file was opened with in_place), NOT_FOUND, ARG,
- * TYPE, IO, FORMAT. */
+/* [local] Read a hyperslab of a dataset into this rank's own memory; through a handle of its own,
+ * so that ranks read when and what they like. It sees what was last committed.
+ *
+ * offset, count  of the dataset, as long as it has dimensions; NULL: all zeros; the whole dataset
+ * type           of the elements in out. It must be the dataset's, as in nsh_file_read: byte order
+ *                is converted, nothing else
+ * out            gets the elements packed, in C order; may be NULL where there are none
+ * out_bytes      size of out; more than the hyperslab has is left as it is
+ *
+ * A program that resumes from a file compares its extents (nsh_file_info) with its own before.
+ * Errors: STATE (nothing has been committed; the file was opened with in_place), NOT_FOUND, TYPE
+ * (another type of element), ARG (outside the dataset; out_bytes is less than the hyperslab has:
+ * the detail has both numbers), IO, FORMAT. */
 NSH_API int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[],
-                         const int64_t count[], void *out);
+                         const int64_t count[], MPI_Datatype type, void *out, int64_t out_bytes);
 
 /* ---- series: frames along an unlimited leading dimension ---- */
 

@@ -38,7 +38,8 @@ static void read_back(context *c, shadow *s, nsh_file *file)
         finding("nsh_file_load gives other contents");
     CALL(nsh_array_free(&loaded));
     if (chaos_below(&c->own, 2) == 0) {
-        CALL(nsh_file_get(file, "a", NULL, NULL, copy));
+        CALL(
+            nsh_file_get(file, "a", NULL, NULL, nsh_array_type(s->array), copy, s->size * s->item));
         if (memcmp(copy, s->copy, (size_t)(s->size * s->item)) != 0)
             finding("nsh_file_get gives other contents");
     }

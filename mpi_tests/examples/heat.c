@@ -91,17 +91,28 @@ static void append(nsh_file *file, const block *b)
          "append");
 }
 
-/* Frames that are in the file; this rank's rows of the last one. */
+/* Frames that are in the file; this rank's rows of the last one. A file with frames of another plate
+ * is not gone on with. */
 static int64_t resume(nsh_file *file, const block *b)
 {
     nsh_dataset_info info;
     int64_t offset[] = {0, b->first, 0};
     const int64_t count[] = {1, b->rows, COLUMNS};
+    int rc = nsh_file_info(file, "u", &info);
 
-    if (nsh_file_info(file, "u", &info) != NSH_SUCCESS)
+    if (rc == NSH_ERR_NOT_FOUND)
         return 0;
+    must(rc, "frames");
+    if (info.ndim != 3 || info.extent[0] == 0 || info.extent[1] != ROWS ||
+        info.extent[2] != COLUMNS) {
+        fprintf(stderr, "heat: \"u\" in the file is not a series of %d x %d frames\n", ROWS,
+                COLUMNS);
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    }
     offset[0] = info.extent[0] - 1;
-    must(nsh_file_get(file, "u", offset, count, row(b->now, 0)), "last frame");
+    must(nsh_file_get(file, "u", offset, count, MPI_DOUBLE, row(b->now, 0),
+                      b->rows * COLUMNS * (int64_t)sizeof(double)),
+         "last frame");
     return info.extent[0];
 }
 
