@@ -429,6 +429,7 @@ static void test_free_broken(bool all)
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
     CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
     CHECK_ALL(nsh_array_create(comm, MPI_BYTE, 1, &n, NULL, &array), NSH_SUCCESS);
+    MPI_Barrier(MPI_COMM_WORLD); /* a rank still inside a call may see the failure there */
     if (check_rank != 0)
         MPI_Barrier(MPI_COMM_WORLD);
     else
