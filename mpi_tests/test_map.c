@@ -246,6 +246,18 @@ static void failures(int context, int schedule)
         if (k == 1)
             CHECK(left_out >= N - workers_of(&o));
     }
+    o.keep_going = 1;
+    for (int k = 0; k < 4; k++) {
+        failing f = some[k];
+
+        o.block = k;
+        forget();
+        CHECK_ALL(nsh_map(comm, N, fail_index, &f, &o), 1000 + (int)f.from);
+        for (int64_t i = 0; i < N; i++)
+            CHECK_EQ(ran[i], 1);
+    }
+    o.keep_going = 0;
+    o.block = 0;
     o.reduce_bytes = sizeof(matrix);
     o.combine = multiply;
     o.result = &(matrix){{1, 2, 3, 4}, 5};
@@ -324,6 +336,9 @@ static void errors(void)
     if (check_size > 1) {
         CHECK_ALL(nsh_map(comm, 5 + (check_rank == 1), count_index, NULL, NULL), NSH_ERR_MISMATCH);
         o = options_of(NSH_RANKS, check_rank == 1 ? NSH_STATIC : NSH_DYNAMIC);
+        CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
+        o = options_of(NSH_RANKS, NSH_DYNAMIC);
+        o.keep_going = check_rank == 1;
         CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
     }
 }

@@ -47,10 +47,12 @@ static bool run_blocks(hand *h, int64_t first, int64_t count)
         int64_t failed = 0;
         int code = h->work->run(h->work->owner, &h->worker, b, &failed);
 
-        if (code != NSH_SUCCESS) {
+        if (code == NSH_SUCCESS)
+            continue;
+        if (failed < h->failure.index)
             h->failure = (nsh__failure){failed, code > 0 ? code : NSH_ERR_ARG, h->worker.thread};
+        if (!h->work->keep_going)
             return false;
-        }
     }
     return true;
 }

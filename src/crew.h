@@ -18,6 +18,7 @@ typedef int (*nsh__block_runner)(void *owner, nsh_worker *worker, int64_t block,
 typedef struct nsh__work {
     nsh__claims claims; /* of blocks; claims.n of them */
     bool fixed;         /* every worker has its part of the blocks, nothing is claimed */
+    bool keep_going;    /* a block that fails does not stop its worker */
     int parts;          /* as in nsh__claim_try */
     int first, workers; /* id of this rank's first worker; how many there are on all ranks */
     nsh__block_runner run;

@@ -116,6 +116,7 @@ static uint64_t map_mark(const map *m)
 
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->schedule), (uint64_t)o->threads);
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->block), (uint64_t)o->reduce_bytes);
+    mark = nsh__mix(mark, o->keep_going != 0);
     if (o->identity != NULL && o->reduce_bytes > 0)
         mark = nsh__mix_bytes(mark, o->identity, (size_t)o->reduce_bytes);
     return nsh__mix(mark, m->out != NULL ? m->out->id : 0);
@@ -158,6 +159,7 @@ static int run_block(void *owner, nsh_worker *worker, int64_t block, int64_t *fa
     const map *m = owner;
     int64_t first = block * m->block;
     int64_t last = block + 1 < m->blocks ? first + m->block : m->n;
+    int rc = NSH_SUCCESS;
 
     if (m->begun != NULL)
         m->begun[block] = 1; /* the only one who writes it; read after the vote */
@@ -166,15 +168,15 @@ static int run_block(void *owner, nsh_worker *worker, int64_t block, int64_t *fa
         if (m->o.identity != NULL)
             memcpy(worker->accumulator, m->o.identity, (size_t)m->o.reduce_bytes);
     }
-    for (int64_t i = first; i < last; i++) {
+    for (int64_t i = first; i < last && (rc == NSH_SUCCESS || m->o.keep_going); i++) {
         int code = run_index(m, worker, i);
 
-        if (code != NSH_SUCCESS) {
+        if (rc == NSH_SUCCESS && code != NSH_SUCCESS) {
             *failed = i;
-            return code;
+            rc = code;
         }
     }
-    return NSH_SUCCESS;
+    return rc;
 }
 
 static bool on_threads(const map *m)
@@ -213,6 +215,7 @@ static int work_here(map *m, int threads, nsh__failure *failure)
     nsh_comm *comm = m->comm;
     int64_t here = on_ranks(m) ? (int64_t)threads * comm->node_size : threads;
     nsh__work work = {.fixed = m->o.schedule == NSH_STATIC,
+                      .keep_going = m->o.keep_going != 0,
                       .first = comm->rank * threads,
                       .workers = on_ranks(m) ? comm->size * threads : threads,
                       .run = run_block,

@@ -97,11 +97,12 @@ typedef struct nsh_map_options {
     nsh_combine combine;  /* on every rank, if there is a reduction */
     void *result;         /* reduce_bytes, on every rank, aligned as its contents want it; written
                              on success */
+    int keep_going;       /* not 0: a kernel that fails stops nothing, every index is run */
 } nsh_map_options;
 
 #define NSH_MAP_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        NSH_RANKS, NSH_DYNAMIC, 0, 0, 0, NULL, NULL, NULL                                          \
+        NSH_RANKS, NSH_DYNAMIC, 0, 0, 0, NULL, NULL, NULL, 0                                       \
     }
 
 /* [collective] Run kernel(worker, index, arg) once for every index in 0 .. n-1, and reduce.
@@ -110,9 +111,10 @@ typedef struct nsh_map_options {
  * and arg are each rank's own. Accumulators are aligned to 64 bytes.
  *
  * A kernel that fails stops its worker; the others take what is left and finish (of several nodes,
- * one whose workers have all stopped leaves the rest of its chunk). Then all ranks return the code
- * of the lowest index that fails, which is always run: the same one from run to run.
- * What kernels have written stays written.
+ * one whose workers have all stopped leaves the rest of its chunk). When many indices fail, all
+ * workers stop soon; with options.keep_going none does, and every index is run. In both cases all
+ * ranks return the code of the lowest index that fails, which is always run: the same one from run
+ * to run. What kernels have written stays written; a reduction has no result.
  * Errors: ARG (n < 0 or > 2^62, kernel NULL, an option out of range, a reduction without combine or
  * result), MISMATCH, NOMEM, STATE (comm is broken; the call comes from a kernel of a map on comm, on
  * that rank alone), MPI, and what kernels return. */
@@ -123,8 +125,8 @@ NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg,
  * replica of the worker's node, and at the end replicated from there. Rows that a kernel leaves
  * alone keep their values. Until the call returns, replicas are indeterminate.
  *
- * When a kernel fails, the rows are replicated as they are: those of workers that had stopped keep
- * their values, and replicas are equal.
+ * When a kernel fails, the rows are replicated as they are: those that no worker has run keep their
+ * values, and replicas are equal.
  * Errors: as nsh_map; ARG for an array of no dimension; STATE (between update_begin and _end). */
 NSH_API int nsh_map_rows(nsh_array *out, nsh_row_kernel kernel, void *arg,
                          const nsh_map_options *options);
