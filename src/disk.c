@@ -83,7 +83,7 @@ void nsh__disk_guard_end(const nsh__disk_guard *guard)
 
 /* ---- reading and writing ---- */
 
-int nsh__disk_open(const char *call, const char *path, bool write, int *fd, uint64_t *inode)
+int nsh__disk_open(const char *call, const char *path, bool write, int *fd)
 {
     int opened = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK), error = errno;
     struct stat st;
@@ -100,7 +100,6 @@ int nsh__disk_open(const char *call, const char *path, bool write, int *fd, uint
         return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
     }
     *fd = opened;
-    *inode = (uint64_t)st.st_ino;
     return NSH_SUCCESS;
 }
 
@@ -410,6 +409,8 @@ static int copy_bytes(int from, int to)
     if (ioctl(to, FICLONE, from) == 0)
         return 0;
 #endif
+    if (lseek(from, 0, SEEK_SET) < 0)
+        return errno;
 #if defined(__linux__)
     while ((n = copy_file_range(from, NULL, to, NULL, MOST, 0)) > 0)
         ;
@@ -428,17 +429,14 @@ static int copy_bytes(int from, int to)
     return n < 0 ? (errno != 0 ? errno : ENOSPC) : 0;
 }
 
-int nsh__disk_fill(const char *call, const char *path, const char *work, int fd)
+int nsh__disk_fill(const char *call, int from, const char *work, int fd)
 {
-    int from = open(path, O_RDONLY | O_CLOEXEC), error;
     nsh__disk_guard guard;
+    int error;
 
-    if (from < 0)
-        return failed(call, "cannot open", path, errno);
     nsh__disk_guard_begin(&guard);
     error = copy_bytes(from, fd);
     nsh__disk_guard_end(&guard);
-    close(from);
     return error == 0 ? NSH_SUCCESS : failed(call, "cannot write", work, error);
 }
 

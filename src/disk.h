@@ -25,9 +25,8 @@ void nsh__disk_guard_end(const nsh__disk_guard *guard);
 
 /* ---- reading and writing ---- */
 
-/* An open descriptor, and which file it is. NSH_ERR_NOT_FOUND, NSH_ERR_IO (also: not a regular
- * file). */
-int nsh__disk_open(const char *call, const char *path, bool write, int *fd, uint64_t *inode);
+/* An open descriptor. NSH_ERR_NOT_FOUND, NSH_ERR_IO (also: not a regular file). */
+int nsh__disk_open(const char *call, const char *path, bool write, int *fd);
 
 /* Stream bytes [from, from + n) between memory and the slab `in_file`, whose base address is the
  * file's byte `at`; a file that ends too early is NSH_ERR_FORMAT. */
@@ -56,8 +55,8 @@ int nsh__disk_look(const char *call, const char *path);
  * permissions; remove those that nobody uses any more. */
 int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd);
 
-/* Everything of the target into the working copy. */
-int nsh__disk_fill(const char *call, const char *path, const char *work, int fd);
+/* Everything of the file behind the descriptor `from` into the working copy. */
+int nsh__disk_fill(const char *call, int from, const char *work, int fd);
 
 /* The working copy, which is on disk, becomes the target; new: there must be none (NSH_ERR_EXISTS).
  */

@@ -83,6 +83,13 @@ int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply
 
 /* ---- the owner's side of a file ---- */
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 /* Give up what was changed. Its blocks are freed first: then HDF5, which insists on writing what it
  * still has, finds room for it even on a full disk. */
 static void discard(nsh_file *file, nsh__call call)
@@ -90,9 +97,8 @@ static void discard(nsh_file *file, nsh__call call)
     if (file->in_work && unlink(file->work) == 0 && ftruncate(file->work_fd, 0) != 0)
         nsh__log("%s: cannot truncate %s", nsh__call_name(call), file->work);
     nsh__h5_close(NULL, &file->h5);
-    if (file->work_fd >= 0)
-        close(file->work_fd);
-    file->work_fd = -1;
+    close_fd(&file->work_fd);
+    file->dirty_fd = -1;
     file->working = file->in_work = false;
 }
 
@@ -103,7 +109,7 @@ int nsh__file_readable(nsh_file *file, nsh__call call)
                          nsh__call_name(call), file->path);
     if (file->h5 != NULL)
         return NSH_SUCCESS;
-    return nsh__h5_open(nsh__call_name(call), file->path, false, &file->h5);
+    return nsh__h5_open(nsh__call_name(call), file->path, file->target_fd, false, &file->h5);
 }
 
 /* A working copy of the target, or an empty one; or the target itself. */
@@ -117,18 +123,19 @@ static int begin_change(nsh_file *file, nsh__call call)
         rc = nsh__disk_work(name, file->path, file->work, &file->work_fd);
         file->in_work = rc == NSH_SUCCESS;
         if (rc == NSH_SUCCESS && file->there)
-            rc = nsh__disk_fill(name, file->path, file->work, file->work_fd);
+            rc = nsh__disk_fill(name, file->target_fd, file->work, file->work_fd);
     }
-    if (rc == NSH_SUCCESS && file->there)
-        rc = nsh__h5_open(name, in_place ? file->path : file->work, true, &file->h5);
+    if (rc == NSH_SUCCESS && in_place)
+        rc = nsh__h5_open(name, file->path, file->target_fd, true, &file->h5);
+    else if (rc == NSH_SUCCESS && file->there)
+        rc = nsh__h5_open(name, file->work, file->work_fd, true, &file->h5);
     else if (rc == NSH_SUCCESS)
-        rc = nsh__h5_create(name, file->work, &file->h5);
+        rc = nsh__h5_create(name, file->work, file->work_fd, &file->h5);
     if (rc != NSH_SUCCESS) {
         discard(file, call);
         return rc;
     }
     file->working = true;
-    file->generation++;
     return NSH_SUCCESS;
 }
 
@@ -152,10 +159,17 @@ void nsh__file_changed(nsh_file *file, int code)
 
 int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes)
 {
-    *out = (nsh__place){.generation = file->generation};
+    int rc;
+
+    *out = (nsh__place){.suffix = ""};
     if (file->in_work)
         snprintf(out->suffix, sizeof out->suffix, "%s", file->work + strlen(file->path));
-    return nsh__h5_stat(nsh__call_name(call), file->h5, &out->inode, bytes);
+    rc = nsh__identity_of(nsh__call_name(call), file->path,
+                          file->in_work ? file->work_fd : file->target_fd, &out->identity);
+    *bytes = out->identity.bytes;
+    if (file->working)
+        out->identity.mtime = 0;
+    return rc;
 }
 
 int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
@@ -193,34 +207,55 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
 
 /* ---- every rank's descriptor ---- */
 
-static void close_fd(nsh_file *file)
+/* What is wrong with a rank that finds another file, or none, where rank 0 has one. */
+static int not_that(const nsh_file *file, nsh__call call, const char *path, bool copy)
 {
-    if (file->fd >= 0)
-        close(file->fd);
-    file->fd = -1;
+    const char *name = nsh__call_name(call);
+
+    if (copy)
+        return nsh__fail(NSH_ERR_IO,
+                         "%s: %.120s is another file on rank %d than on rank 0, or none", name,
+                         path, file->comm->rank);
+    return nsh__fail(NSH_ERR_STATE,
+                     "%s: rank %d does not find the file that rank 0 has open: %.120s has been "
+                     "replaced, or is another file there",
+                     name, file->comm->rank, path);
 }
 
-int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place)
+/* What is at path, if it is the right file. */
+static int open_that(const nsh_file *file, nsh__call call, const char *path, bool write,
+                     const nsh__identity *wanted, int *fd)
 {
-    char path[NSH__PATH];
-    uint64_t inode = 0;
-    int rc;
+    const char *name = nsh__call_name(call);
+    bool copy = strlen(path) > strlen(file->path);
+    nsh__identity found;
+    int opened, rc = nsh__disk_open(name, path, write, &opened);
 
-    if (file->fd >= 0 && file->fd_generation == place->generation)
-        return NSH_SUCCESS;
-    close_fd(file);
-    file->fd_dirty = false;
-    snprintf(path, sizeof path, "%.*s%s", NSH__PATH - NSH__SUFFIX, file->path, place->suffix);
-    rc = nsh__disk_open(nsh__call_name(call), path, file->mode != NSH_FILE_READ, &file->fd, &inode);
     if (rc == NSH_ERR_NOT_FOUND)
-        rc = nsh__fail(NSH_ERR_IO, "%s: rank %d does not see %.120s", nsh__call_name(call),
-                       file->comm->rank, path);
-    if (rc == NSH_SUCCESS && inode != place->inode) {
-        close_fd(file);
-        rc = nsh__fail(NSH_ERR_IO, "%s: %.120s is another file on rank %d than on rank 0",
-                       nsh__call_name(call), path, file->comm->rank);
+        return not_that(file, call, path, copy);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__identity_of(name, path, opened, &found);
+    if (rc == NSH_SUCCESS && !nsh__identity_same(&found, wanted))
+        rc = not_that(file, call, path, copy);
+    if (rc == NSH_SUCCESS)
+        *fd = opened;
+    else
+        close(opened);
+    return rc;
+}
+
+int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place, int *fd)
+{
+    bool copy = place->suffix[0] != '\0';
+    int *kept = copy ? &file->work_fd : &file->target_fd, rc = NSH_SUCCESS;
+    char path[NSH__PATH];
+
+    if (*kept < 0) {
+        snprintf(path, sizeof path, "%.*s%s", NSH__PATH - NSH__SUFFIX, file->path, place->suffix);
+        rc = open_that(file, call, path, copy || file->in_place, &place->identity, kept);
     }
-    file->fd_generation = place->generation;
+    *fd = *kept;
     return rc;
 }
 
@@ -233,6 +268,8 @@ typedef struct opened {
     int64_t there;
     char path[NSH__PATH];
 } opened;
+
+enum { TRIES = 10 }; /* a file may be replaced while ranks open it */
 
 static int check_open(const char *path, nsh_file_mode mode, const nsh_file_options *options,
                       nsh_file **out)
@@ -263,29 +300,39 @@ static int file_describe(nsh_comm *comm, const char *path, nsh_file_mode mode,
     file->mode = mode;
     file->in_place = options->in_place != 0;
     file->writers = options->writers;
-    file->work_fd = file->fd = -1;
+    file->target_fd = file->work_fd = file->dirty_fd = -1;
     return nsh__disk_resolve("nsh_file_open", path, file->path);
 }
 
-/* By the owner: the target is there or not, as the mode wants it, and is HDF5. */
-static int begin(nsh_file *file, nsh__call call, opened *reply)
+/* By the owner: the target is there or not, as the mode wants it; one that is read or continued is
+ * open from now on. */
+static int find_target(nsh_file *file, nsh__call call)
 {
     const char *name = nsh__call_name(call);
+    bool reads = file->mode == NSH_FILE_READ || file->mode == NSH_FILE_APPEND, there;
     nsh__detail kept;
-    bool there;
-    int64_t bytes;
     int rc;
 
     nsh__detail_keep(&kept);
-    rc = nsh__disk_look(name, file->path);
+    rc = reads ? nsh__disk_open(name, file->path, file->in_place, &file->target_fd)
+               : nsh__disk_look(name, file->path);
     there = rc == NSH_SUCCESS;
     if (rc == NSH_ERR_NOT_FOUND && file->mode != NSH_FILE_READ) {
         nsh__detail_restore(&kept);
         rc = NSH_SUCCESS;
     }
-    if (rc == NSH_SUCCESS && there && file->mode == NSH_FILE_EXCL)
+    if (there && file->mode == NSH_FILE_EXCL)
         rc = nsh__fail(NSH_ERR_EXISTS, "%s: %.160s exists", name, file->path);
-    file->there = there && (file->mode == NSH_FILE_READ || file->mode == NSH_FILE_APPEND);
+    file->there = there && reads;
+    return rc;
+}
+
+/* By the owner: the target or an empty working copy is open, and is HDF5. */
+static int begin(nsh_file *file, nsh__call call, opened *reply)
+{
+    int64_t bytes;
+    int rc = find_target(file, call);
+
     if (rc == NSH_SUCCESS)
         rc = file->there ? nsh__file_readable(file, call) : nsh__file_writable(file, call);
     if (rc == NSH_SUCCESS)
@@ -304,14 +351,16 @@ static int begin(nsh_file *file, nsh__call call, opened *reply)
 static int hold(nsh_file *file, nsh__call call, const opened *reply)
 {
     nsh_comm *comm = file->comm;
-    int rc = NSH_SUCCESS;
+    int rc = NSH_SUCCESS, fd;
 
     snprintf(file->path, sizeof file->path, "%s", reply->path);
     file->there = reply->there != 0;
+    if (file->there)
+        file->target = reply->place.identity;
     file->writers = reply->writers == 0 || reply->writers > comm->node_count ? comm->node_count
                                                                              : (int)reply->writers;
     if (reply->there && nsh__comm_leads(comm))
-        rc = nsh__file_fd(file, call, &reply->place);
+        rc = nsh__file_fd(file, call, &reply->place, &fd);
     return nsh__file_enter(file, call, rc, 3);
 }
 
@@ -320,7 +369,28 @@ static void close_files(nsh_file *file, nsh__call call)
 {
     nsh__file_reader_free(file);
     discard(file, call);
-    close_fd(file);
+    close_fd(&file->target_fd);
+}
+
+/* [collective] The owner opens the file, and then those who must have the same one. Again, if what
+ * a rank finds is not the owner's: it may have been replaced between the two. */
+static int open_same(nsh_file *file, nsh__call call)
+{
+    opened reply = {.there = 0};
+    nsh__detail kept;
+    int rc = NSH_ERR_STATE;
+
+    nsh__detail_keep(&kept);
+    for (int i = 0; i < TRIES && rc == NSH_ERR_STATE; i++) {
+        close_files(file, call);
+        rc = nsh__file_owns(file) ? begin(file, call, &reply) : NSH_SUCCESS;
+        rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
+        if (rc == NSH_SUCCESS)
+            rc = hold(file, call, &reply);
+    }
+    if (rc == NSH_SUCCESS)
+        nsh__detail_restore(&kept);
+    return rc;
 }
 
 /* The file is an object of its communicator in the place of its mail. */
@@ -365,7 +435,6 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
 {
     static const nsh_file_options defaults = NSH_FILE_OPTIONS_INIT;
     const int64_t bytes = MAIL;
-    opened reply = {.there = 0};
     nsh_file *file = NULL;
     uint64_t mark;
     int rc;
@@ -382,11 +451,7 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
         rc = nsh_array_create(comm, MPI_BYTE, 1, &bytes, NULL, &file->mail);
     if (rc != NSH_SUCCESS)
         goto fail;
-    if (nsh__file_owns(file))
-        rc = begin(file, call, &reply);
-    rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
-    if (rc == NSH_SUCCESS)
-        rc = hold(file, call, &reply);
+    rc = open_same(file, call);
     if (rc != NSH_SUCCESS)
         goto fail;
     stand_for(file->mail, &file_kind, file);
@@ -407,56 +472,99 @@ int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
 
 /* ---- commit ---- */
 
+/* What the owner tells the others about a commit. */
+typedef struct committed {
+    int64_t renamed; /* the working copy is the target now */
+    nsh__identity target;
+} committed;
+
+/* By the owner: the working copy, which is on disk, becomes the target, unless that is not the file
+ * any more which it continues. */
+static int put_in_place(nsh_file *file, const char *name)
+{
+    nsh__identity mine;
+    bool gone = false, new = file->mode == NSH_FILE_EXCL;
+    int rc = nsh__identity_of(name, file->work, file->work_fd, &mine);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__identity_still(name, file->work, &mine, true, &gone);
+    if (rc == NSH_SUCCESS && gone)
+        rc = nsh__fail(NSH_ERR_IO, "%s: %.120s has been removed", name, file->work);
+    if (rc == NSH_SUCCESS && file->there) {
+        rc = nsh__identity_still(name, file->path, &file->target, false, &gone);
+        new = gone;
+    }
+    return rc == NSH_SUCCESS ? nsh__disk_replace(name, file->work, file->path, new) : rc;
+}
+
+/* By the owner: changes in place are on disk; are they in the file that is at the path? */
+static int still_in_place(nsh_file *file, const char *name)
+{
+    bool gone;
+    int rc = nsh__identity_still(name, file->path, &file->target, true, &gone);
+
+    return rc == NSH_SUCCESS && gone
+               ? nsh__fail(NSH_ERR_STATE, "%s: %.120s has been removed", name, file->path)
+               : rc;
+}
+
 /* By the owner, when the bytes that went around HDF5 are on disk. */
-static int replace(nsh_file *file, nsh__call call)
+static int replace(nsh_file *file, nsh__call call, committed *out)
 {
     const char *name = nsh__call_name(call);
-    int rc, fd = file->work_fd;
-    uint64_t inode;
+    int fd = file->in_work ? file->work_fd : file->target_fd, rc;
 
+    *out = (committed){.renamed = file->in_work, .target = file->target};
     if (file->failed)
         return nsh__fail(NSH_ERR_STATE, "%s: an earlier change has failed; %.120s is as it was",
                          name, file->path);
     if (!file->working)
         return NSH_SUCCESS;
     rc = nsh__h5_close(name, &file->h5);
-    if (rc == NSH_SUCCESS && !file->in_work)
-        rc = nsh__disk_open(name, file->path, true, &fd, &inode);
     if (rc == NSH_SUCCESS)
         rc = nsh__disk_sync(name, file->path, fd);
-    if (rc == NSH_SUCCESS && file->in_work)
-        rc = nsh__disk_replace(name, file->work, file->path,
-                               file->mode == NSH_FILE_EXCL && !file->there);
-    if (!file->in_work && fd >= 0)
-        close(fd);
+    if (rc == NSH_SUCCESS)
+        rc = file->in_work ? put_in_place(file, name) : still_in_place(file, name);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__identity_of(name, file->path, fd, &out->target);
     file->failed = rc != NSH_SUCCESS;
-    if (rc != NSH_SUCCESS)
-        return rc;
-    file->in_work = false; /* there is nothing to unlink any more */
-    discard(file, call);
-    return NSH_SUCCESS;
+    if (rc == NSH_SUCCESS)
+        file->working = file->in_work = false;
+    return rc;
+}
+
+/* On every rank: what was committed is what the handle reads and continues from now on. */
+static void adopt(nsh_file *file, const committed *now)
+{
+    nsh__file_reader_free(file);
+    if (now->renamed) {
+        close_fd(&file->target_fd);
+        file->target_fd = file->work_fd;
+        file->work_fd = -1;
+    }
+    file->target = now->target;
+    file->there = true;
+    file->dirty_fd = -1;
 }
 
 static int commit(nsh_file *file, nsh__call call)
 {
+    committed now = {.renamed = 0};
     int rc = NSH_SUCCESS;
 
-    if (file->fd_dirty)
-        rc = nsh__disk_sync(nsh__call_name(call), file->path, file->fd);
+    if (file->dirty_fd >= 0)
+        rc = nsh__disk_sync(nsh__call_name(call), file->path, file->dirty_fd);
     rc = nsh__file_enter(file, call, rc, 0);
     if (rc != NSH_SUCCESS) {
         nsh__file_changed(file, rc);
         return rc;
     }
     if (nsh__file_owns(file))
-        rc = replace(file, call);
-    rc = nsh__file_answer(file, call, rc, NULL, 0);
-    if (rc != NSH_SUCCESS)
-        return rc;
-    file->fd_dirty = false;
-    file->there = true;
-    file->commits++;
-    return NSH_SUCCESS;
+        rc = replace(file, call, &now);
+    rc = nsh__file_answer(file, call, rc, &now, sizeof now);
+    if (rc == NSH_SUCCESS)
+        adopt(file, &now);
+    return rc;
 }
 
 int nsh_file_commit(nsh_file *file)

@@ -14,6 +14,7 @@
 #include "array.h"
 #include "disk.h"
 #include "h5.h"
+#include "identity.h"
 
 enum { NSH__SUFFIX = 96 };
 
@@ -28,26 +29,22 @@ struct nsh_file {
     char path[NSH__PATH], work[NSH__PATH]; /* the target; its working copy */
 
     /* the owner's */
-    nsh__h5 *h5;        /* what is worked on, or else the target; NULL: not open */
-    bool working;       /* changes that are not committed */
-    bool in_work;       /* they are in a working copy, not in the target */
-    bool failed;        /* a change has failed */
-    int work_fd;        /* holds the working copy's lock; -1: none */
-    int64_t generation; /* how many copies there have been */
+    nsh__h5 *h5;  /* what is worked on, or else the target; NULL: not open */
+    bool working; /* changes that are not committed */
+    bool in_work; /* they are in a working copy, not in the target */
+    bool failed;  /* a change has failed */
 
-    /* every rank's */
-    int fd; /* the same file as h5; -1: not open */
-    int64_t fd_generation;
-    bool fd_dirty;       /* written to since the last commit */
-    bool there;          /* there is a target, which a change continues */
-    int64_t commits;     /* how many there have been */
-    nsh__reader *reader; /* of nsh_file_get; NULL: none */
+    /* every rank's. The owner always has open what there is; its work_fd holds a lock */
+    int target_fd, work_fd; /* -1: not open */
+    int dirty_fd;           /* which of them was written to since the last commit; -1: none */
+    bool there;             /* there is a target, which this handle reads and continues */
+    nsh__identity target;   /* which file that is, whatever is at path by now */
+    nsh__reader *reader;    /* of nsh_file_get; NULL: none */
 };
 
 /* Where the bytes of the file now are, for ranks that go around HDF5. */
 typedef struct nsh__place {
-    int64_t generation;
-    uint64_t inode;
+    nsh__identity identity;
     char suffix[NSH__SUFFIX]; /* of the working copy's path; "": the target itself */
 } nsh__place;
 
@@ -89,8 +86,10 @@ void nsh__file_changed(nsh_file *file, int code);
 /* By the owner: where the bytes are, and how many the file has. */
 int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes);
 
-/* This rank's descriptor for the file at place, which must be the same file everywhere. */
-int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place);
+/* This rank's descriptor for the file at place, which must be the same file everywhere: the one it
+ * has kept, or what is found at the path. It stays the file's. NSH_ERR_STATE: the target that this
+ * handle knows cannot be reached from here any more. NSH_ERR_IO: nor can its working copy. */
+int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place, int *fd);
 
 /* [local] Accepts a file without one. */
 void nsh__file_reader_free(nsh_file *file);

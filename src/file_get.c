@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* file_get.c -- one rank reads for itself.
  *
- * Invariant: the reader's handle, its descriptor, and what it knows of a dataset are of one file:
- * that which was last committed when it was opened. */
+ * Invariant: the reader's handle, the descriptor, and what it knows of a dataset are of one file:
+ * the target as this file handle knows it. A commit that makes another one frees the reader. */
 #include "file.h"
 
 #include "fault.h"
@@ -10,12 +10,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct nsh__reader {
     nsh__h5 *h5;
-    int fd;
-    int64_t commits;               /* of the file, when this was opened */
+    int fd;                        /* the file's */
     char name[NSH__FILE_NAME + 1]; /* of the dataset that was described last; "": none */
     nsh__dataset dataset;
 };
@@ -29,53 +27,26 @@ void nsh__file_reader_free(nsh_file *file)
     if (reader == NULL)
         return;
     nsh__h5_close(NULL, &reader->h5);
-    if (reader->fd >= 0)
-        close(reader->fd);
     free(reader);
     file->reader = NULL;
 }
 
-/* A handle and a descriptor of the same file: it may be replaced between the two. */
-static int open_both(const nsh_file *file, nsh__reader *reader)
-{
-    enum { TRIES = 10 };
-    uint64_t opened = 0, in_hdf5 = 1;
-    int64_t bytes;
-    int rc = NSH_SUCCESS;
-
-    for (int i = 0; i < TRIES && opened != in_hdf5 && rc == NSH_SUCCESS; i++) {
-        nsh__h5_close(NULL, &reader->h5);
-        if (reader->fd >= 0)
-            close(reader->fd);
-        reader->fd = -1;
-        rc = nsh__disk_open(call, file->path, false, &reader->fd, &opened);
-        if (rc == NSH_SUCCESS)
-            rc = nsh__h5_open(call, file->path, false, &reader->h5);
-        if (rc == NSH_SUCCESS)
-            rc = nsh__h5_stat(call, reader->h5, &in_hdf5, &bytes);
-    }
-    if (rc == NSH_SUCCESS && opened != in_hdf5)
-        rc = nsh__fail(NSH_ERR_IO, "%s: %.120s is replaced all the time", call, file->path);
-    return rc;
-}
-
 static int reader_for(nsh_file *file, nsh__reader **out)
 {
+    const nsh__place target = {.identity = file->target};
     int rc = NSH_SUCCESS;
 
     if (file->in_place || !file->there)
         return nsh__fail(NSH_ERR_STATE, "%s: %.120s %s (rank %d)", call, file->path,
                          file->in_place ? "is changed in place" : "has not been committed yet",
                          file->comm->rank);
-    if (file->reader != NULL && file->reader->commits != file->commits)
-        nsh__file_reader_free(file);
     if (file->reader == NULL) {
         file->reader = nsh__fault(file_alloc) ? NULL : calloc(1, sizeof *file->reader);
         if (file->reader == NULL)
             return nsh__fail(NSH_ERR_NOMEM, "%s: no memory", call);
-        file->reader->fd = -1;
-        file->reader->commits = file->commits;
-        rc = open_both(file, file->reader);
+        rc = nsh__file_fd(file, NSH__CALL_FILE_GET, &target, &file->reader->fd);
+        if (rc == NSH_SUCCESS)
+            rc = nsh__h5_open(call, file->path, file->reader->fd, false, &file->reader->h5);
         if (rc != NSH_SUCCESS)
             nsh__file_reader_free(file);
     }
@@ -159,7 +130,7 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
 {
     const nsh__dataset *dataset;
     nsh__slab in_file;
-    nsh__reader *reader;
+    nsh__reader *reader = NULL;
     int64_t item;
     int rc = NSH_SUCCESS;
 

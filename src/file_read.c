@@ -76,7 +76,7 @@ static int read_part(const fetch *f, const nsh__target *target, const int64_t *o
     const char *words = nsh__call_name(f->call);
     nsh__slab in_file = f->in_file, in_memory = f->in_memory;
     int64_t from = 0, n = count[0], place[NSH__MAX_NDIM];
-    int rc = nsh__file_fd(f->file, f->call, &f->found->place);
+    int fd, rc = nsh__file_fd(f->file, f->call, &f->found->place, &fd);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -91,8 +91,8 @@ static int read_part(const fetch *f, const nsh__target *target, const int64_t *o
     }
     if (n == 0)
         return NSH_SUCCESS;
-    return nsh__disk_read(words, f->file->path, f->file->fd, dataset->offset, &in_file,
-                          target->replica, &in_memory, from, n);
+    return nsh__disk_read(words, f->file->path, fd, dataset->offset, &in_file, target->replica,
+                          &in_memory, from, n);
 }
 
 /* Everybody's part, by rank: only leaders have one. */

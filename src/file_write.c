@@ -59,19 +59,19 @@ static int write_part(nsh_file *file, nsh__call call, const nsh__found *found,
     const nsh_comm *comm = file->comm;
     int64_t begin, end;
     nsh__slab all;
-    int rc;
+    int fd, rc;
 
     if (!nsh__comm_leads(comm) || comm->node_index >= file->writers)
         return NSH_SUCCESS;
     nsh__part_of_bytes(array->nbytes, file->writers, comm->node_index, &begin, &end);
     if (begin == end)
         return NSH_SUCCESS;
-    rc = nsh__file_fd(file, call, &found->place);
+    rc = nsh__file_fd(file, call, &found->place, &fd);
     if (rc != NSH_SUCCESS)
         return rc;
-    file->fd_dirty = true;
+    file->dirty_fd = fd;
     nsh__slab_packed(&all, array->nbytes);
-    return nsh__disk_write(nsh__call_name(call), file->path, file->fd, found->dataset.offset, &all,
+    return nsh__disk_write(nsh__call_name(call), file->path, fd, found->dataset.offset, &all,
                            array->replica.ro, &all, begin, end - begin);
 }
 
@@ -160,19 +160,19 @@ static int write_own(nsh_file *file, nsh__call call, const nsh__found *found,
                      const nsh__share_of *share)
 {
     nsh__slab in_file, packed;
-    int rc;
+    int fd, rc;
 
     if (!has_part(file, share))
         return NSH_SUCCESS;
-    rc = nsh__file_fd(file, call, &found->place);
+    rc = nsh__file_fd(file, call, &found->place, &fd);
     if (rc != NSH_SUCCESS)
         return rc;
-    file->fd_dirty = true;
+    file->dirty_fd = fd;
     nsh__slab_of(&in_file, share->ndim, share->extent, share->offset, share->count,
                  share->type->itemsize);
     nsh__slab_packed(&packed, share->nbytes);
-    return nsh__disk_write(nsh__call_name(call), file->path, file->fd, found->dataset.offset,
-                           &in_file, share->data, &packed, 0, share->nbytes);
+    return nsh__disk_write(nsh__call_name(call), file->path, fd, found->dataset.offset, &in_file,
+                           share->data, &packed, 0, share->nbytes);
 }
 
 /* ---- the owner gets everything ---- */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     CHUNK = 256 << 10,      /* bytes of a chunk of frames, at most */
@@ -108,14 +109,40 @@ static hid_t access_list(void)
     return list;
 }
 
-static int wrap(const char *call, const char *path, hid_t id, int code, nsh__h5 **out)
+/* The name under which HDF5 opens what is behind a descriptor, whatever has become of its path. */
+static const char *name_of(const char *path, int fd, char out[32])
 {
+    snprintf(out, 32, "/proc/self/fd/%d", fd);
+    return access(out, F_OK) == 0 ? out : path;
+}
+
+/* Is what HDF5 has open, or else what is at path, the file behind fd? */
+static bool is_that(hid_t id, const char *path, int fd)
+{
+    struct stat mine, theirs;
+    int *handle = NULL;
+
+    if (fstat(fd, &mine) != 0)
+        return false;
+    if (id < 0)
+        return stat(path, &theirs) == 0 && mine.st_dev == theirs.st_dev &&
+               mine.st_ino == theirs.st_ino;
+    return H5Fget_vfd_handle(id, H5P_DEFAULT, (void **)&handle) >= 0 && handle != NULL &&
+           fstat(*handle, &theirs) == 0 && mine.st_dev == theirs.st_dev &&
+           mine.st_ino == theirs.st_ino;
+}
+
+static int wrap(const char *call, const char *path, int fd, hid_t id, int code, nsh__h5 **out)
+{
+    bool that = is_that(id, path, fd);
     nsh__h5 *h5;
 
-    if (id >= 0 && nsh__fault(h5_open)) {
+    if (id >= 0 && (!that || nsh__fault(h5_open))) {
         H5Fclose(id);
         id = -1;
     }
+    if (!that)
+        return nsh__fail(NSH_ERR_STATE, "%s: %.120s has been replaced by another file", call, path);
     if (id < 0)
         return nsh__h5_failed(call, code, "cannot open", path);
     h5 = calloc(1, sizeof *h5);
@@ -128,33 +155,36 @@ static int wrap(const char *call, const char *path, hid_t id, int code, nsh__h5 
     return NSH_SUCCESS;
 }
 
-int nsh__h5_create(const char *call, const char *path, nsh__h5 **out)
+int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out)
 {
     nsh__h5_visit visit;
-    hid_t access, create;
+    hid_t access, create, id;
+    char name[32];
     int rc;
 
     nsh__h5_enter(&visit);
     access = access_list();
     create = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-    rc = wrap(call, path, H5Fcreate(path, H5F_ACC_TRUNC, create, access), NSH_ERR_IO, out);
+    id = H5Fcreate(name_of(path, fd, name), H5F_ACC_TRUNC, create, access);
+    rc = wrap(call, path, fd, id, NSH_ERR_IO, out);
     H5Pclose(create);
     H5Pclose(access);
     nsh__h5_leave(&visit);
     return rc;
 }
 
-int nsh__h5_open(const char *call, const char *path, bool write, nsh__h5 **out)
+int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out)
 {
     nsh__h5_visit visit;
-    hid_t access;
+    hid_t access, id;
+    char name[32];
     int rc;
 
     nsh__h5_enter(&visit);
     access = access_list();
-    rc = wrap(call, path, H5Fopen(path, write ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access),
-              NSH_ERR_FORMAT, out);
+    id = H5Fopen(name_of(path, fd, name), write ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
+    rc = wrap(call, path, fd, id, NSH_ERR_FORMAT, out);
     H5Pclose(access);
     nsh__h5_leave(&visit);
     return rc;
@@ -169,24 +199,6 @@ int nsh__h5_flush(const char *call, nsh__h5 *h5)
     if (H5Fflush(h5->id, H5F_SCOPE_GLOBAL) < 0 || nsh__fault(h5_flush))
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot write", "metadata");
     nsh__h5_leave(&visit);
-    return rc;
-}
-
-int nsh__h5_stat(const char *call, const nsh__h5 *h5, uint64_t *inode, int64_t *bytes)
-{
-    nsh__h5_visit visit;
-    int *fd = NULL, rc = NSH_SUCCESS;
-    struct stat st;
-
-    nsh__h5_enter(&visit);
-    if (H5Fget_vfd_handle(h5->id, H5P_DEFAULT, (void **)&fd) < 0 || fd == NULL ||
-        fstat(*fd, &st) != 0)
-        rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot look at", "the file");
-    nsh__h5_leave(&visit);
-    if (rc == NSH_SUCCESS) {
-        *inode = (uint64_t)st.st_ino;
-        *bytes = (int64_t)st.st_size;
-    }
     return rc;
 }
 

@@ -42,12 +42,12 @@ const char *nsh__h5_version(void);
 /* NSH_SUCCESS, or why there is no HDF5. */
 int nsh__h5_available(const char *call);
 
-/* A new file in place of whatever is at path; an existing one. */
-int nsh__h5_create(const char *call, const char *path, nsh__h5 **out);
-int nsh__h5_open(const char *call, const char *path, bool write, nsh__h5 **out);
-
-/* Which file it is, and how long it is now. */
-int nsh__h5_stat(const char *call, const nsh__h5 *h5, uint64_t *inode, int64_t *bytes);
+/* The file behind a descriptor, which is or was at path: made new in place of what it holds; or as
+ * it is. HDF5 opens it a second time, so the descriptor may be closed, and may be open for reading
+ * only where the path may be opened for more. NSH_ERR_STATE: path leads to another file by now, and
+ * HDF5 cannot open the former one any more. */
+int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out);
+int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out);
 
 /* Everything out to the file, which then is as long as it will be. */
 int nsh__h5_flush(const char *call, nsh__h5 *h5);

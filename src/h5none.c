@@ -16,21 +16,15 @@ int nsh__h5_available(const char *call)
     return nsh__fail(NSH_ERR_UNSUPPORTED, "%s: this library was built without HDF5", call);
 }
 
-int nsh__h5_create(const char *call, const char *path, nsh__h5 **out)
+int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out)
 {
-    (void)path, (void)out;
+    (void)path, (void)fd, (void)out;
     return nsh__h5_available(call);
 }
 
-int nsh__h5_open(const char *call, const char *path, bool write, nsh__h5 **out)
+int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out)
 {
-    (void)path, (void)write, (void)out;
-    return nsh__h5_available(call);
-}
-
-int nsh__h5_stat(const char *call, const nsh__h5 *h5, uint64_t *inode, int64_t *bytes)
-{
-    (void)h5, (void)inode, (void)bytes;
+    (void)path, (void)fd, (void)write, (void)out;
     return nsh__h5_available(call);
 }
 

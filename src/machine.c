@@ -125,10 +125,14 @@ int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
 
 uint64_t nsh__machine_host(void)
 {
+    static _Atomic uint64_t known; /* 0: not yet */
     char name[256] = "", boot[64] = "";
 
+    if (known != 0)
+        return known;
     gethostname(name, sizeof name - 1);
     if (!read_line("/proc/sys/kernel/random/boot_id", boot, sizeof boot))
         boot[0] = '\0';
-    return nsh__mix_bytes(nsh__mix_bytes(1, name, strlen(name)), boot, strlen(boot));
+    known = nsh__mix_bytes(nsh__mix_bytes(1, name, strlen(name)), boot, strlen(boot));
+    return known;
 }
