@@ -403,14 +403,20 @@ static void exchange_working_copy(void)
 /* Where the path is another file than rank 0 has open, nothing is written to it. */
 static void test_another_file(void)
 {
+    const int64_t n = check_size, mine = check_rank, one = 1;
     nsh_file *file = open_good(NSH_FILE_CREATE);
 
     check_case("another file under the same path");
     if (check_rank == 0)
         exchange_working_copy();
-    CHECK_ALL(nsh_file_write(file, "a", array), NSH_ERR_IO);
-    reason("nsh_file_write", "another file");
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "a", MPI_INT, 1, &n, &check_rank, &mine, &one),
+              check_size > 1 ? NSH_ERR_IO : NSH_SUCCESS);
+    if (check_size > 1)
+        reason("nsh_file_write_hyperslab", "another file");
     CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
+    if (check_size == 1)
+        reason("nsh_file_close", "replaced");
     file = open_good(NSH_FILE_CREATE); /* removes what was taken away */
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
     intact();

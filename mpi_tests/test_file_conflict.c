@@ -1,0 +1,186 @@
+/* test_file_conflict.c -- ranks: 1 3  layouts: one-node cliques-2 per-rank
+ * seconds: 60
+ */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Several handles, and strangers, at one path: nothing of another file is taken for this one's, and
+ * nothing that was reported as written is lost without a word. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <nodeshare.h>
+
+#include "scratch.h"
+
+enum { N = 1000 };
+
+static nsh_comm *comm;
+static nsh_array *array; /* N doubles */
+static char path[512];
+
+static void fill(double value)
+{
+    CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
+}
+
+/* All of the array's elements, if they are the same. */
+static double held(void)
+{
+    const double *data = nsh_array_data(array);
+
+    for (int i = 1; i < N; i++)
+        if (data[i] != data[0])
+            return -99;
+    return data[0];
+}
+
+static nsh_file *begin(nsh_file_mode mode)
+{
+    nsh_file *file = NULL;
+
+    CHECK_ALL(nsh_file_open(comm, path, mode, NULL, &file), NSH_SUCCESS);
+    return file;
+}
+
+/* Another program's new file: "x" holds value and does not lie where it lay in the one before. */
+static void replace_with(double value)
+{
+    static int times;
+    nsh_file *file = begin(NSH_FILE_CREATE);
+
+    for (int i = 0; i <= times; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "pad%d", i);
+        fill(-7);
+        CHECK_ALL(nsh_file_write(file, name, array), NSH_SUCCESS);
+    }
+    times++;
+    fill(value);
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* The value at path now. */
+static double at_path(void)
+{
+    nsh_file *file = begin(NSH_FILE_READ);
+
+    fill(0);
+    CHECK_ALL(nsh_file_read(file, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    return held();
+}
+
+/* What this rank gets by itself of the last element of "x". */
+static int get(nsh_file *file, double *out)
+{
+    const int64_t last = N - 1, one = 1;
+
+    *out = -1;
+    return nsh_file_get(file, "x", &last, &one, MPI_DOUBLE, out, sizeof *out);
+}
+
+/* Either it is this file's, or it is said that the file cannot be reached any more. */
+static void gets_only(nsh_file *file, double value)
+{
+    double got;
+    int rc = get(file, &got);
+
+    if (rc == NSH_SUCCESS)
+        CHECK_DOUBLE(got, value);
+    else if (CHECK_EQ(rc, NSH_ERR_STATE))
+        CHECK_HAS(nsh_error_detail(), "replaced");
+}
+
+static void test_reading(void)
+{
+    double got;
+    nsh_file *file;
+
+    check_case("a file for reading stays the one that was opened");
+    replace_with(1);
+    file = begin(NSH_FILE_READ);
+    if (check_rank != 1) {
+        CHECK_EQ(get(file, &got), NSH_SUCCESS);
+        CHECK_DOUBLE(got, 1);
+    }
+    replace_with(2);
+    CHECK_EQ(at_path(), 2);
+    CHECK_ALL(nsh_file_read(file, "x", array), NSH_SUCCESS);
+    CHECK_DOUBLE(held(), 1);
+    if (check_rank != 1)
+        CHECK_EQ(get(file, &got), NSH_SUCCESS);
+    gets_only(file, 1);
+    scratch_unlink("conflict.h5");
+    CHECK_ALL(nsh_file_read(file, "x", array), NSH_SUCCESS);
+    CHECK_DOUBLE(held(), 1);
+    gets_only(file, 1);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* A handle that has committed, and whose file was then replaced by somebody. */
+static void test_committed(void)
+{
+    nsh_file *file;
+    double got;
+    int rc;
+
+    check_case("what was committed is what is read, on every rank; or all are told");
+    replace_with(3);
+    file = begin(NSH_FILE_CREATE);
+    fill(4);
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
+    CHECK_EQ(get(file, &got), NSH_ERR_STATE);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    CHECK_EQ(get(file, &got), NSH_SUCCESS);
+    CHECK_DOUBLE(got, 4);
+    fill(5);
+    CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    CHECK_EQ(get(file, &got), NSH_SUCCESS);
+    CHECK_DOUBLE(got, 4);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    replace_with(6);
+    rc = CHECK_SAME(nsh_file_read(file, "x", array));
+    if (rc == NSH_SUCCESS)
+        CHECK_DOUBLE(held(), 4);
+    else if (CHECK_EQ(rc, NSH_ERR_STATE))
+        CHECK_HAS(nsh_error_detail(), "replaced");
+    gets_only(file, 4);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    rc = CHECK_SAME(nsh_file_write(file, "z", array));
+    if (rc == NSH_SUCCESS)
+        CHECK_ALL(nsh_file_commit(file), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "replaced");
+    CHECK_SAME(nsh_file_close(&file));
+    CHECK_EQ(at_path(), 6);
+}
+
+int main(int argc, char **argv)
+{
+    const int64_t extent[] = {N};
+    nsh_file *file = NULL;
+
+    check_init(&argc, &argv);
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
+        check_skip("built without HDF5");
+    scratch_make();
+    snprintf(path, sizeof path, "%s", scratch_path("conflict.h5"));
+    CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, extent, NULL, &array), NSH_SUCCESS);
+    test_reading();
+    test_committed();
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    scratch_remove();
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    return check_finish();
+}
