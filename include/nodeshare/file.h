@@ -31,6 +31,14 @@
  *     it: commit as often as you would take a checkpoint, not after every frame. File systems that
  *     share blocks between copies (XFS, btrfs) do so. Option in_place does without.
  *   - All nodes must see the file under the same path.
+ *   - A handle goes on with the file that it opened or last committed, also when another program
+ *     has put another file at the path meanwhile. One rank of each node keeps it open from
+ *     nsh_file_open on. A rank that comes later and finds another file there reads nothing of that:
+ *     the call says STATE, "replaced". Ranks of one host compare device and inode number; between
+ *     hosts inode number, size, time of the last change and the first bytes are compared.
+ *   - A commit never puts a file over one that another program has written to, or put there, since
+ *     this handle opened or last committed it: it says STATE, and that file stays. (NSH_FILE_CREATE
+ *     replaces what is there at its first commit.)
  */
 #ifndef NODESHARE_FILE_H
 #define NODESHARE_FILE_H
