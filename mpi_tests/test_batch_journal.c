@@ -22,6 +22,10 @@
 
 enum { N = 300 };
 
+#define MARK_DOUBLE UINT64_C(12564998434573106515)
+#define MARK_INT64  UINT64_C(9764661305842117760)
+#define MARK_MIXED  UINT64_C(10531636500694063619)
+
 typedef struct shared {
     char path[64];
     atomic_int taken[N];
@@ -104,6 +108,16 @@ static void barrier_and_unlink(void)
     if (check_rank == 0)
         unlink(s->path);
     PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+static void write_file(const char *bytes, int64_t n)
+{
+    FILE *f = fopen(s->path, "wb");
+
+    if (!CHECK(f != NULL))
+        return;
+    CHECK_EQ(fwrite(bytes, 1, (size_t)n, f), n);
+    CHECK_EQ(fclose(f), 0);
 }
 
 /* ---- a batch in parts ---- */
@@ -226,7 +240,6 @@ static void errors(void)
     nsh_batch_options o = options_of(NSH_OVERWRITE);
     const char *journal = s->path;
     nsh_batch *b = NULL;
-    FILE *f;
 
     check_case("errors: modes, other tasks, other results, other files");
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
@@ -256,22 +269,119 @@ static void errors(void)
         o.journal = check_rank == 0 ? journal : "/tmp/other";
         CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
     }
-    o.journal = journal;
-    PMPI_Barrier(MPI_COMM_WORLD);
-    if (check_rank == 0 && (f = fopen(journal, "w")) != NULL) {
-        fprintf(f, "%0100d\n", 7);
-        fclose(f);
-    }
-    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_FORMAT);
-    if (check_rank == 0 && (f = fopen(journal, "w")) != NULL) {
-        fprintf(f, "short");
-        fclose(f);
-    }
-    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_FORMAT);
     CHECK(b == NULL);
-    o.mode = NSH_OVERWRITE;
+}
+
+/* What is no journal stays as it is, whatever is asked for; journals of 0.1 too. */
+static void precious(void)
+{
+    static const char *const texts[] = {"precious data that nobody may lose, a line of more than a "
+                                        "header's bytes",
+                                        "short", "nshjrnl1 and what follows in a journal of 0.1"};
+    static const char *const words[] = {"not a journal", "not a journal", "format is 1, not 2"};
+    nsh_batch *b = NULL;
+
+    check_case("what is no journal, or one of another version, is not touched");
+    for (int i = 0; i < 3; i++)
+        for (int mode = NSH_RESUME; mode <= NSH_OVERWRITE; mode += NSH_OVERWRITE) {
+            nsh_batch_options o = options_of((nsh_journal_mode)mode);
+            int64_t n = (int64_t)strlen(texts[i]);
+            char bytes[200] = "";
+            FILE *f;
+
+            PMPI_Barrier(MPI_COMM_WORLD);
+            if (check_rank == 0)
+                write_file(texts[i], n);
+            PMPI_Barrier(MPI_COMM_WORLD);
+            CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_FORMAT);
+            CHECK_HAS(nsh_error_detail(), words[i]);
+            CHECK(b == NULL);
+            f = fopen(s->path, "rb");
+            if (CHECK(f != NULL)) {
+                CHECK_EQ(fread(bytes, 1, sizeof bytes, f), n);
+                CHECK_MEM(bytes, texts[i], n);
+                fclose(f);
+            }
+        }
+    barrier_and_unlink();
+}
+
+/* ---- what it is of ---- */
+
+static void tags(void)
+{
+    nsh_batch_options o = options_of(NSH_NEW);
+    nsh_batch *b = NULL;
+
+    check_case("a journal is resumed with its own tag only");
+    barrier_and_unlink();
+    o.tag = UINT64_C(0xfedcba9876543210);
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, N);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o.mode = NSH_RESUME;
+    o.tag++;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    CHECK_HAS(nsh_error_detail(), "fedcba9876543210");
+    o.tag = 0;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    if (check_size > 1) {
+        o.tag = UINT64_C(0xfedcba9876543210) + (check_rank > 0);
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
+    }
+    o.tag = UINT64_C(0xfedcba9876543210);
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    check_ended(b);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    o.tag = 7;
+    o.mode = NSH_OVERWRITE; /* is of other inputs then */
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+/* The result_mark that is in the file. */
+static uint64_t mark_of(MPI_Datatype type)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+    uint64_t words[8] = {0};
+    FILE *f;
+
+    o.result_type = type;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    f = fopen(s->path, "rb");
+    if (CHECK(f != NULL)) {
+        CHECK_EQ(fread(words, sizeof words[0], 8, f), 8);
+        fclose(f);
+    }
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    return words[4];
+}
+
+/* The numbers are what MPICH and Open MPI both give. */
+static void marks(void)
+{
+    const int lengths[2] = {1, 3};
+    const MPI_Aint places[2] = {0, 8};
+    const MPI_Datatype members[2] = {MPI_INT64_T, MPI_FLOAT};
+    const MPI_Datatype others[2] = {MPI_INT64_T, MPI_INT32_T};
+    MPI_Datatype mixed, other;
+
+    check_case("a journal's mark of its results does not depend on the MPI");
+    CHECK_EQ(mark_of(MPI_DOUBLE), MARK_DOUBLE);
+    CHECK_EQ(mark_of(MPI_INT64_T), MARK_INT64);
+    CHECK_EQ(mark_of(MPI_LONG), MARK_INT64);
+    CHECK(mark_of(MPI_UINT64_T) != MARK_INT64);
+    CHECK(mark_of(MPI_LONG_INT) != mark_of(MPI_DOUBLE_INT));
+    MPI_Type_create_struct(2, lengths, places, members, &mixed);
+    MPI_Type_create_struct(2, lengths, places, others, &other);
+    MPI_Type_commit(&mixed);
+    MPI_Type_commit(&other);
+    CHECK_EQ(mark_of(mixed), MARK_MIXED);
+    CHECK(mark_of(other) != MARK_MIXED);
+    MPI_Type_free(&mixed);
+    MPI_Type_free(&other);
+    barrier_and_unlink();
 }
 
 /* The file may not grow any more: as on a full disk. */
@@ -384,6 +494,9 @@ int main(int argc, char **argv)
     two_at_once();
     initial_states();
     errors();
+    precious();
+    tags();
+    marks();
     full_disk();
     trampled();
     barrier_and_unlink();

@@ -76,10 +76,13 @@ static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
     b->journal = calloc(1, sizeof *b->journal);
     if (b->path == NULL || b->journal == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", b->comm->rank);
-    b->journal->ledger = (nsh__ledger){
-        .tasks = b->tasks,
-        .result_bytes = b->result_bytes,
-        .result_mark = b->result_bytes > 0 ? nsh__mix(b->type.mark, (uint64_t)o->result_count) : 0};
+    b->journal->ledger =
+        (nsh__ledger){.tasks = b->tasks,
+                      .result_bytes = b->result_bytes,
+                      .result_mark = b->result_bytes > 0 ? nsh__mix(nsh__type_file_mark(&b->type),
+                                                                    (uint64_t)o->result_count)
+                                                         : 0,
+                      .tag = o->tag};
     return nsh__journal_init(b->journal, b->comm, b->path, o->sync != 0);
 }
 
@@ -110,9 +113,9 @@ static void batch_close(void *handle, bool whole)
     if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() && whole)
         MPI_Comm_free(&b->worker_comm);
     b->worker_comm = MPI_COMM_NULL;
-    /* All ranks are here, so no rank finishes what is still taken. If it cannot be written, the
-     * next job finds that the slot is free. */
-    if (whole && b->journal != NULL && b->comm->rank == 0)
+    /* By rank 0. All ranks are here, so no rank finishes what is still taken. If it cannot be
+     * written, the next job finds that the slot is free. */
+    if (whole && b->journal != NULL && b->journal->joined)
         nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
     close_journal(b);
 }
@@ -176,6 +179,7 @@ static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_
 
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->worker_size), (uint64_t)o->mode);
     mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
+    mark = nsh__mix(mark, o->tag);
     if (o->states != NULL && tasks > 0)
         mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
     if (o->result_type != MPI_DATATYPE_NULL)

@@ -343,13 +343,32 @@ static int open_file(nsh__journal *j, int flags)
     return io_failed(j, errno == EEXIST && (flags & O_EXCL) ? NSH_ERR_EXISTS : NSH_ERR_IO, "open");
 }
 
+/* Is a file that begins with n bytes of this header a journal, or one that was to become one? */
+static int check_kind(const nsh__journal *j, const nsh__journal_head *head, int64_t n)
+{
+    switch (nsh__journal_head_kind(head, n)) {
+    case NSH__HEAD_FOREIGN:
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal (rank %d)", j->path,
+                         rank_of(j));
+    case NSH__HEAD_OTHER:
+        return nsh__fail(NSH_ERR_FORMAT,
+                         "journal %s: of another version of nodeshare: its format is %c, not %c "
+                         "(rank %d)",
+                         j->path, nsh__journal_format(head), NSH__JOURNAL_FORMAT, rank_of(j));
+    case NSH__HEAD_ORDER:
+        return nsh__fail(NSH_ERR_FORMAT,
+                         "journal %s: of a machine with another byte order (rank %d)", j->path,
+                         rank_of(j));
+    default:
+        return NSH_SUCCESS;
+    }
+}
+
+/* Is it one of these tasks? */
 static int check_head(const nsh__journal *j, const nsh__journal_head *head)
 {
     const nsh__ledger *l = &j->ledger;
 
-    if (!nsh__journal_head_good(head))
-        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal (rank %d)", j->path,
-                         rank_of(j));
     if (head->tasks != l->tasks || head->result_bytes != l->result_bytes ||
         head->result_mark != l->result_mark)
         return nsh__fail(NSH_ERR_MISMATCH,
@@ -357,28 +376,35 @@ static int check_head(const nsh__journal *j, const nsh__journal_head *head)
                          " bytes, not %" PRId64 " of %" PRId64 ", or another type (rank %d)",
                          j->path, head->tasks, head->result_bytes, l->tasks, l->result_bytes,
                          rank_of(j));
+    if (head->tag != l->tag)
+        return nsh__fail(NSH_ERR_MISMATCH,
+                         "journal %s: is of other inputs: its tag is 0x%016" PRIx64
+                         ", not 0x%016" PRIx64 " (rank %d)",
+                         j->path, head->tag, l->tag, rank_of(j));
     return NSH_SUCCESS;
 }
 
-/* Read and check the header; *size is that of the file, and less than a header's only if it is the
- * beginning of the right one. */
-static int read_head(const nsh__journal *j, int64_t *size)
+static int read_head(const nsh__journal *j, nsh__journal_head *out, int64_t *got)
 {
-    nsh__journal_head head, right;
-    int64_t got = 0;
-    int rc = file_size(j, size);
+    int rc = read_at(j, (char *)out, (int64_t)sizeof *out, 0, got);
 
-    if (rc == NSH_SUCCESS)
-        rc = read_at(j, (char *)&head, (int64_t)sizeof head, 0, &got);
-    if (rc != NSH_SUCCESS)
+    return rc == NSH_SUCCESS ? check_kind(j, out, *got) : rc;
+}
+
+/* *whole: there is a header, and not only the beginning of one. */
+static int look_at_head(const nsh__journal *j, nsh_journal_mode mode, bool *whole)
+{
+    nsh__journal_head head;
+    int64_t got = 0;
+    int rc = read_head(j, &head, &got);
+
+    *whole = got == (int64_t)sizeof head && mode != NSH_OVERWRITE;
+    if (rc != NSH_SUCCESS || !*whole)
         return rc;
-    if (*size >= (int64_t)sizeof head)
-        return check_head(j, &head);
-    nsh__ledger_head(&j->ledger, &right);
-    if (memcmp(&head, &right, (size_t)got) != 0)
-        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal (rank %d)", j->path,
+    if (nsh__journal_head_kind(&head, got) == NSH__HEAD_DAMAGED)
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: its header is damaged (rank %d)", j->path,
                          rank_of(j));
-    return NSH_SUCCESS;
+    return check_head(j, &head);
 }
 
 static int begin_file(nsh__journal *j, const nsh_task_state states[])
@@ -449,14 +475,14 @@ static int release_dead(nsh__journal *j)
 /* Under the lock, with the file open. */
 static int join(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
 {
-    int64_t size = 0;
+    bool whole = false;
     int rc;
 
     if (mode == NSH_OVERWRITE && anybody(j))
         return nsh__fail(NSH_ERR_BUSY, "journal %s: another job works on it (rank %d)", j->path,
                          rank_of(j));
-    rc = mode == NSH_OVERWRITE ? NSH_SUCCESS : read_head(j, &size);
-    if (rc == NSH_SUCCESS && size < NSH__JOURNAL_HEAD)
+    rc = look_at_head(j, mode, &whole);
+    if (rc == NSH_SUCCESS && !whole)
         rc = begin_file(j, states);
     set_end(j, NSH__JOURNAL_HEAD);
     if (rc == NSH_SUCCESS)
@@ -478,6 +504,7 @@ int nsh__journal_join(nsh__journal *j, nsh_journal_mode mode, int workers,
     rc = lock(j);
     if (rc == NSH_SUCCESS) {
         rc = join(j, mode, workers, states);
+        j->joined = rc == NSH_SUCCESS;
         if (rc != NSH_SUCCESS && mode == NSH_NEW)
             nsh__journal_remove(j);
         unlock(j);
@@ -487,8 +514,8 @@ int nsh__journal_join(nsh__journal *j, nsh_journal_mode mode, int workers,
 
 int nsh__journal_attach(nsh__journal *j, int slot, bool read)
 {
-    int64_t size;
     int rc = open_file(j, O_RDWR);
+    bool whole;
 
     j->slot = slot;
     if (rc == NSH_SUCCESS)
@@ -498,8 +525,8 @@ int nsh__journal_attach(nsh__journal *j, int slot, bool read)
                        rank_of(j));
     if (rc != NSH_SUCCESS || !read)
         return rc;
-    rc = read_head(j, &size);
-    if (rc == NSH_SUCCESS && size < NSH__JOURNAL_HEAD)
+    rc = look_at_head(j, NSH_RESUME, &whole);
+    if (rc == NSH_SUCCESS && !whole)
         rc = nsh__fail(NSH_ERR_FORMAT, "journal %s: is empty here (rank %d)", j->path, rank_of(j));
     if (rc != NSH_SUCCESS)
         return rc;
@@ -644,16 +671,19 @@ static int open_any(nsh__journal *j, const char *path, bool readonly)
     *j = (nsh__journal){.path = path, .fd = -1, .slot = -1, .readonly = readonly};
     rc = open_file(j, readonly ? O_RDONLY : O_RDWR);
     if (rc == NSH_SUCCESS)
-        rc = read_at(j, (char *)&head, (int64_t)sizeof head, 0, &got);
+        rc = read_head(j, &head, &got);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (got < (int64_t)sizeof head || !nsh__journal_head_good(&head))
-        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a journal", path);
+    if (nsh__journal_head_kind(&head, got) != NSH__HEAD_GOOD)
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: %s", path,
+                         got < (int64_t)sizeof head ? "its header is not written yet"
+                                                    : "its header is damaged");
     j->ledger = (nsh__ledger){.area = calloc(1, sizeof *j->ledger.area),
                               .states = calloc((size_t)head.tasks + 1, 1),
                               .tasks = head.tasks,
                               .result_bytes = head.result_bytes,
-                              .result_mark = head.result_mark};
+                              .result_mark = head.result_mark,
+                              .tag = head.tag};
     j->room = 2 * (head.result_bytes + 8 + NSH__RECORD);
     if (j->room < ROOM)
         j->room = ROOM;

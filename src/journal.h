@@ -21,6 +21,7 @@ typedef struct nsh__journal {
     int fd; /* -1: not open */
     int slot;
     bool sync, readonly;
+    bool joined; /* the file is this job's to change */
     nsh__ledger ledger;
     char *buffer; /* room for two records at least */
     int64_t room;

@@ -13,9 +13,10 @@
 _Static_assert(sizeof(nsh__record) == NSH__RECORD, "a record has no holes");
 _Static_assert(sizeof(nsh__journal_head) == NSH__JOURNAL_HEAD, "nor has the header");
 
-static const char magic[8] = {'n', 's', 'h', 'j', 'r', 'n', 'l', '1'};
+/* Format 1 was that of 0.1: its header has no tag, and its result_mark depends on the MPI. */
+static const char magic[8] = {'n', 's', 'h', 'j', 'r', 'n', 'l', NSH__JOURNAL_FORMAT};
 
-enum { ORDER = 0x01020304 };
+enum { ORDER = 0x01020304, REVERSE = 0x04030201, NAME = sizeof magic - 1 };
 
 void nsh__ledger_init(nsh__ledger *ledger)
 {
@@ -35,16 +36,37 @@ void nsh__ledger_head(const nsh__ledger *ledger, nsh__journal_head *out)
                                .bytes = NSH__JOURNAL_HEAD,
                                .tasks = ledger->tasks,
                                .result_bytes = ledger->result_bytes,
-                               .result_mark = ledger->result_mark};
+                               .result_mark = ledger->result_mark,
+                               .tag = ledger->tag};
     memcpy(out->magic, magic, sizeof magic);
     out->checksum = head_sum(out);
 }
 
-bool nsh__journal_head_good(const nsh__journal_head *head)
+nsh__head_kind nsh__journal_head_kind(const nsh__journal_head *head, int64_t n)
 {
-    return memcmp(head->magic, magic, sizeof magic) == 0 && head->order == ORDER &&
-           head->bytes == NSH__JOURNAL_HEAD && head->checksum == head_sum(head) &&
-           head->tasks >= 0 && head->result_bytes >= 0;
+    const int64_t all = NSH__JOURNAL_HEAD, name = NAME;
+
+    if (n == 0)
+        return NSH__HEAD_EMPTY;
+    if (memcmp(head->magic, magic, (size_t)(n < name ? n : name)) != 0)
+        return NSH__HEAD_FOREIGN;
+    if (n > name && head->magic[NAME] != magic[NAME])
+        return NSH__HEAD_OTHER;
+    if (n < all)
+        return NSH__HEAD_BEGUN;
+    if (head->order == REVERSE)
+        return NSH__HEAD_ORDER;
+    if (head->order != ORDER || head->bytes != NSH__JOURNAL_HEAD ||
+        head->checksum != head_sum(head) || head->tasks < 0 || head->result_bytes < 0)
+        return NSH__HEAD_DAMAGED;
+    return NSH__HEAD_GOOD;
+}
+
+char nsh__journal_format(const nsh__journal_head *head)
+{
+    char format = head->magic[NAME];
+
+    return format > ' ' && format <= '~' ? format : '?';
 }
 
 /* ---- records ---- */

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define NSH__JOURNAL_FORMAT '2' /* raised when what is written changes */
+
 enum {
     NSH__SLOTS = 64,        /* jobs that may share a journal at the same time */
     NSH__JOURNAL_HEAD = 64, /* bytes of the header */
@@ -44,8 +46,9 @@ typedef struct nsh__journal_head {
     char magic[8];
     uint32_t order, bytes; /* 0x01020304; NSH__JOURNAL_HEAD */
     int64_t tasks, result_bytes;
-    uint64_t result_mark; /* of type and count */
-    int64_t unused[2];
+    uint64_t result_mark; /* of type and count; the same under every MPI */
+    uint64_t tag;         /* the caller's, of what the tasks work on */
+    int64_t unused;
     uint64_t checksum;
 } nsh__journal_head;
 
@@ -64,14 +67,29 @@ typedef struct nsh__ledger {
     _Atomic unsigned char *states; /* tasks of them, all OPEN at first; read by anybody */
     char *results;                 /* result_bytes a task; NULL: not kept */
     int64_t tasks, result_bytes;
-    uint64_t result_mark;
+    uint64_t result_mark, tag;
 } nsh__ledger;
 
 void nsh__ledger_init(nsh__ledger *ledger);
 
-/* The header of such a journal; is this one of any journal at all? */
+/* The header of such a journal. */
 void nsh__ledger_head(const nsh__ledger *ledger, nsh__journal_head *out);
-bool nsh__journal_head_good(const nsh__journal_head *head);
+
+/* What the first n bytes of a file show, NSH__JOURNAL_HEAD at most. */
+typedef enum nsh__head_kind {
+    NSH__HEAD_EMPTY,   /* there are none */
+    NSH__HEAD_BEGUN,   /* a header that was not written to its end */
+    NSH__HEAD_GOOD,    /* a header */
+    NSH__HEAD_DAMAGED, /* one that was */
+    NSH__HEAD_ORDER,   /* one of a machine with another byte order */
+    NSH__HEAD_OTHER,   /* one of another format of this library */
+    NSH__HEAD_FOREIGN  /* no journal */
+} nsh__head_kind;
+
+nsh__head_kind nsh__journal_head_kind(const nsh__journal_head *head, int64_t n);
+
+/* Of NSH__HEAD_OTHER: its format, something to print. */
+char nsh__journal_format(const nsh__journal_head *head);
 
 /* Bytes of a record in the file. */
 int64_t nsh__record_bytes(const nsh__record *record);

@@ -22,6 +22,8 @@ typedef struct predefined {
     bool optional;
 } predefined;
 
+enum { DEPTH = 16 }; /* of derived types in one another that a mark tells apart */
+
 #define PAIR_SIZE(type)                                                                            \
     sizeof(struct {                                                                                \
         type value;                                                                                \
@@ -203,26 +205,79 @@ void nsh__type_drop(MPI_Datatype handle)
         MPI_Type_free(&handle);
 }
 
-static uint64_t type_mark(MPI_Datatype handle, int depth);
+/* What a predefined type that the table lacks is to reductions. */
+static nsh__type_class class_of(int combiner)
+{
+    switch (combiner) {
+    case MPI_COMBINER_NAMED:
+        return NSH__CLASS_UNKNOWN;
+    case MPI_COMBINER_F90_INTEGER:
+        return NSH__CLASS_INTEGER;
+    case MPI_COMBINER_F90_REAL:
+        return NSH__CLASS_FLOAT;
+    case MPI_COMBINER_F90_COMPLEX:
+        return NSH__CLASS_COMPLEX;
+    default:
+        return NSH__CLASS_NONE;
+    }
+}
+
+/* What a predefined type is to a mark. index: its place in the table, -1 if it is not there. */
+typedef uint64_t (*leaf_mark)(MPI_Datatype handle, const predefined *type, int index);
+
+static uint64_t type_mark(MPI_Datatype handle, int depth, leaf_mark leaf);
+
+/* MPI's constructors of types in numbers of our own, which are the same under every MPI. 0: its
+ * arguments hold constants that are not. */
+static uint64_t constructor_of(int combiner)
+{
+    switch (combiner) {
+    case MPI_COMBINER_DUP:
+        return 1;
+    case MPI_COMBINER_CONTIGUOUS:
+        return 2;
+    case MPI_COMBINER_VECTOR:
+        return 3;
+    case MPI_COMBINER_HVECTOR:
+        return 4;
+    case MPI_COMBINER_INDEXED:
+        return 5;
+    case MPI_COMBINER_HINDEXED:
+        return 6;
+    case MPI_COMBINER_INDEXED_BLOCK:
+        return 7;
+    case MPI_COMBINER_HINDEXED_BLOCK:
+        return 8;
+    case MPI_COMBINER_STRUCT:
+        return 9;
+    case MPI_COMBINER_RESIZED:
+        return 10;
+    default:
+        return 0;
+    }
+}
+
+static uint64_t size_mark(MPI_Datatype handle)
+{
+    MPI_Count size = 0, lb = 0, extent = 0;
+
+    MPI_Type_size_x(handle, &size);
+    MPI_Type_get_extent_x(handle, &lb, &extent);
+    return nsh__mix(nsh__mix(nsh__mix(5, (uint64_t)size), (uint64_t)lb), (uint64_t)extent);
+}
 
 /* The mark of a derived type: how it was made, of what. Handles differ between processes. */
-static uint64_t derived_mark(MPI_Datatype handle, int depth)
+static uint64_t derived_mark(MPI_Datatype handle, int depth, leaf_mark leaf)
 {
     int nints, naddresses, ntypes, combiner;
-    uint64_t mark = 7;
+    uint64_t mark, constructor;
     int *ints;
     MPI_Aint *addresses;
     MPI_Datatype *types;
 
     MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
-    mark = nsh__mix(mark, (uint64_t)combiner);
-    if (combiner == MPI_COMBINER_NAMED) { /* one that the table lacks */
-        char name[MPI_MAX_OBJECT_NAME] = "";
-        int length = 0;
-
-        MPI_Type_get_name(handle, name, &length);
-        return nsh__mix_bytes(mark, name, strlen(name));
-    }
+    constructor = constructor_of(combiner);
+    mark = nsh__mix(nsh__mix(7, constructor), size_mark(handle));
     if (depth == 0)
         return mark;
     ints = calloc((size_t)nints + 1, sizeof *ints);
@@ -230,12 +285,12 @@ static uint64_t derived_mark(MPI_Datatype handle, int depth)
     types = calloc((size_t)ntypes + 1, sizeof *types);
     if (ints != NULL && addresses != NULL && types != NULL) {
         MPI_Type_get_contents(handle, nints, naddresses, ntypes, ints, addresses, types);
-        for (int i = 0; i < nints; i++)
+        for (int i = 0; i < nints && constructor != 0; i++)
             mark = nsh__mix(mark, (uint64_t)ints[i]);
         for (int i = 0; i < naddresses; i++)
             mark = nsh__mix(mark, (uint64_t)addresses[i]);
         for (int i = 0; i < ntypes; i++) {
-            mark = nsh__mix(mark, type_mark(types[i], depth - 1));
+            mark = nsh__mix(mark, type_mark(types[i], depth - 1, leaf));
             nsh__type_drop(types[i]);
         }
     }
@@ -245,14 +300,58 @@ static uint64_t derived_mark(MPI_Datatype handle, int depth)
     return mark;
 }
 
-static uint64_t type_mark(MPI_Datatype handle, int depth)
+static uint64_t type_mark(MPI_Datatype handle, int depth, leaf_mark leaf)
 {
-    predefined known;
-    int index;
+    predefined known = {.handle = handle};
+    int index = -1;
 
-    if (find_predefined(handle, &known, &index))
+    if (!find_predefined(handle, &known, &index)) {
+        if (!is_predefined(combiner_of(handle)))
+            return derived_mark(handle, depth, leaf);
+        known.class_ = class_of(combiner_of(handle));
+    }
+    return leaf(handle, &known, index);
+}
+
+static uint64_t name_mark(MPI_Datatype handle)
+{
+    char name[MPI_MAX_OBJECT_NAME] = "";
+    int length = 0;
+
+    MPI_Type_get_name(handle, name, &length);
+    return nsh__mix_bytes(7, name, strlen(name));
+}
+
+/* For ranks of one job: every entry of the table is a type of its own. */
+static uint64_t leaf_in_job(MPI_Datatype handle, const predefined *type, int index)
+{
+    if (index >= 0)
         return nsh__mix(3, (uint64_t)index);
-    return derived_mark(handle, depth);
+    return nsh__mix(nsh__mix(name_mark(handle), (uint64_t)type->class_), size_mark(handle));
+}
+
+/* For files: what its bits are. The names of a type differ between MPIs, and which of them the
+ * table gives depends on its order, so a name is asked only for what all names of a type share:
+ * whether it is unsigned, and what a pair is made of. */
+static uint64_t leaf_in_file(MPI_Datatype handle, const predefined *type, int index)
+{
+    const char *name = index >= 0 ? type->name : "";
+    uint64_t mark = nsh__mix(11, (uint64_t)type->class_);
+    int size = (int)type->itemsize;
+
+    if (size == 0)
+        MPI_Type_size(handle, &size);
+    if (type->class_ == NSH__CLASS_UNKNOWN)
+        mark = nsh__mix(mark, name_mark(handle));
+    if (type->class_ == NSH__CLASS_INTEGER)
+        mark = nsh__mix(mark, strncmp(name, "MPI_U", 5) == 0);
+    if (type->class_ == NSH__CLASS_PAIR) {
+        bool real = strstr(name, "FLOAT") != NULL || strstr(name, "DOUBLE") != NULL ||
+                    strstr(name, "REAL") != NULL;
+
+        mark = nsh__mix(nsh__mix(mark, real), strncmp(name, "MPI_2", 5) == 0);
+    }
+    return nsh__mix(mark, (uint64_t)size);
 }
 
 /* The combiner behind duplicates, resized and contiguous types. */
@@ -271,23 +370,6 @@ static int innermost_combiner(MPI_Datatype handle, int depth)
     inner = innermost_combiner(base, depth - 1);
     nsh__type_drop(base);
     return inner;
-}
-
-/* What a predefined type that the table lacks is to reductions. */
-static nsh__type_class class_of(int combiner)
-{
-    switch (combiner) {
-    case MPI_COMBINER_NAMED:
-        return NSH__CLASS_UNKNOWN;
-    case MPI_COMBINER_F90_INTEGER:
-        return NSH__CLASS_INTEGER;
-    case MPI_COMBINER_F90_REAL:
-        return NSH__CLASS_FLOAT;
-    case MPI_COMBINER_F90_COMPLEX:
-        return NSH__CLASS_COMPLEX;
-    default:
-        return NSH__CLASS_NONE;
-    }
 }
 
 static const char *name_or(const nsh__type *type)
@@ -351,7 +433,7 @@ int nsh__type_describe(const char *call, int rank, MPI_Datatype handle, nsh__typ
         rc = ask_mpi(call, rank, out);
     }
     if (rc == NSH_SUCCESS)
-        out->mark = nsh__mix(type_mark(handle, 16), (uint64_t)out->itemsize);
+        out->mark = nsh__mix(type_mark(handle, DEPTH, leaf_in_job), (uint64_t)out->itemsize);
     return rc;
 }
 
@@ -364,6 +446,11 @@ uint64_t nsh__type_mark(MPI_Datatype handle)
     if (nsh__type_describe("nodeshare", -1, handle, &type) != NSH_SUCCESS)
         nsh__detail_restore(&kept);
     return type.mark;
+}
+
+uint64_t nsh__type_file_mark(const nsh__type *type)
+{
+    return type_mark(type->handle, DEPTH, leaf_in_file);
 }
 
 int nsh__type_own(nsh__type *type)

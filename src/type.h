@@ -9,7 +9,8 @@
 
 #include <mpi.h>
 
-/* What MPI's reduction operations know a predefined type as (MPI-3.1, section 5.9.2). */
+/* What MPI's reduction operations know a predefined type as (MPI-3.1, section 5.9.2). The numbers
+ * are part of nsh__type_file_mark: they stay. */
 typedef enum nsh__type_class {
     NSH__CLASS_NONE = 0, /* derived, or not meant for arithmetic */
     NSH__CLASS_INTEGER = 1,
@@ -40,6 +41,10 @@ int nsh__type_describe(const char *call, int rank, MPI_Datatype handle, nsh__typ
 
 /* [local] The mark of its description; 0 where there is none. Leaves the last failure alone. */
 uint64_t nsh__type_mark(MPI_Datatype handle);
+
+/* [local] A mark of what its bits are, to be kept in a file: the same under every MPI, and for types
+ * whose elements look the same, as MPI_LONG and MPI_INT64_T. */
+uint64_t nsh__type_file_mark(const nsh__type *type);
 
 /* Make the description own its type, and give that up. Tolerant of half-made ones. */
 int nsh__type_own(nsh__type *type);

@@ -71,6 +71,7 @@ static int write_some(nsh_comm *comm, int steps, model *m, model after[], int64_
     int n = 0;
 
     memset(m, 0, sizeof *m);
+    assert_int_equal(truncate(path, 0), 0); /* a header that is damaged may be no journal's */
     assert_int_equal(open_batch(comm, NSH_OVERWRITE, &b), NSH_SUCCESS);
     for (int i = 0; i < steps; i++) {
         struct stat s;

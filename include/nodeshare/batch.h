@@ -24,7 +24,9 @@
  * stays, with its results; what was RUNNING is OPEN again; half a record at the end is cut off.
  * Each job holds a lock on a slot of the file for its lifetime, so several jobs may work on one
  * journal at the same time: each task is taken by one of them, and the tasks of one that was killed
- * go to those that are still there when they run out, or to the next. `nsh status FILE` shows it,
+ * go to those that are still there when they run out, or to the next. A journal knows how many
+ * tasks it has, of what results, and options.tag, so that it is not resumed with other inputs: let
+ * the tag be a hash of all that the results depend on. `nsh status FILE` shows how far it is,
  * `nsh reset FILE` reopens tasks.
  *
  * Caveats
@@ -71,7 +73,8 @@ typedef struct nsh_task_counts {
 typedef enum nsh_journal_mode {
     NSH_RESUME = 0, /* go on with it; begin it if there is none */
     NSH_NEW,        /* begin it; NSH_ERR_EXISTS if there is one */
-    NSH_OVERWRITE   /* begin it anew; NSH_ERR_BUSY while another job works on it */
+    NSH_OVERWRITE   /* begin it anew; NSH_ERR_BUSY while another job works on it; NSH_ERR_FORMAT if
+                       the file has bytes and is not a journal of this format */
 } nsh_journal_mode;
 
 typedef struct nsh_batch_options {
@@ -82,9 +85,11 @@ typedef struct nsh_batch_options {
     int64_t result_count;         /* elements of a task's result */
     const char *journal;          /* its path, the same on every rank; NULL: none */
     nsh_journal_mode mode;
-    int sync;  /* not 0: every record is on the disk (fdatasync) before the call returns */
-    int home;  /* rank with whose node the batch's words live; NSH_HOME_ANY */
-    int quiet; /* not 0: no progress on stderr */
+    uint64_t tag; /* what the tasks are: a hash of their inputs, kept in the journal. A journal with
+                     another tag is not resumed: NSH_ERR_MISMATCH */
+    int sync;     /* not 0: every record is on the disk (fdatasync) before the call returns */
+    int home;     /* rank with whose node the batch's words live; NSH_HOME_ANY */
+    int quiet;    /* not 0: no progress on stderr */
     void (*progress)(const nsh_task_counts *counts, void *arg); /* called on rank 0, in its calls of
                                                                    next and finish; NULL: none */
     void *progress_arg;
@@ -93,7 +98,7 @@ typedef struct nsh_batch_options {
 
 #define NSH_BATCH_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, NSH_HOME_ANY, 0, NULL, NULL, 1         \
+        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, 0, NSH_HOME_ANY, 0, NULL, NULL, 1      \
     }
 
 /* ---- create and free ---- */
@@ -103,9 +108,10 @@ typedef struct nsh_batch_options {
  *
  * Errors: ARG (ntasks < 0; worker_size not in 1 .. size; an unknown state, mode or home;
  * result_count < 1; progress_seconds < 0), TYPE, MISMATCH (also: the journal is one of another
- * number of tasks or another result), NOMEM, STATE (comm is broken), MPI; of a journal EXISTS, BUSY
- * (OVERWRITE; or 64 jobs work on it), IO (with the system's words), FORMAT (not a journal, or
- * damaged elsewhere than at its end), UNSUPPORTED (no locks there). */
+ * number of tasks, another result or another tag), NOMEM, STATE (comm is broken), MPI; of a journal
+ * EXISTS, BUSY (OVERWRITE; or 64 jobs work on it), IO (with the system's words), FORMAT (not a
+ * journal, one of another version of nodeshare, or damaged elsewhere than at its end), UNSUPPORTED
+ * (no locks there). */
 NSH_API int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
                              nsh_batch **out);
 

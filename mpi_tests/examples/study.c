@@ -5,7 +5,7 @@
  *
  * Rank 0 walks the tree (/usr/share/doc by default); the names are kept once per node. A task's
  * result is the file's size and its size after zlib's deflate. With a journal, a study that was
- * killed goes on where it was; --kill-after has the last rank kill itself when it has done so many
+ * killed goes on where it was, unless the tree has changed since; --kill-after has the last rank kill itself when it has done so many
  * tasks. --serial: without MPI, by one process.
  */
 #define _GNU_SOURCE
@@ -35,9 +35,21 @@ static void must(int rc, const char *what)
 static char *names;
 static int64_t nbytes, nfiles;
 
+/* What the study is of: names, sizes and times of all files, in whatever order. */
+static uint64_t tag;
+
+/* FNV-1a, 64 bits. */
+static uint64_t hash(uint64_t sum, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum = (sum ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
+    return sum;
+}
+
 static int add_name(const char *path, const struct stat *s, int type, struct FTW *ftw)
 {
     int64_t n = (int64_t)strlen(path) + 1;
+    int64_t facts[3] = {s->st_size, s->st_mtim.tv_sec, s->st_mtim.tv_nsec};
     char *more;
 
     (void)ftw;
@@ -50,6 +62,7 @@ static int add_name(const char *path, const struct stat *s, int type, struct FTW
     memcpy(names + nbytes, path, (size_t)n);
     nbytes += n;
     nfiles++;
+    tag += hash(hash(0xcbf29ce484222325u, path, (size_t)n), facts, sizeof facts);
     return 0;
 }
 
@@ -84,8 +97,8 @@ static void sort_names(void)
 
 static nsh_array *share_names(nsh_comm *comm, const char *directory)
 {
-    const int64_t two = 2;
-    int64_t sizes[2] = {0, 0};
+    const int64_t three = 3;
+    int64_t sizes[3] = {0, 0, 0};
     nsh_array *array;
 
     if (nsh_comm_rank(comm) == 0) {
@@ -94,12 +107,14 @@ static nsh_array *share_names(nsh_comm *comm, const char *directory)
         sort_names();
         sizes[0] = nbytes;
         sizes[1] = nfiles;
+        sizes[2] = (int64_t)tag;
     }
-    must(nsh_array_create(comm, MPI_INT64_T, 1, &two, NULL, &array), "sizes");
+    must(nsh_array_create(comm, MPI_INT64_T, 1, &three, NULL, &array), "sizes");
     must(nsh_array_set(array, sizes, NULL, NULL, 0), "sizes");
     must(nsh_array_get(array, NULL, NULL, sizes), "sizes");
     must(nsh_array_free(&array), "free");
     nfiles = sizes[1];
+    tag = (uint64_t)sizes[2];
     must(nsh_array_create(comm, MPI_CHAR, 1, &sizes[0], NULL, &array), "names");
     must(nsh_array_set(array, names, NULL, NULL, 0), "names");
     free(names);
@@ -213,6 +228,7 @@ int main(int argc, char **argv)
     first = index_names(nsh_array_data(all));
     options.result_type = MPI_INT64_T;
     options.result_count = 2;
+    options.tag = tag;
     must(nsh_batch_create(comm, nfiles, &options, &batch), "batch");
     work(batch, nsh_array_data(all), first,
          nsh_comm_rank(comm) == nsh_comm_size(comm) - 1 ? kill_after : -1);
