@@ -165,6 +165,69 @@ static void test_committed(void)
     CHECK_EQ(at_path(), 6);
 }
 
+typedef enum failing { TWICE, NO_NAME, MISMATCH, SLAB, FRAME, SERIES, ATTR, DIM, FAILINGS } failing;
+
+/* A change that fails, in a way that leaves no trace in the file. */
+static int fail_once(nsh_file *file, failing how)
+{
+    const int64_t wrong = -1, n = N;
+    const double value = 0;
+
+    switch (how) {
+    case TWICE:
+        return nsh_file_write(file, "x", array);
+    case NO_NAME:
+        return nsh_file_write(file, "", array);
+    case MISMATCH:
+        return nsh_file_write(file, check_rank == 0 ? "p" : "q", check_size > 1 ? array : NULL);
+    case SLAB:
+        return nsh_file_write_hyperslab(file, "x", MPI_INT, 1, &n, NULL, NULL, NULL);
+    case FRAME:
+        return nsh_file_append(file, "x", array);
+    case ATTR:
+        return nsh_file_set_attr(file, "nobody", "a", NSH_ATTR_DOUBLE, 1, &value);
+    case DIM:
+        return nsh_file_set_dim(file, "x", 5, "label", NULL, NULL);
+    case SERIES:
+    default:
+        return nsh_file_append_hyperslab(file, "s", MPI_INT, 1, &wrong, NULL, NULL, NULL);
+    }
+}
+
+/* Some of a new file's changes have failed: it would not be whole, and does not replace another. */
+static void test_spoilt(void)
+{
+    nsh_file *file;
+
+    check_case("a failed change of a new file spoils its commit");
+    replace_with(10);
+    for (int how = 0; how < FAILINGS; how++) {
+        file = begin(NSH_FILE_CREATE);
+        fill(11);
+        CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
+        CHECK(CHECK_SAME(fail_once(file, how)) != NSH_SUCCESS);
+        CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_read(file, "x", array), NSH_SUCCESS);
+        if (how % 2 == 0)
+            CHECK_ALL(nsh_file_commit(file), NSH_ERR_STATE);
+        CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
+        CHECK_HAS(nsh_error_detail(), "has failed (NSH_ERR");
+        CHECK_EQ(at_path(), 10);
+    }
+    file = begin(NSH_FILE_APPEND); /* but one that goes on from a whole file stays whole */
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_ERR_EXISTS);
+    fill(12);
+    CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = begin(NSH_FILE_CREATE);
+    fill(13);
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_ERR_EXISTS); /* what is whole stays so */
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_EQ(at_path(), 13);
+}
+
 int main(int argc, char **argv)
 {
     const int64_t extent[] = {N};
@@ -179,6 +242,7 @@ int main(int argc, char **argv)
     CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, extent, NULL, &array), NSH_SUCCESS);
     test_reading();
     test_committed();
+    test_spoilt();
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
     scratch_remove();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);

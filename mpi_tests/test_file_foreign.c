@@ -421,6 +421,7 @@ static void test_written(void)
     CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_CREATE, NULL, &file), NSH_SUCCESS);
     CHECK_ALL(nsh_file_write(file, "g/d", array), NSH_SUCCESS);
     CHECK_ALL(nsh_file_read(file, "nobody", array), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
     CHECK_ALL(nsh_file_write(file, "g/d/below", array), NSH_ERR_EXISTS);
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
     CHECK_EQ(heard, 0);

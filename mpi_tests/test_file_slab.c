@@ -448,6 +448,7 @@ static void test_dims(void)
     CHECK_ALL(nsh_file_set_dim(file, "g/x", 0, "level", NULL, NULL), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_dim(file, "g/x", 0, "level", NULL, NULL), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_dim(file, "g/x", 0, "height", "m", NULL), NSH_SUCCESS); /* instead */
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS); /* before anything fails */
     CHECK_ALL(nsh_file_set_dim(file, "g/x", 3, "z", NULL, NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_set_dim(file, "g/x", -1, "z", NULL, NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_set_dim(file, "g/x", 2, "y", NULL, NULL), NSH_ERR_EXISTS);

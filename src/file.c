@@ -150,11 +150,16 @@ int nsh__file_writable(nsh_file *file, nsh__call call)
     return file->working ? NSH_SUCCESS : begin_change(file, call);
 }
 
-void nsh__file_changed(nsh_file *file, int code)
+int nsh__file_changed(nsh_file *file, nsh__call call, int code)
 {
     if (code == NSH_ERR_IO || code == NSH_ERR_FORMAT || code == NSH_ERR_MPI ||
         code == NSH_ERR_INTERNAL)
         file->failed = true;
+    if (code != NSH_SUCCESS && file->spoilt == 0 && !file->there) {
+        file->spoilt = code;
+        file->spoilt_by = call;
+    }
+    return code;
 }
 
 int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes)
@@ -552,13 +557,17 @@ static int commit(nsh_file *file, nsh__call call)
     committed now = {.renamed = 0};
     int rc = NSH_SUCCESS;
 
-    if (file->dirty_fd >= 0)
+    if (file->spoilt != 0)
+        rc = nsh__fail(NSH_ERR_STATE,
+                       "%s: %s has failed (%.40s), so the new file would not be whole; what is at "
+                       "%.80s stays",
+                       nsh__call_name(call), nsh__call_name(file->spoilt_by),
+                       nsh_strerror(file->spoilt), file->path);
+    else if (file->dirty_fd >= 0)
         rc = nsh__disk_sync(nsh__call_name(call), file->path, file->dirty_fd);
     rc = nsh__file_enter(file, call, rc, 0);
-    if (rc != NSH_SUCCESS) {
-        nsh__file_changed(file, rc);
-        return rc;
-    }
+    if (rc != NSH_SUCCESS)
+        return nsh__file_changed(file, call, rc);
     if (nsh__file_owns(file))
         rc = replace(file, call, &now);
     rc = nsh__file_answer(file, call, rc, &now, sizeof now);

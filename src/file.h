@@ -37,6 +37,8 @@ struct nsh_file {
     /* every rank's. The owner always has open what there is; its work_fd holds a lock */
     int target_fd, work_fd; /* -1: not open */
     int dirty_fd;           /* which of them was written to since the last commit; -1: none */
+    int spoilt;             /* the code of the first change of a new file that failed; 0: none */
+    nsh__call spoilt_by;    /* that change */
     bool there;             /* there is a target, which this handle reads and continues */
     nsh__identity target;   /* which file that is, whatever is at path by now */
     nsh__reader *reader;    /* of nsh_file_get; NULL: none */
@@ -80,8 +82,9 @@ int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply
 int nsh__file_readable(nsh_file *file, nsh__call call);
 int nsh__file_writable(nsh_file *file, nsh__call call);
 
-/* By the owner: a change has come to this end; what failed in earnest spoils the file. */
-void nsh__file_changed(nsh_file *file, int code);
+/* By every rank at its end, a change has come to this code, which is returned. What failed in
+ * earnest spoils the file; of a file that is new, whatever failed: it would not be whole. */
+int nsh__file_changed(nsh_file *file, nsh__call call, int code);
 
 /* By the owner: where the bytes are, and how many the file has. */
 int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes);

@@ -189,14 +189,13 @@ int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     mark = nsh__mix_bytes(nsh__mix(mark, (uint64_t)type), values, (size_t)bytes);
     rc = nsh__file_enter(file, call, rc, mark);
     if (rc != NSH_SUCCESS)
-        return rc;
+        return nsh__file_changed(file, call, rc);
     if (nsh__file_owns(file)) {
         rc = nsh__file_writable(file, call);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_set_attr(nsh__call_name(call), file->h5, name, attr, type, n, values);
-        nsh__file_changed(file, rc);
     }
-    return nsh__file_answer(file, call, rc, NULL, 0);
+    return nsh__file_changed(file, call, nsh__file_answer(file, call, rc, NULL, 0));
 }
 
 int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr, nsh_attr_type type,
@@ -255,12 +254,11 @@ int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *labe
     mark = nsh__mix(nsh__file_name_mark(file, call, name, &rc), (uint64_t)dim);
     rc = nsh__file_enter(file, call, rc, text_mark(text_mark(mark, label), unit));
     if (rc != NSH_SUCCESS)
-        return rc;
+        return nsh__file_changed(file, call, rc);
     if (nsh__file_owns(file)) {
         rc = nsh__file_writable(file, call);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_set_dim(nsh__call_name(call), file->h5, name, dim, label, unit, points);
-        nsh__file_changed(file, rc);
     }
-    return nsh__file_answer(file, call, rc, NULL, 0);
+    return nsh__file_changed(file, call, nsh__file_answer(file, call, rc, NULL, 0));
 }

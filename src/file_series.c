@@ -78,12 +78,10 @@ int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame)
     mark = nsh__file_name_mark(file, call, name, &rc);
     rc = nsh__file_enter(file, call, rc, nsh__mix(mark, frame != NULL ? frame->id : 0));
     if (rc != NSH_SUCCESS)
-        return rc;
-    if (nsh__file_owns(file)) {
+        return nsh__file_changed(file, call, rc);
+    if (nsh__file_owns(file))
         rc = append(file, call, name, frame);
-        nsh__file_changed(file, rc);
-    }
-    return nsh__file_answer(file, call, rc, NULL, 0);
+    return nsh__file_changed(file, call, nsh__file_answer(file, call, rc, NULL, 0));
 }
 
 int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
@@ -106,16 +104,13 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
     mark = nsh__mix(mark, nsh__file_name_mark(file, call, name, &rc));
     rc = nsh__file_enter(file, call, rc, mark);
     if (rc != NSH_SUCCESS)
-        return rc;
-    if (nsh__file_owns(file)) {
+        return nsh__file_changed(file, call, rc);
+    if (nsh__file_owns(file))
         rc = grow(file, call, name, &described, ndim, extent, &frame);
-        nsh__file_changed(file, rc);
-    }
     rc = nsh__file_answer(file, call, rc, &frame, sizeof frame);
     if (rc != NSH_SUCCESS)
-        return rc;
+        return nsh__file_changed(file, call, rc);
     rc = nsh__file_gather(file, call, name, &share, frame);
-    if (nsh__file_owns(file) && rc != NSH_SUCCESS)
-        file->failed = true; /* there is a frame that nobody has written */
-    return rc;
+    file->failed |= rc != NSH_SUCCESS; /* there is a frame that nobody has written */
+    return nsh__file_changed(file, call, rc);
 }

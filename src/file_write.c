@@ -84,21 +84,18 @@ int nsh__file_write(nsh_file *file, nsh__call call, const char *name, const nsh_
 
     rc = nsh__file_enter(file, call, rc, nsh__mix(mark, array != NULL ? array->id : 0));
     if (rc != NSH_SUCCESS)
-        return rc;
-    if (nsh__file_owns(file)) {
+        return nsh__file_changed(file, call, rc);
+    if (nsh__file_owns(file))
         rc = make_dataset(file, call, name, array, &found);
-        nsh__file_changed(file, rc);
-    }
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc != NSH_SUCCESS || array->nbytes == 0)
-        return rc;
+        return nsh__file_changed(file, call, rc);
     rc = write_part(file, call, &found, array);
     rc = nsh__file_enter(file, call, rc, 1);
-    if (rc != NSH_SUCCESS && nsh__file_owns(file)) {
+    if (rc != NSH_SUCCESS && nsh__file_owns(file))
         nsh__h5_remove(file->h5, name);
-        file->failed = true;
-    }
-    return rc;
+    file->failed |= rc != NSH_SUCCESS;
+    return nsh__file_changed(file, call, rc);
 }
 
 int nsh_file_write(nsh_file *file, const char *name, const nsh_array *array)
@@ -419,21 +416,18 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     mark = nsh__mix(mark, nsh__file_name_mark(file, call, name, &rc));
     rc = nsh__file_enter(file, call, rc, mark);
     if (rc != NSH_SUCCESS)
-        return rc;
-    if (nsh__file_owns(file)) {
+        return nsh__file_changed(file, call, rc);
+    if (nsh__file_owns(file))
         rc = prepare_dataset(file, call, name, &share, &found);
-        nsh__file_changed(file, rc);
-    }
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc != NSH_SUCCESS || found.dataset.nbytes == 0)
-        return rc;
+        return nsh__file_changed(file, call, rc);
     if (found.dataset.offset >= 0 && file->writers == file->comm->node_count) {
         rc = write_own(file, call, &found, &share);
         rc = nsh__file_enter(file, call, rc, 14);
     } else {
         rc = nsh__file_gather(file, call, name, &share, -1);
     }
-    if (nsh__file_owns(file))
-        nsh__file_changed(file, rc);
-    return rc;
+    file->failed |= rc != NSH_SUCCESS; /* some ranks have written, others have not */
+    return nsh__file_changed(file, call, rc);
 }

@@ -26,6 +26,10 @@
  * Caveats
  *   - After a change has failed (IO) the file cannot be committed any more: nsh_file_close says so
  *     (STATE), throws the working copy away, and the old file stays.
+ *   - After any change of a new file has failed, whatever the reason (a name that exists, an invalid
+ *     argument), it would not be whole: its commit says so (STATE), and what is at the path stays.
+ *     New is a file of NSH_FILE_CREATE or _EXCL, or of NSH_FILE_APPEND where there is none, until
+ *     its first commit.
  *   - When reading fails half way (IO, FORMAT), the hyperslab that was to be read is indeterminate.
  *   - A change of a file that exists (NSH_FILE_APPEND, or any change after a commit) first copies
  *     it: commit as often as you would take a checkpoint, not after every frame. File systems that
