@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "fault.h"
+#include "inherit.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -266,37 +267,20 @@ bool nsh__disk_is_nfs(int fd)
 /* What a working copy's name has after that of its target. */
 static const char infix[] = ".tmp-";
 
-int nsh__disk_resolve(const char *call, const char *path, char out[NSH__PATH])
-{
-    char *real;
-
-    if (path[0] == '\0' || strlen(path) > NSH__PATH - 128)
-        return nsh__fail(NSH_ERR_ARG, "%s: path of %zu bytes", call, strlen(path));
-    real = realpath(path, NULL);
-    snprintf(out, NSH__PATH, "%s", real != NULL && strlen(real) < NSH__PATH - 128 ? real : path);
-    free(real);
-    return NSH_SUCCESS;
-}
-
-int nsh__disk_look(const char *call, const char *path)
+int nsh__disk_look(const char *call, const char *path, bool write)
 {
     struct stat st;
 
-    if (stat(path, &st) != 0)
-        return failed(call, "cannot open", path, errno);
+    if (stat(path, &st) != 0) {
+        int error = errno;
+
+        return failed(call, "cannot open", path, lstat(path, &st) == 0 ? EEXIST : error);
+    }
     if (!S_ISREG(st.st_mode))
         return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+    if (write && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
+        return failed(call, "cannot write", path, errno);
     return NSH_SUCCESS;
-}
-
-static void directory_of(const char *path, char out[NSH__PATH])
-{
-    const char *slash = strrchr(path, '/');
-
-    if (slash == NULL)
-        snprintf(out, NSH__PATH, ".");
-    else
-        snprintf(out, NSH__PATH, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
 /* The lock belongs to the open file, not to the process, and is not that of flock(2), which HDF5
@@ -336,7 +320,7 @@ static void sweep(const char *path)
     struct dirent *entry;
     DIR *d;
 
-    directory_of(path, directory);
+    nsh__path_directory(path, directory);
     snprintf(prefix, sizeof prefix, "%.*s%s", NSH__PATH - 16, slash != NULL ? slash + 1 : path,
              infix);
     d = opendir(directory);
@@ -355,27 +339,19 @@ static bool keep(int fd)
     return lock(fd) && fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
-/* Permissions of the target, if there is one. */
-static void copy_mode(const char *path, int fd)
-{
-    struct stat st;
-
-    if (stat(path, &st) == 0)
-        (void)!fchmod(fd, st.st_mode & 07777);
-}
-
 int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd)
 {
     static atomic_uint made;
     char host[65] = "";
     int made_fd = -1, error = EEXIST;
+    mode_t mode = access(path, F_OK) == 0 ? 0600 : 0666; /* more only as the target allows */
 
     sweep(path);
     gethostname(host, sizeof host - 1);
     for (int tries = 0; made_fd < 0 && error == EEXIST && tries < 1000; tries++) {
         snprintf(work, NSH__PATH, "%.*s%s%.32s-%ld-%u", NSH__PATH - 96, path, infix, host,
                  (long)getpid(), atomic_fetch_add(&made, 1));
-        made_fd = open(work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        made_fd = open(work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         error = errno;
         if (made_fd >= 0 && !keep(made_fd)) { /* it looked stale to somebody */
             close(made_fd);
@@ -393,7 +369,7 @@ int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int
         failed(call, "cannot create", work, error);
         return NSH_ERR_IO; /* also where the directory is missing */
     }
-    copy_mode(path, made_fd);
+    nsh__inherit(call, path, made_fd, false);
     *fd = made_fd;
     return NSH_SUCCESS;
 }
@@ -451,19 +427,31 @@ static int rename_new(const char *work, const char *path)
     return link(work, path) == 0 ? unlink(work) : -1;
 }
 
-int nsh__disk_replace(const char *call, const char *work, const char *path, bool new)
+/* The names in the directory of path, where an open file is. A directory that may be written to but
+ * not read cannot be synced by itself: then the whole file system is. */
+static int sync_directory(const char *call, const char *path, int fd)
 {
     char directory[NSH__PATH];
-    int fd, rc = NSH_SUCCESS;
+    int opened, rc = NSH_SUCCESS;
 
+    nsh__path_directory(path, directory);
+    opened = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+#if defined(__linux__)
+    if (opened < 0 && errno == EACCES)
+        return syncfs(fd) == 0 ? NSH_SUCCESS : failed(call, "cannot sync", directory, errno);
+#endif
+    if (opened < 0)
+        return failed(call, "cannot open", directory, errno);
+    if (fsync(opened) != 0 && errno != EINVAL && errno != EROFS)
+        rc = failed(call, "cannot sync", directory, errno);
+    close(opened);
+    (void)fd;
+    return rc;
+}
+
+int nsh__disk_replace(const char *call, const char *work, int fd, const char *path, bool new)
+{
     if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
         return failed(call, "cannot replace", path, errno != 0 ? errno : EIO);
-    directory_of(path, directory);
-    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return failed(call, "cannot open", directory, errno);
-    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
-        rc = failed(call, "cannot sync", directory, errno);
-    close(fd);
-    return rc;
+    return sync_directory(call, path, fd);
 }

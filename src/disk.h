@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "hyperslab.h"
+#include "path.h"
 
 typedef struct nsh__disk_guard {
     sigset_t mask;
@@ -43,23 +44,19 @@ bool nsh__disk_is_nfs(int fd);
 
 /* ---- working copies ---- */
 
-enum { NSH__PATH = 4096 };
-
-/* Where the file of that name really is: symbolic links followed, if it is there. NSH_ERR_ARG. */
-int nsh__disk_resolve(const char *call, const char *path, char out[NSH__PATH]);
-
-/* NSH_SUCCESS, NSH_ERR_NOT_FOUND or what else is wrong with a file to be read or replaced. */
-int nsh__disk_look(const char *call, const char *path);
+/* NSH_SUCCESS, NSH_ERR_NOT_FOUND or what else is wrong with a file to be read or, where `write`, to
+ * be changed or replaced. NSH_ERR_EXISTS: a link that was not followed, and leads to nothing. */
+int nsh__disk_look(const char *call, const char *path, bool write);
 
 /* Make an empty working copy beside path, with a lock that says that it is in use, and the target's
- * permissions; remove those that nobody uses any more. */
+ * owner and permissions; remove those that nobody uses any more. */
 int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd);
 
 /* Everything of the file behind the descriptor `from` into the working copy. */
 int nsh__disk_fill(const char *call, int from, const char *work, int fd);
 
-/* The working copy, which is on disk, becomes the target; new: there must be none (NSH_ERR_EXISTS).
- */
-int nsh__disk_replace(const char *call, const char *work, const char *path, bool new);
+/* The working copy, which is on disk and open as fd, becomes the target; new: there must be none
+ * (NSH_ERR_EXISTS). */
+int nsh__disk_replace(const char *call, const char *work, int fd, const char *path, bool new);
 
 #endif

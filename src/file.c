@@ -8,6 +8,7 @@
 #include "agree.h"
 #include "fault.h"
 #include "hash.h"
+#include "inherit.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -306,7 +307,25 @@ static int file_describe(nsh_comm *comm, const char *path, nsh_file_mode mode,
     file->in_place = options->in_place != 0;
     file->writers = options->writers;
     file->target_fd = file->work_fd = file->dirty_fd = -1;
-    return nsh__disk_resolve("nsh_file_open", path, file->path);
+    snprintf(file->path, sizeof file->path, "%s", path);
+    return nsh__path_check("nsh_file_open", path);
+}
+
+/* By the owner: where the target is, and what is there. A link to nothing is a name for a new file,
+ * but not for one that must not exist yet: there open(2) does not follow it either. */
+static int look_at_target(nsh_file *file, const char *name, bool reads)
+{
+    bool excl = file->mode == NSH_FILE_EXCL;
+    char path[NSH__PATH];
+    int rc = nsh__path_resolve(name, file->path, !excl, path);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    memcpy(file->path, path, sizeof path);
+    rc = nsh__disk_look(name, path, !excl && file->mode != NSH_FILE_READ);
+    if (rc == NSH_SUCCESS && reads)
+        rc = nsh__disk_open(name, path, file->in_place, &file->target_fd);
+    return rc;
 }
 
 /* By the owner: the target is there or not, as the mode wants it; one that is read or continued is
@@ -319,8 +338,7 @@ static int find_target(nsh_file *file, nsh__call call)
     int rc;
 
     nsh__detail_keep(&kept);
-    rc = reads ? nsh__disk_open(name, file->path, file->in_place, &file->target_fd)
-               : nsh__disk_look(name, file->path);
+    rc = look_at_target(file, name, reads);
     there = rc == NSH_SUCCESS;
     if (rc == NSH_ERR_NOT_FOUND && file->mode != NSH_FILE_READ) {
         nsh__detail_restore(&kept);
@@ -499,7 +517,8 @@ static int put_in_place(nsh_file *file, const char *name)
         rc = nsh__identity_still(name, file->path, &file->target, false, &gone);
         new = gone;
     }
-    return rc == NSH_SUCCESS ? nsh__disk_replace(name, file->work, file->path, new) : rc;
+    return rc == NSH_SUCCESS ? nsh__disk_replace(name, file->work, file->work_fd, file->path, new)
+                             : rc;
 }
 
 /* By the owner: changes in place are on disk; are they in the file that is at the path? */
@@ -526,6 +545,8 @@ static int replace(nsh_file *file, nsh__call call, committed *out)
     if (!file->working)
         return NSH_SUCCESS;
     rc = nsh__h5_close(name, &file->h5);
+    if (rc == NSH_SUCCESS && file->in_work)
+        nsh__inherit(name, file->path, fd, true);
     if (rc == NSH_SUCCESS)
         rc = nsh__disk_sync(name, file->path, fd);
     if (rc == NSH_SUCCESS)

@@ -43,6 +43,10 @@
  *   - A commit never puts a file over one that another program has written to, or put there, since
  *     this handle opened or last committed it: it says STATE, and that file stays. (NSH_FILE_CREATE
  *     replaces what is there at its first commit.)
+ *   - A file that replaces another takes over its owner, group, permissions, access control lists
+ *     and users' extended attributes, as far as the system lets this user set them; a group that
+ *     cannot be set leaves the new group what everybody may do. Other names of the old file (hard
+ *     links) keep the old file. NSH_LOG=1 names what was not kept. Option in_place keeps it all.
  */
 #ifndef NODESHARE_FILE_H
 #define NODESHARE_FILE_H
@@ -91,16 +95,20 @@ typedef struct nsh_file_options {
 
 /* [collective] Open or begin a file.
  *
- * path     equal on all ranks; symbolic links are followed
+ * path     equal on all ranks; what counts is what rank 0 finds there now: symbolic links are
+ *          followed, also those that lead to nothing yet (but NSH_FILE_EXCL follows none), and later
+ *          changes of the working directory or of links do not matter
  * options  NULL for defaults
  * out      close it with nsh_file_close; its communicator cannot be freed before
  *
+ * A file that exists must be one that this user may write to, unless it is opened for reading.
  * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), IO, FORMAT. */
 NSH_API int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
                           const nsh_file_options *options, nsh_file **out);
 
 /* [collective] Put what was changed on disk and under the file's path. The file stays open; its
- * next change begins another working copy. Nothing to do if nothing has changed. Errors: EXISTS
+ * next change begins another working copy. Nothing to do if nothing has changed. When all ranks
+ * have returned, none of them has the old file open any more, so its space is free. Errors: EXISTS
  * (NSH_FILE_EXCL and somebody made one meanwhile), STATE, IO. */
 NSH_API int nsh_file_commit(nsh_file *file);
 
