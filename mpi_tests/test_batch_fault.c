@@ -102,6 +102,7 @@ static bool farm(nsh_comm *comm, const char *journal, nsh_journal_mode mode, int
     o.result_type = MPI_INT64_T;
     o.journal = journal;
     o.mode = mode;
+    o.sync = journal != NULL;
     well = went_well(nsh_array_create(comm, MPI_INT64_T, 1, &extent, NULL, &results)) &&
            went_well(nsh_batch_create(comm, TASKS, &o, &b));
     while (well && rc == NSH_SUCCESS) { /* one code on all ranks: compared once, behind */

@@ -6,14 +6,18 @@
 /* Batches with a journal: modes, resuming, mismatches, a full disk, several jobs' batches at once.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <nodeshare.h>
@@ -33,6 +37,52 @@ typedef struct shared {
 
 static nsh_comm *comm;
 static shared *s;
+
+/* ---- a system that fails, in place of libc's functions ---- */
+
+static int failing_syncs; /* so many next calls of fdatasync fail */
+static int directory_syncs;
+static int lock_host; /* locks of processes with different numbers do not meet */
+
+int fdatasync(int fd)
+{
+    if (failing_syncs == 0)
+        return (int)syscall(SYS_fdatasync, fd);
+    failing_syncs--;
+    errno = EIO;
+    return -1;
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+
+    directory_syncs += fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    bool lock = command == F_OFD_SETLK || command == F_OFD_SETLKW || command == F_OFD_GETLK;
+    va_list arguments;
+    struct flock f;
+    void *argument;
+    int rc;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (!lock)
+        return (int)syscall(SYS_fcntl, fd, command, argument);
+    f = *(struct flock *)argument;
+    f.l_start += (off_t)lock_host << 50;
+    rc = (int)syscall(SYS_fcntl, fd, command, &f);
+    f.l_start -= (off_t)lock_host << 50;
+    *(struct flock *)argument = f;
+    return rc;
+}
+
+/* ---- batches on a journal ---- */
 
 static nsh_batch_options options_of(nsh_journal_mode mode)
 {
@@ -110,9 +160,9 @@ static void barrier_and_unlink(void)
     PMPI_Barrier(MPI_COMM_WORLD);
 }
 
-static void write_file(const char *bytes, int64_t n)
+static void write_file(const char *path, const char *bytes, int64_t n)
 {
-    FILE *f = fopen(s->path, "wb");
+    FILE *f = fopen(path, "wb");
 
     if (!CHECK(f != NULL))
         return;
@@ -233,6 +283,162 @@ static void initial_states(void)
     }
 }
 
+/* ---- other hosts ---- */
+
+static int64_t read_file(const char *path, char *out, int64_t room)
+{
+    FILE *f = fopen(path, "rb");
+    int64_t n = -1;
+
+    if (f != NULL) {
+        n = (int64_t)fread(out, 1, (size_t)room, f);
+        fclose(f);
+    }
+    return n;
+}
+
+/* A journal of which some tasks are done; *n of its bytes. */
+static void old_journal(char *bytes, int64_t room, int64_t *n)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, 3);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD); /* rank 0 may write a record when it frees */
+    *n = read_file(s->path, bytes, room);
+    CHECK(*n > 64);
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* Rank 0's locks are not seen by the others. */
+static void local_locks(void)
+{
+    char before[4096], after[sizeof before];
+    nsh_batch *b = NULL;
+    int64_t n;
+
+    check_case("locks that stay on a host: nothing begins, nothing is overwritten");
+    if (check_size == 1)
+        return;
+    for (int mode = NSH_RESUME; mode <= NSH_OVERWRITE; mode++) {
+        nsh_batch_options o = options_of((nsh_journal_mode)mode);
+
+        old_journal(before, sizeof before, &n);
+        if (mode == NSH_NEW)
+            barrier_and_unlink();
+        lock_host = check_rank > 0;
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_UNSUPPORTED);
+        lock_host = 0;
+        CHECK_HAS(nsh_error_detail(), s->path);
+        CHECK(b == NULL);
+        PMPI_Barrier(MPI_COMM_WORLD);
+        CHECK_EQ(read_file(s->path, after, sizeof after), mode == NSH_NEW ? -1 : n);
+        if (mode != NSH_NEW)
+            CHECK_MEM(after, before, n);
+        PMPI_Barrier(MPI_COMM_WORLD);
+    }
+    barrier_and_unlink();
+}
+
+/* Each rank in a directory of its own: with a journal there, and without. */
+static void other_directories(void)
+{
+    nsh_batch_options o = options_of(NSH_RESUME);
+    char bytes[4096], directory[100], path[120];
+    nsh_batch *b = NULL;
+    int64_t n;
+
+    check_case("another file under the same path");
+    old_journal(bytes, sizeof bytes, &n);
+    snprintf(directory, sizeof directory, "%s.%d", s->path, check_rank);
+    snprintf(path, sizeof path, "%s/journal", directory);
+    CHECK_EQ(mkdir(directory, 0700), 0);
+    CHECK_EQ(chdir(directory), 0);
+    write_file("journal", bytes, n);
+    o.journal = "journal";
+    if (check_size > 1) {
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_UNSUPPORTED);
+        CHECK_HAS(nsh_error_detail(), "another file");
+        unlink("journal");
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
+        CHECK_EQ(access("journal", F_OK), -1); /* rank 0 has made it and taken it away */
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    snprintf(directory, sizeof directory, "%s.0", s->path);
+    CHECK_EQ(chdir(directory), 0); /* all in one */
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    CHECK_EQ(chdir("/"), 0); /* which does not matter any more */
+    work(b, N);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    snprintf(directory, sizeof directory, "%s.%d", s->path, check_rank);
+    unlink(path);
+    CHECK_EQ(rmdir(directory), 0);
+    barrier_and_unlink();
+}
+
+/* ---- others at the file ---- */
+
+/* The next record goes nowhere, and that is said; what took the file's place stays as it is. */
+static void removed(bool replaced)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+    int64_t task = -1;
+    char other[80], bytes[80];
+
+    check_case("a journal that is %s while it is used", replaced ? "replaced" : "removed");
+    snprintf(other, sizeof other, "%s.other", s->path);
+    o.worker_size = check_size;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    if (check_rank == 0 && replaced) {
+        write_file(other, "somebody's", 10);
+        CHECK_EQ(rename(other, s->path), 0);
+    } else if (check_rank == 0) {
+        CHECK_EQ(unlink(s->path), 0);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_ERR_IO);
+    CHECK_HAS(nsh_error_detail(), "removed or replaced");
+    CHECK_ALL(nsh_batch_free(&b), NSH_ERR_IO);
+    CHECK(b == NULL);
+    if (replaced) {
+        CHECK_EQ(read_file(s->path, bytes, sizeof bytes), 10);
+        CHECK_MEM(bytes, "somebody's", 10);
+    }
+    barrier_and_unlink();
+}
+
+/* What fdatasync has lost once stays lost, and is not hidden by one that succeeds. */
+static void lost_write(void)
+{
+    nsh_batch_options o = options_of(NSH_NEW);
+    nsh_batch *b = NULL;
+    int64_t task = -1;
+
+    check_case("a failed fdatasync is not forgotten");
+    barrier_and_unlink();
+    o.worker_size = check_size;
+    o.sync = 1;
+    directory_syncs = 0;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    CHECK_EQ(directory_syncs, check_rank == 0);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    failing_syncs = 1;
+    CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_FAILED, NULL), NSH_ERR_IO);
+    CHECK_HAS(nsh_error_detail(), "fdatasync");
+    failing_syncs = 0;
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_FAILED, NULL), NSH_ERR_IO);
+    CHECK_HAS(nsh_error_detail(), "written before");
+    CHECK_ALL(nsh_batch_free(&b), NSH_ERR_IO);
+    CHECK(b == NULL);
+    barrier_and_unlink();
+}
+
 /* ---- errors ---- */
 
 static void errors(void)
@@ -287,21 +493,16 @@ static void precious(void)
             nsh_batch_options o = options_of((nsh_journal_mode)mode);
             int64_t n = (int64_t)strlen(texts[i]);
             char bytes[200] = "";
-            FILE *f;
 
             PMPI_Barrier(MPI_COMM_WORLD);
             if (check_rank == 0)
-                write_file(texts[i], n);
+                write_file(s->path, texts[i], n);
             PMPI_Barrier(MPI_COMM_WORLD);
             CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_FORMAT);
             CHECK_HAS(nsh_error_detail(), words[i]);
             CHECK(b == NULL);
-            f = fopen(s->path, "rb");
-            if (CHECK(f != NULL)) {
-                CHECK_EQ(fread(bytes, 1, sizeof bytes, f), n);
-                CHECK_MEM(bytes, texts[i], n);
-                fclose(f);
-            }
+            CHECK_EQ(read_file(s->path, bytes, sizeof bytes), n);
+            CHECK_MEM(bytes, texts[i], n);
         }
     barrier_and_unlink();
 }
@@ -345,15 +546,10 @@ static uint64_t mark_of(MPI_Datatype type)
     nsh_batch_options o = options_of(NSH_OVERWRITE);
     nsh_batch *b = NULL;
     uint64_t words[8] = {0};
-    FILE *f;
 
     o.result_type = type;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
-    f = fopen(s->path, "rb");
-    if (CHECK(f != NULL)) {
-        CHECK_EQ(fread(words, sizeof words[0], 8, f), 8);
-        fclose(f);
-    }
+    CHECK_EQ(read_file(s->path, (char *)words, sizeof words), sizeof words);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
     return words[4];
 }
@@ -402,7 +598,7 @@ static void full_disk(void)
     work(b, 3);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
-    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGXFSZ, SIG_DFL); /* which ends the process */
     getrlimit(RLIMIT_FSIZE, &old);
     CHECK_EQ(stat(s->path, &st), 0);
     tight = (struct rlimit){(rlim_t)st.st_size + 20, old.rlim_max}; /* half a record fits */
@@ -497,6 +693,11 @@ int main(int argc, char **argv)
     precious();
     tags();
     marks();
+    local_locks();
+    other_directories();
+    removed(false);
+    removed(true);
+    lost_write();
     full_disk();
     trampled();
     barrier_and_unlink();

@@ -10,8 +10,10 @@
 #include "hash.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     LINE = 64,
@@ -68,11 +70,25 @@ static int describe_results(nsh_batch *b, const nsh_batch_options *o)
     return NSH_SUCCESS;
 }
 
+/* The path, to be freed, which stays right when the working directory changes; as it is where that
+ * directory is not known. NULL: no memory. */
+static char *absolute(const char *path)
+{
+    char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *out = NULL;
+
+    if (directory == NULL)
+        return strdup(path);
+    if (asprintf(&out, "%s/%s", directory, path) < 0)
+        out = NULL;
+    free(directory);
+    return out;
+}
+
 static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
 {
     if (o->journal == NULL)
         return NSH_SUCCESS;
-    b->path = nsh__fault(batch_alloc) ? NULL : strdup(o->journal);
+    b->path = nsh__fault(batch_alloc) ? NULL : absolute(o->journal);
     b->journal = calloc(1, sizeof *b->journal);
     if (b->path == NULL || b->journal == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", b->comm->rank);
@@ -109,14 +125,18 @@ static int batch_clear(void *handle)
 static void batch_close(void *handle, bool whole)
 {
     nsh_batch *b = handle;
+    nsh__detail kept;
 
     if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() && whole)
         MPI_Comm_free(&b->worker_comm);
     b->worker_comm = MPI_COMM_NULL;
     /* By rank 0. All ranks are here, so no rank finishes what is still taken. If it cannot be
      * written, the next job finds that the slot is free. */
-    if (whole && b->journal != NULL && b->journal->joined)
-        nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING);
+    if (whole && b->journal != NULL && b->journal->joined) {
+        nsh__detail_keep(&kept);
+        if (nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING) != NSH_SUCCESS)
+            nsh__detail_restore(&kept);
+    }
     close_journal(b);
 }
 
@@ -253,8 +273,8 @@ static void begin_states(nsh_batch *b, const nsh_task_state states[])
     nsh__tally_begin(b);
 }
 
-/* [collective] Rank 0 first, then everybody with its slot. */
-static int begin_journal(nsh_batch *b, const nsh_batch_options *o)
+/* [collective] Every rank has opened the file that rank 0 has. */
+static int open_journal(nsh_batch *b, nsh_journal_mode mode)
 {
     nsh_comm *comm = b->comm;
     nsh__vote vote = {.call = NSH__CALL_BATCH_CREATE,
@@ -264,21 +284,46 @@ static int begin_journal(nsh_batch *b, const nsh_batch_options *o)
                       .high = INT64_MIN};
     int rc;
 
-    if (nsh__comm_leads(comm))
-        nsh__ledger_init(&b->journal->ledger);
     if (comm->rank == 0) {
-        vote.code = nsh__journal_join(b->journal, o->mode, b->worker_count, o->states);
-        vote.low = vote.high = b->journal->slot;
+        vote.code = nsh__journal_enter(b->journal, mode, &vote.low);
+        vote.high = vote.low;
     }
     nsh__vote_enter(comm, &vote);
     rc = nsh__vote_leave(comm, &vote);
     if (rc != NSH_SUCCESS)
         return rc;
     if (comm->rank != 0)
-        rc = nsh__journal_attach(b->journal, (int)vote.low, nsh__comm_leads(comm));
+        rc = nsh__journal_attach(b->journal, vote.low);
+    return nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
+}
+
+/* [collective] Every node knows what is in it. */
+static int read_journal(nsh_batch *b, const nsh_batch_options *o)
+{
+    nsh_comm *comm = b->comm;
+    int rc = NSH_SUCCESS;
+
+    if (nsh__comm_leads(comm))
+        nsh__ledger_init(&b->journal->ledger);
+    if (comm->rank == 0)
+        rc = nsh__journal_begin(b->journal, o->mode, b->worker_count, o->states);
     rc = nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
-    if (rc != NSH_SUCCESS && comm->rank == 0 && o->mode == NSH_NEW)
-        nsh__journal_remove(b->journal); /* it is ours, and nobody else's yet */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (comm->rank != 0 && nsh__comm_leads(comm))
+        rc = nsh__journal_read(b->journal);
+    return nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
+}
+
+/* [collective] */
+static int begin_journal(nsh_batch *b, const nsh_batch_options *o)
+{
+    int rc = open_journal(b, o->mode);
+
+    if (rc == NSH_SUCCESS)
+        rc = read_journal(b, o);
+    if (rc != NSH_SUCCESS && b->comm->rank == 0)
+        nsh__journal_discard(b->journal);
     return rc;
 }
 

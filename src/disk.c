@@ -427,9 +427,9 @@ static int rename_new(const char *work, const char *path)
     return link(work, path) == 0 ? unlink(work) : -1;
 }
 
-/* The names in the directory of path, where an open file is. A directory that may be written to but
- * not read cannot be synced by itself: then the whole file system is. */
-static int sync_directory(const char *call, const char *path, int fd)
+/* A directory that may be written to but not read cannot be synced by itself: then the whole file
+ * system is. */
+int nsh__disk_sync_directory(const char *call, const char *path, int fd)
 {
     char directory[NSH__PATH];
     int opened, rc = NSH_SUCCESS;
@@ -453,5 +453,5 @@ int nsh__disk_replace(const char *call, const char *work, int fd, const char *pa
 {
     if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
         return failed(call, "cannot replace", path, errno != 0 ? errno : EIO);
-    return sync_directory(call, path, fd);
+    return nsh__disk_sync_directory(call, path, fd);
 }

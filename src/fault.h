@@ -37,6 +37,7 @@
     X(journal_lock, "fcntl lock of a journal")                                                     \
     X(journal_read, "pread of a journal")                                                          \
     X(journal_write, "pwrite to a journal")                                                        \
+    X(journal_sync, "fdatasync of a journal")                                                      \
     X(words_alloc, "books of words")                                                               \
     X(words_window, "MPI_Win_allocate of a window of words")                                       \
     X(words_op, "operation on a word of another node")                                             \

@@ -6,8 +6,11 @@
 #define _GNU_SOURCE
 #include "journal.h"
 
+#include "disk.h"
 #include "error.h"
 #include "fault.h"
+#include "hash.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +18,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { ROOM = 1 << 20, MOST_CLAIMED = 1024 };
+enum { ROOM = 1 << 20, MOST_CLAIMED = 1024, MOST_TRIES = 100 };
 
 /* Bytes that are locked; no file comes near them. */
-#define LOCK_BYTE (INT64_C(1) << 61)
-#define SLOT_BYTE (LOCK_BYTE + 1)
+#define LOCK_BYTE    (INT64_C(1) << 61)
+#define SLOT_BYTE    (LOCK_BYTE + 1)
+#define WITNESS_BYTE (LOCK_BYTE + (INT64_C(1) << 16))
+#define WITNESSES    (INT64_C(1) << 48)
 
 static int rank_of(const nsh__journal *j)
 {
@@ -56,17 +62,27 @@ static int set_lock(const nsh__journal *j, short type, int64_t byte, bool wait)
     return io_failed(j, NSH_ERR_IO, "lock");
 }
 
+/* Does another one hold this byte? */
+static int is_held(const nsh__journal *j, int64_t byte, bool *held)
+{
+    struct flock f = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+
+    if (fcntl(j->fd, F_OFD_GETLK, &f) != 0)
+        return io_failed(j, NSH_ERR_IO, "look for a lock");
+    *held = f.l_type != F_UNLCK;
+    return NSH_SUCCESS;
+}
+
 /* Does nobody hold this slot? Not even this rank's own job is asked. */
 static bool slot_free(const nsh__journal *j, int slot)
 {
-    struct flock f = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)(SLOT_BYTE + slot), .l_len = 1};
+    bool held = true;
 
-    return fcntl(j->fd, F_OFD_GETLK, &f) == 0 && f.l_type == F_UNLCK;
+    return is_held(j, SLOT_BYTE + slot, &held) == NSH_SUCCESS && !held;
 }
 
 /* For short, so it tries again rather than sleep; MPI goes on meanwhile. */
-static int lock(const nsh__journal *j)
+static int lock_file(const nsh__journal *j)
 {
     unsigned rounds = 0;
     int rc = set_lock(j, F_WRLCK, LOCK_BYTE, j->comm == NULL);
@@ -85,6 +101,28 @@ static void unlock(const nsh__journal *j)
         .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)LOCK_BYTE, .l_len = 1};
 
     fcntl(j->fd, F_OFD_SETLK, &f);
+}
+
+/* Does the path lead to the file that is open? Where that cannot be told, it does. */
+static bool in_place(const nsh__journal *j)
+{
+    struct stat here, there;
+
+    if (stat(j->path, &there) != 0)
+        return errno != ENOENT && errno != ENOTDIR;
+    return fstat(j->fd, &here) != 0 || (here.st_dev == there.st_dev && here.st_ino == there.st_ino);
+}
+
+/* What is written to a file that nobody finds any more is lost. */
+static int lock(const nsh__journal *j)
+{
+    int rc = lock_file(j);
+
+    if (rc != NSH_SUCCESS || in_place(j))
+        return rc;
+    unlock(j);
+    return nsh__fail(NSH_ERR_IO, "journal %s: was removed or replaced while it is used (rank %d)",
+                     j->path, rank_of(j));
 }
 
 /* ---- read ---- */
@@ -187,17 +225,34 @@ static int catch_up(nsh__journal *j)
 
 /* ---- append; all under the lock, after catch_up ---- */
 
+/* pwrite that does not end the process at the limit of a file's size. */
+static ssize_t write_some(const nsh__journal *j, const char *bytes, int64_t n, int64_t at)
+{
+    bool limited = nsh__machine_file_size() < INT64_MAX;
+    nsh__disk_guard guard;
+    ssize_t k;
+    int error;
+
+    if (limited)
+        nsh__disk_guard_begin(&guard);
+    k = pwrite(j->fd, bytes, (size_t)n, (off_t)at);
+    error = errno;
+    if (limited)
+        nsh__disk_guard_end(&guard);
+    errno = error;
+    if (!nsh__fault(journal_write))
+        return k;
+    errno = ENOSPC;
+    return -1;
+}
+
 static int write_at_end(nsh__journal *j, const char *bytes, int64_t n)
 {
     int64_t end = end_of(j), done = 0;
 
     while (done < n) {
-        ssize_t k = pwrite(j->fd, bytes + done, (size_t)(n - done), (off_t)(end + done));
+        ssize_t k = write_some(j, bytes + done, n - done, end + done);
 
-        if (nsh__fault(journal_write)) {
-            k = -1;
-            errno = ENOSPC;
-        }
         if (k < 0 && errno == EINTR)
             continue;
         if (k <= 0) {
@@ -229,12 +284,49 @@ static int enact(nsh__journal *j, const nsh__record *record)
     return rc;
 }
 
-/* After unlock: others may read a record before it is on the disk, its writer only goes on then. */
-static int settle(const nsh__journal *j, int rc)
+/* Once bytes could not be brought to the disk the system may have dropped them, and a later
+ * fdatasync says nothing of them: so the failure stays. */
+static int sync_data(nsh__journal *j)
 {
-    if (rc == NSH_SUCCESS && j->sync && fdatasync(j->fd) != 0)
-        rc = io_failed(j, NSH_ERR_IO, "fdatasync");
-    return rc;
+    atomic_int *lost = &j->ledger.area->lost;
+
+    if (fdatasync(j->fd) != 0 || nsh__fault(journal_sync)) {
+        atomic_store(lost, errno != 0 ? errno : EIO);
+        return io_failed(j, NSH_ERR_IO, "fdatasync");
+    }
+    return NSH_SUCCESS;
+}
+
+static int still_lost(const nsh__journal *j)
+{
+    int error = atomic_load(&j->ledger.area->lost);
+
+    if (error == 0)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_IO,
+                     "journal %s: what was written before may not be on the disk: %s (rank %d)",
+                     j->path, strerror(error), rank_of(j));
+}
+
+/* After unlock: others may read a record before it is on the disk, its writer only goes on then. */
+static int settle(nsh__journal *j, int rc)
+{
+    if (rc == NSH_SUCCESS)
+        rc = still_lost(j);
+    return rc == NSH_SUCCESS && j->sync ? sync_data(j) : rc;
+}
+
+/* Network file systems keep what is written and say at a close that it did not reach the server. A
+ * descriptor's duplicate is closed like the descriptor, and the locks stay. */
+static int settle_at_close(nsh__journal *j)
+{
+    int copy = fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (copy >= 0 && close(copy) != 0 && errno != EINTR) {
+        atomic_store(&j->ledger.area->lost, errno);
+        return io_failed(j, NSH_ERR_IO, "close");
+    }
+    return still_lost(j);
 }
 
 /* ---- what could not be written ---- */
@@ -285,7 +377,7 @@ int nsh__journal_flush(nsh__journal *j)
     int rc;
 
     if (j->unwritten_bytes == 0)
-        return NSH_SUCCESS;
+        return settle_at_close(j);
     rc = lock(j);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -293,7 +385,8 @@ int nsh__journal_flush(nsh__journal *j)
     if (rc == NSH_SUCCESS)
         rc = flush(j);
     unlock(j);
-    return settle(j, rc);
+    rc = settle(j, rc);
+    return rc == NSH_SUCCESS ? settle_at_close(j) : rc;
 }
 
 /* ---- open ---- */
@@ -305,7 +398,7 @@ int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sy
 
     j->comm = comm;
     j->path = path;
-    j->fd = -1;
+    j->fd = j->slot = -1;
     j->sync = sync;
     j->room = longest > ROOM / 2 ? 2 * longest : ROOM;
     j->buffer = nsh__fault(batch_alloc) ? NULL : malloc((size_t)j->room);
@@ -314,33 +407,45 @@ int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sy
     return NSH_SUCCESS;
 }
 
-void nsh__journal_destroy(nsh__journal *j)
+/* errno, or 0. */
+static int try_open(nsh__journal *j, int flags)
 {
-    if (j->fd >= 0)
-        close(j->fd); /* and with it the locks */
-    j->fd = -1;
-    free(j->buffer);
-    free(j->unwritten);
-    j->buffer = j->unwritten = NULL;
-}
-
-void nsh__journal_remove(const nsh__journal *j)
-{
-    if (unlink(j->path) != 0)
-        nsh__log("journal %s: unlink: %s", j->path, strerror(errno));
-}
-
-static int open_file(nsh__journal *j, int flags)
-{
-    j->fd = open(j->path, flags | O_CLOEXEC, 0666);
+    j->fd = open(j->path, flags | O_CLOEXEC | O_NOCTTY, 0666);
     if (nsh__fault(journal_open) && j->fd >= 0) {
         close(j->fd);
         j->fd = -1;
         errno = EIO;
     }
+    return j->fd >= 0 ? 0 : errno;
+}
+
+/* After try_open. */
+static int check_open(const nsh__journal *j, int error)
+{
+    struct stat st;
+
+    errno = error;
+    if (error != 0)
+        return io_failed(j, error == EEXIST ? NSH_ERR_EXISTS : NSH_ERR_IO, "open");
+    if (fstat(j->fd, &st) == 0 && !S_ISREG(st.st_mode))
+        return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a regular file (rank %d)", j->path,
+                         rank_of(j));
+    return NSH_SUCCESS;
+}
+
+static void close_file(nsh__journal *j)
+{
     if (j->fd >= 0)
-        return NSH_SUCCESS;
-    return io_failed(j, errno == EEXIST && (flags & O_EXCL) ? NSH_ERR_EXISTS : NSH_ERR_IO, "open");
+        close(j->fd); /* and with it the locks */
+    j->fd = -1;
+}
+
+void nsh__journal_destroy(nsh__journal *j)
+{
+    close_file(j);
+    free(j->buffer);
+    free(j->unwritten);
+    j->buffer = j->unwritten = NULL;
 }
 
 /* Is a file that begins with n bytes of this header a journal, or one that was to become one? */
@@ -431,18 +536,18 @@ static int begin_file(nsh__journal *j, const nsh_task_state states[])
     return rc;
 }
 
-static bool anybody(const nsh__journal *j)
+/* Another job, if this one has a slot. */
+static bool anybody_else(const nsh__journal *j)
 {
     for (int s = 0; s < NSH__SLOTS; s++)
-        if (!slot_free(j, s))
+        if (s != j->slot && !slot_free(j, s))
             return true;
     return false;
 }
 
-/* The first free slot, and what runs in the others that are free is OPEN again. */
-static int take_slot(nsh__journal *j, int workers)
+/* The first free slot. */
+static int take_slot(nsh__journal *j)
 {
-    nsh__record record = {.kind = NSH__RECORD_JOIN, .value = (uint32_t)workers};
     int rc = NSH_ERR_BUSY;
 
     for (j->slot = 0; j->slot < NSH__SLOTS; j->slot++) {
@@ -450,13 +555,10 @@ static int take_slot(nsh__journal *j, int workers)
             continue;
         rc = set_lock(j, F_RDLCK, SLOT_BYTE + j->slot, false);
         if (rc != NSH_ERR_BUSY)
-            break;
+            return rc;
     }
-    if (rc == NSH_ERR_BUSY)
-        return nsh__fail(rc, "journal %s: %d jobs work on it (rank %d)", j->path, NSH__SLOTS,
-                         rank_of(j));
-    record.slot = (uint16_t)j->slot;
-    return rc == NSH_SUCCESS ? enact(j, &record) : rc;
+    return nsh__fail(rc, "journal %s: %d jobs work on it (rank %d)", j->path, NSH__SLOTS,
+                     rank_of(j));
 }
 
 static int release_dead(nsh__journal *j)
@@ -472,66 +574,171 @@ static int release_dead(nsh__journal *j)
     return rc;
 }
 
-/* Under the lock, with the file open. */
-static int join(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
+static int may_begin_anew(const nsh__journal *j, nsh_journal_mode mode)
 {
-    bool whole = false;
+    if (mode != NSH_OVERWRITE || !anybody_else(j))
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_BUSY, "journal %s: another job works on it (rank %d)", j->path,
+                     rank_of(j));
+}
+
+/* A byte that nobody else locks: who sees that it is locked has the same file, on a file system
+ * whose locks reach so far. */
+static int lock_witness(nsh__journal *j)
+{
+    struct timespec t;
+    uint64_t number;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    number = nsh__mix(nsh__mix(nsh__machine_host(), (uint64_t)getpid()), (uint64_t)(uintptr_t)j);
+    number = nsh__mix(nsh__mix(number, (uint64_t)t.tv_sec), (uint64_t)t.tv_nsec);
+    j->witness = (int64_t)(number % WITNESSES);
+    return set_lock(j, F_WRLCK, WITNESS_BYTE + j->witness, false);
+}
+
+/* Under the lock, with the file open: nothing is written yet. */
+static int admit(nsh__journal *j, nsh_journal_mode mode)
+{
+    bool whole;
+    int rc = may_begin_anew(j, mode);
+
+    if (rc == NSH_SUCCESS)
+        rc = look_at_head(j, mode, &whole);
+    if (rc == NSH_SUCCESS)
+        rc = take_slot(j);
+    return rc == NSH_SUCCESS ? lock_witness(j) : rc;
+}
+
+/* Open the file, or make one: at the end of a symbolic link, too. */
+static int open_or_make(nsh__journal *j, nsh_journal_mode mode)
+{
+    int error = mode == NSH_NEW ? ENOENT : try_open(j, O_RDWR);
+
+    j->made = false;
+    if (error == ENOENT) {
+        error = try_open(j, O_RDWR | O_CREAT | O_EXCL);
+        j->made = error == 0;
+    }
+    if (error == EEXIST && mode != NSH_NEW)
+        error = try_open(j, O_RDWR | O_CREAT);
+    return check_open(j, error);
+}
+
+/* Whoever replaces or removes a file does not wait for its lock: then what is locked is not what
+ * the next job finds. */
+static int open_and_lock(nsh__journal *j, nsh_journal_mode mode)
+{
     int rc;
 
-    if (mode == NSH_OVERWRITE && anybody(j))
-        return nsh__fail(NSH_ERR_BUSY, "journal %s: another job works on it (rank %d)", j->path,
-                         rank_of(j));
-    rc = look_at_head(j, mode, &whole);
-    if (rc == NSH_SUCCESS && !whole)
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        rc = open_or_make(j, mode);
+        if (rc == NSH_SUCCESS)
+            rc = lock_file(j);
+        if (rc != NSH_SUCCESS || in_place(j))
+            return rc;
+        close_file(j);
+    }
+    return nsh__fail(NSH_ERR_IO, "journal %s: is replaced again and again (rank %d)", j->path,
+                     rank_of(j));
+}
+
+int nsh__journal_enter(nsh__journal *j, nsh_journal_mode mode, int64_t *ticket)
+{
+    int rc = open_and_lock(j, mode);
+
+    if (rc == NSH_SUCCESS) {
+        rc = admit(j, mode);
+        unlock(j);
+    }
+    if (rc == NSH_SUCCESS)
+        *ticket = j->witness * NSH__SLOTS + j->slot;
+    return rc;
+}
+
+int nsh__journal_attach(nsh__journal *j, int64_t ticket)
+{
+    bool seen = false;
+    int rc = check_open(j, try_open(j, O_RDWR));
+
+    j->slot = (int)(ticket % NSH__SLOTS);
+    if (rc == NSH_SUCCESS)
+        rc = is_held(j, WITNESS_BYTE + ticket / NSH__SLOTS, &seen);
+    if (rc == NSH_SUCCESS && !seen)
+        rc = nsh__fail(NSH_ERR_UNSUPPORTED,
+                       "journal %s: rank 0's lock on it is not seen here: another file under this "
+                       "path, or locks that stay on the host (rank %d)",
+                       j->path, rank_of(j));
+    if (rc == NSH_SUCCESS)
+        rc = set_lock(j, F_RDLCK, SLOT_BYTE + j->slot, false);
+    if (rc == NSH_ERR_BUSY)
+        rc = nsh__fail(NSH_ERR_IO, "journal %s: slot %d is another job's (rank %d)", j->path,
+                       j->slot, rank_of(j));
+    return rc;
+}
+
+/* Under the lock. */
+static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
+{
+    nsh__record record = {
+        .kind = NSH__RECORD_JOIN, .slot = (uint16_t)j->slot, .value = (uint32_t)workers};
+    bool whole = false;
+    int rc = may_begin_anew(j, mode);
+
+    if (rc == NSH_SUCCESS)
+        rc = look_at_head(j, mode, &whole);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!whole)
         rc = begin_file(j, states);
     set_end(j, NSH__JOURNAL_HEAD);
     if (rc == NSH_SUCCESS)
         rc = catch_up(j);
     if (rc == NSH_SUCCESS)
-        rc = take_slot(j, workers);
-    if (rc == NSH_SUCCESS)
-        rc = release_dead(j);
-    return rc;
+        rc = enact(j, &record);
+    j->joined = rc == NSH_SUCCESS;
+    return j->joined ? release_dead(j) : rc;
 }
 
-int nsh__journal_join(nsh__journal *j, nsh_journal_mode mode, int workers,
-                      const nsh_task_state states[])
+int nsh__journal_begin(nsh__journal *j, nsh_journal_mode mode, int workers,
+                       const nsh_task_state states[])
 {
-    int rc = open_file(j, O_RDWR | O_CREAT | (mode == NSH_NEW ? O_EXCL : 0));
+    int rc = lock(j);
 
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = lock(j);
-    if (rc == NSH_SUCCESS) {
-        rc = join(j, mode, workers, states);
-        j->joined = rc == NSH_SUCCESS;
-        if (rc != NSH_SUCCESS && mode == NSH_NEW)
-            nsh__journal_remove(j);
-        unlock(j);
-    }
-    return settle(j, rc);
+    rc = begin(j, mode, workers, states);
+    unlock(j);
+    rc = settle(j, rc);
+    return rc == NSH_SUCCESS && j->sync
+               ? nsh__disk_sync_directory("nsh_batch_create", j->path, j->fd)
+               : rc;
 }
 
-int nsh__journal_attach(nsh__journal *j, int slot, bool read)
+int nsh__journal_read(nsh__journal *j)
 {
-    int rc = open_file(j, O_RDWR);
     bool whole;
+    int rc = look_at_head(j, NSH_RESUME, &whole);
 
-    j->slot = slot;
-    if (rc == NSH_SUCCESS)
-        rc = set_lock(j, F_RDLCK, SLOT_BYTE + slot, false);
-    if (rc == NSH_ERR_BUSY)
-        rc = nsh__fail(NSH_ERR_IO, "journal %s: slot %d is another job's (rank %d)", j->path, slot,
-                       rank_of(j));
-    if (rc != NSH_SUCCESS || !read)
-        return rc;
-    rc = look_at_head(j, NSH_RESUME, &whole);
     if (rc == NSH_SUCCESS && !whole)
         rc = nsh__fail(NSH_ERR_FORMAT, "journal %s: is empty here (rank %d)", j->path, rank_of(j));
     if (rc != NSH_SUCCESS)
         return rc;
     set_end(j, NSH__JOURNAL_HEAD);
     return nsh__journal_catch_up(j, NULL);
+}
+
+void nsh__journal_discard(nsh__journal *j)
+{
+    nsh__detail kept;
+
+    nsh__detail_keep(&kept); /* of what it is discarded for */
+    j->joined = j->joined && !j->made;
+    if (j->made && j->fd >= 0 && lock(j) == NSH_SUCCESS) {
+        if (!anybody_else(j) && unlink(j->path) != 0)
+            nsh__log("journal %s: unlink: %s", j->path, strerror(errno));
+        unlock(j);
+    }
+    nsh__detail_restore(&kept);
 }
 
 /* ---- tasks ---- */
@@ -669,7 +876,7 @@ static int open_any(nsh__journal *j, const char *path, bool readonly)
     int rc;
 
     *j = (nsh__journal){.path = path, .fd = -1, .slot = -1, .readonly = readonly};
-    rc = open_file(j, readonly ? O_RDONLY : O_RDWR);
+    rc = check_open(j, try_open(j, readonly ? O_RDONLY : O_RDWR));
     if (rc == NSH_SUCCESS)
         rc = read_head(j, &head, &got);
     if (rc != NSH_SUCCESS)
@@ -730,6 +937,8 @@ int nsh__journal_reset(const char *path, unsigned states)
         if (rc == NSH_SUCCESS)
             rc = reopen(&j, states & ~(1U << NSH_TASK_RUNNING));
         unlock(&j);
+        if (rc == NSH_SUCCESS)
+            rc = sync_data(&j);
     }
     close_any(&j);
     return rc;

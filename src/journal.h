@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* journal.h -- the file of a batch: read, appended to, locked.
  *
- * Two kinds of locks on bytes far behind the end, as open file description locks: one byte that is
+ * Three kinds of locks on bytes far behind the end, as open file description locks: one byte that is
  * held while the file is read to its end and appended to, and one per slot, on which every rank of
  * a job holds a read lock for its lifetime: when it can be locked for writing, nobody of that job
  * is left. A record is written at the end that was checked under the lock, never with O_APPEND:
- * behind half a record good ones would be buried. Ranks of a node share a ledger, which the lock
+ * behind half a record good ones would be buried. Rank 0 of a job locks a third kind, a byte of random
+ * place, by which its other ranks see that they have the same file and that locks reach them. Ranks of a node share a ledger, which the lock
  * guards as well. */
 #ifndef NSH_SRC_JOURNAL_H
 #define NSH_SRC_JOURNAL_H
@@ -18,10 +19,12 @@
 typedef struct nsh__journal {
     nsh_comm *comm; /* to wait on; NULL: a process alone */
     const char *path;
-    int fd; /* -1: not open */
-    int slot;
+    int fd;          /* -1: not open */
+    int slot;        /* -1: none yet */
+    int64_t witness; /* of rank 0 */
     bool sync, readonly;
-    bool joined; /* the file is this job's to change */
+    bool made;   /* by rank 0, and not there before */
+    bool joined; /* rank 0 may write to it */
     nsh__ledger ledger;
     char *buffer; /* room for two records at least */
     int64_t room;
@@ -32,19 +35,31 @@ typedef struct nsh__journal {
 /* [local] Memory for it; the ledger's members are set before, area->end is 0. NSH_ERR_NOMEM. */
 int nsh__journal_init(nsh__journal *journal, nsh_comm *comm, const char *path, bool sync);
 
-/* [local] Take the file's name away. */
-void nsh__journal_remove(const nsh__journal *journal);
-
 /* Close; accepts every stage. */
 void nsh__journal_destroy(nsh__journal *journal);
 
-/* [non-local, by one rank of a job] Create or open the file, read it, take a slot. states: with
- * which a new journal begins; NULL: all OPEN. On failure a file that this call has made is gone. */
-int nsh__journal_join(nsh__journal *journal, nsh_journal_mode mode, int workers,
-                      const nsh_task_state states[]);
+/* A job begins in four steps, with a vote after each; nothing is written before all its ranks have
+ * the file, and the same one.
+ *
+ * [non-local] Rank 0: open the file or make it, see whether this job may have it, take a slot. The
+ * ticket is for the other ranks. */
+int nsh__journal_enter(nsh__journal *journal, nsh_journal_mode mode, int64_t *ticket);
 
-/* [non-local, by the other ranks] Open it, hold the slot too; read: into this node's ledger. */
-int nsh__journal_attach(nsh__journal *journal, int slot, bool read);
+/* [local] The others: open it, see that rank 0 has it locked, hold the slot too. UNSUPPORTED: it is
+ * another file, or the file system's locks do not reach this host. */
+int nsh__journal_attach(nsh__journal *journal, int64_t ticket);
+
+/* [non-local] Rank 0: begin the file, if it is new or to be overwritten, read it into this node's
+ * ledger, join. states: with which a new journal begins; NULL: all OPEN. */
+int nsh__journal_begin(nsh__journal *journal, nsh_journal_mode mode, int workers,
+                       const nsh_task_state states[]);
+
+/* [non-local] One rank of every other node: read it into this node's ledger. */
+int nsh__journal_read(nsh__journal *journal);
+
+/* [non-local] Rank 0, when a step has failed on any rank: a file that it has made is removed, unless
+ * another job has come to it. */
+void nsh__journal_discard(nsh__journal *journal);
 
 /* [non-local] Read what others have written; out, if not NULL: how many tasks are in which state.
  * Of those that a job has taken, as many as it has workers are RUNNING. */
@@ -56,7 +71,8 @@ int nsh__journal_claim(nsh__journal *journal, int shares, int64_t *begin, int64_
 /* [non-local] A task has ended. On failure it has in the ledger, and the record is kept. */
 int nsh__journal_end(nsh__journal *journal, int64_t task, nsh_task_state state, const void *result);
 
-/* [non-local] Write what is kept. */
+/* [non-local] Write what is kept. IO also if a part of what was written before may not have reached
+ * the disk. */
 int nsh__journal_flush(nsh__journal *journal);
 
 /* [non-local] Tasks in these states are OPEN again; RUNNING: those of this job. */

@@ -58,7 +58,8 @@ typedef struct nsh__ledger_area {
     int64_t open, done, failed;
     int64_t running[NSH__SLOTS];
     int64_t workers[NSH__SLOTS];
-    int64_t lowest; /* no task below is OPEN */
+    int64_t lowest;  /* no task below is OPEN */
+    atomic_int lost; /* errno of a write that was reported and may not have reached the disk */
 } nsh__ledger_area;
 
 /* One process's view. */

@@ -2,6 +2,7 @@
 /* test_journal.c -- journals that are cut, flipped and invented, against a plain model of what they
  * say. NSH_FUZZ_SECONDS: how long (1); NSH_TEST_SEED. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -340,11 +341,48 @@ static void test_invented(void **state)
     assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+/* ---- nsh reset ---- */
+
+static int syncs, failing_syncs;
+
+/* In place of libc's. */
+int fdatasync(int fd)
+{
+    (void)fd;
+    syncs++;
+    if (failing_syncs-- <= 0)
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+static void test_reset(void **state)
+{
+    const unsigned ended = 1U << NSH_TASK_FAILED | 1U << NSH_TASK_DONE;
+    static model m, after[20];
+    int64_t length[20];
+    nsh_comm *comm = NULL;
+    nsh_task_counts counts;
+
+    (void)state;
+    assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
+    write_some(comm, 20, &m, after, length);
+    syncs = 0;
+    assert_int_equal(nsh__journal_reset(path, ended), NSH_SUCCESS);
+    assert_int_equal(syncs, 1); /* it is on the disk */
+    assert_int_equal(nsh__journal_status(path, &counts), NSH_SUCCESS);
+    assert_int_equal(counts.open, TASKS);
+    failing_syncs = 1;
+    assert_int_equal(nsh__journal_reset(path, ended), NSH_ERR_IO);
+    failing_syncs = 0;
+    assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_truncated),
-                                       cmocka_unit_test(test_flipped),
-                                       cmocka_unit_test(test_invented)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_invented), cmocka_unit_test(test_reset)};
     int fd = mkstemp(path), failed;
 
     if (fd < 0)

@@ -34,9 +34,17 @@
  *     computes for long holds here too.
  *   - A worker finishes its task before it asks for another.
  *   - The file system of a journal must have locks that work between all hosts that use it (open
- *     file description locks; not Lustre without -o flock), otherwise create is
- *     NSH_ERR_UNSUPPORTED. Its header and results are in the machine's byte order.
- *   - Kills lose nothing that was reported. A power failure may, unless options.sync is set.
+ *     file description locks; not Lustre without -o flock). Its header and results are in the
+ *     machine's byte order.
+ *   - All ranks of a batch must reach one file, and see each other's locks on it: other working
+ *     directories, a disk of each host's own, or a file system whose locks stay on the host (NFS
+ *     with nolock, Lustre with localflock, BeeGFS as it is installed) make create fail with
+ *     NSH_ERR_UNSUPPORTED, and nothing is written.
+ *   - Kills lose nothing that was reported. A power failure may, unless options.sync is set. Once an
+ *     fdatasync has failed, nobody knows what is on the disk: that call and all later ones that
+ *     write to the journal return NSH_ERR_IO.
+ *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then on
+ *     what would write to it returns NSH_ERR_IO.
  *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet).
  */
 #ifndef NODESHARE_BATCH_H
@@ -111,7 +119,8 @@ typedef struct nsh_batch_options {
  * number of tasks, another result or another tag), NOMEM, STATE (comm is broken), MPI; of a journal
  * EXISTS, BUSY (OVERWRITE; or 64 jobs work on it), IO (with the system's words), FORMAT (not a
  * journal, one of another version of nodeshare, or damaged elsewhere than at its end), UNSUPPORTED
- * (no locks there). */
+ * (no locks there, or not between these ranks, or not the same file). Nothing is written before all
+ * ranks have opened the file, and what the call has made is removed when it fails. */
 NSH_API int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
                              nsh_batch **out);
 
