@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nodeshare.h>
@@ -165,6 +166,155 @@ static void test_committed(void)
     CHECK_EQ(at_path(), 6);
 }
 
+/* ---- two that change a file ---- */
+
+static void is_busy(const nsh_file_options *options)
+{
+    nsh_file *file = NULL;
+
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, options, &file), NSH_ERR_BUSY);
+    CHECK_HAS(nsh_error_detail(), "another handle");
+    CHECK(file == NULL);
+}
+
+static void test_busy(void)
+{
+    const nsh_file_options in_place = {0, 1};
+    nsh_file *file;
+
+    check_case("a second handle for changes is refused until the first is closed");
+    replace_with(20);
+    file = begin(NSH_FILE_APPEND);
+    is_busy(NULL);
+    is_busy(&in_place);
+    CHECK_EQ(at_path(), 20); /* readers are not */
+    CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+    is_busy(NULL);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    is_busy(NULL); /* what is at the path is another file now, but as busy */
+    CHECK_EQ(at_path(), 20);
+    CHECK_ALL(nsh_file_write(file, "z", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, &in_place, &file), NSH_SUCCESS);
+    is_busy(NULL);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = begin(NSH_FILE_CREATE);
+    CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    is_busy(NULL); /* its next change goes on from what is there */
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = begin(NSH_FILE_APPEND);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* Where there is no file yet there is none to lock: the second to commit is told. */
+static void test_both_new(void)
+{
+    nsh_file *first, *second;
+
+    check_case("two make the file that both would go on with");
+    scratch_unlink("conflict.h5");
+    first = begin(NSH_FILE_APPEND);
+    second = begin(NSH_FILE_APPEND);
+    fill(21);
+    CHECK_ALL(nsh_file_write(first, "x", array), NSH_SUCCESS);
+    fill(22);
+    CHECK_ALL(nsh_file_write(second, "x", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&first), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&second), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "meanwhile, which stays");
+    CHECK_EQ(at_path(), 21);
+}
+
+/* Rank 0 writes to the file at the path, and neither its size nor its inode changes. */
+static void scribble(void)
+{
+    const struct timespec later[2] = {{2000000000, 0}, {2000000000, 0}};
+    int fd;
+
+    if (check_rank == 0) {
+        fd = open(path, O_RDWR);
+        CHECK(fd >= 0 && pwrite(fd, "", 0, 0) == 0 && futimens(fd, later) == 0);
+        close(fd);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* Another program pays no heed to locks. */
+static void test_second_defence(void)
+{
+    nsh_file *file;
+
+    check_case("a commit replaces nothing that others have written or put there");
+    replace_with(23);
+    file = begin(NSH_FILE_APPEND);
+    CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+    replace_with(24);
+    CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "has been replaced");
+    CHECK_EQ(at_path(), 24);
+    file = begin(NSH_FILE_APPEND);
+    CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+    scribble();
+    CHECK_ALL(nsh_file_commit(file), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "has written to");
+    CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
+    file = begin(NSH_FILE_APPEND);
+    CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
+    scratch_unlink("conflict.h5"); /* then there is nothing to lose */
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_EQ(at_path(), 24);
+    CHECK_EQ(scratch_count("conflict.h5"), 1);
+}
+
+/* One frame more, by this rank alone. True: it was reported as written. */
+static bool append_one(nsh_comm *own, nsh_array *frame)
+{
+    nsh_file *file = NULL;
+    int rc = nsh_file_open(own, path, NSH_FILE_APPEND, NULL, &file);
+
+    if (rc == NSH_ERR_BUSY)
+        return false;
+    CHECK_EQ(rc, NSH_SUCCESS);
+    if (rc != NSH_SUCCESS)
+        return true; /* it would be no better the next time */
+    CHECK_EQ(nsh_file_append(file, "s", frame), NSH_SUCCESS);
+    CHECK_EQ(nsh_file_close(&file), NSH_SUCCESS);
+    return true;
+}
+
+/* Every rank is a job of its own, and each has frames for the same file. */
+static void test_race(void)
+{
+    enum { FRAMES = 12 };
+    nsh_dataset_info info = {.ndim = 0};
+    nsh_array *frame = NULL;
+    nsh_comm *own = NULL;
+    nsh_file *file;
+
+    check_case("jobs that append in turns lose no frame");
+    replace_with(25);
+    CHECK_EQ(nsh_comm_create_serial(&own), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_create(own, MPI_DOUBLE, 0, NULL, NULL, &frame), NSH_SUCCESS);
+    file = begin(NSH_FILE_APPEND);
+    CHECK_ALL(nsh_file_append_hyperslab(file, "s", MPI_DOUBLE, 0, NULL, nsh_array_data(frame), NULL,
+                                        NULL),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    for (int i = 0; i < FRAMES;)
+        i += append_one(own, frame);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    file = begin(NSH_FILE_READ);
+    CHECK_ALL(nsh_file_info(file, "s", &info), NSH_SUCCESS);
+    CHECK_EQ(info.extent[0], 1 + FRAMES * check_size);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&frame), NSH_SUCCESS);
+    CHECK_EQ(nsh_comm_free(&own), NSH_SUCCESS);
+}
+
+/* ---- what spoils a new file ---- */
+
 typedef enum failing { TWICE, NO_NAME, MISMATCH, SLAB, FRAME, SERIES, ATTR, DIM, FAILINGS } failing;
 
 /* A change that fails, in a way that leaves no trace in the file. */
@@ -242,6 +392,10 @@ int main(int argc, char **argv)
     CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, extent, NULL, &array), NSH_SUCCESS);
     test_reading();
     test_committed();
+    test_busy();
+    test_both_new();
+    test_second_defence();
+    test_race();
     test_spoilt();
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
     scratch_remove();

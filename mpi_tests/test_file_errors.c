@@ -383,16 +383,16 @@ static void spoil(bool by_rank_0)
 }
 
 /* Rank 0 finds the working copy, takes it away and puts something else in its place. */
-static void exchange_working_copy(void)
+static void exchange_working_copy(char away[600])
 {
-    char name[512], away[600];
+    char name[512];
     DIR *d = opendir(scratch_path(""));
     struct dirent *entry;
 
     while (d != NULL && (entry = readdir(d)) != NULL)
         if (strncmp(entry->d_name, "good.h5.tmp-", 12) == 0) {
             snprintf(name, sizeof name, "%s", scratch_path(entry->d_name));
-            snprintf(away, sizeof away, "%s.away", name);
+            snprintf(away, 600, "%s.away", name);
             CHECK_EQ(rename(name, away), 0);
             close(open(name, O_WRONLY | O_CREAT, 0600));
             break;
@@ -404,11 +404,12 @@ static void exchange_working_copy(void)
 static void test_another_file(void)
 {
     const int64_t n = check_size, mine = check_rank, one = 1;
+    char away[600] = "";
     nsh_file *file = open_good(NSH_FILE_CREATE);
 
     check_case("another file under the same path");
     if (check_rank == 0)
-        exchange_working_copy();
+        exchange_working_copy(away);
     PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_ALL(nsh_file_write_hyperslab(file, "a", MPI_INT, 1, &n, &check_rank, &mine, &one),
               check_size > 1 ? NSH_ERR_IO : NSH_SUCCESS);
@@ -417,8 +418,9 @@ static void test_another_file(void)
     CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
     if (check_size == 1)
         reason("nsh_file_close", "replaced");
-    file = open_good(NSH_FILE_CREATE); /* removes what was taken away */
-    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    if (check_rank == 0)
+        CHECK_EQ(unlink(away), 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
     intact();
 }
 
@@ -447,25 +449,44 @@ static void test_excl(void)
     open_fails(scratch_path("excl"), NSH_FILE_EXCL, NSH_ERR_EXISTS, "excl");
 }
 
-/* Left-over working copies: those in use stay, others go; so does what only looks like one. */
+/* Left-over working copies: those in use stay, others go; what only looks like one is somebody's. */
 static void test_stale(void)
 {
+    static const char *const theirs[] = {"good.h5.tmp-",
+                                         "good.h5.tmp-keep",
+                                         "good.h5.tmp-2024-11-01.txt",
+                                         "good.h5.tmp-2024-1-1",
+                                         "good.h5.tmp-1-0.nsh",
+                                         "good.h5.tmp-there-1-.nsh",
+                                         "good.h5.tmp-.nsh",
+                                         "good.h5.tmp-there--1.nsh",
+                                         "good.h5.tmp-there-1-0x.nsh",
+                                         "good.h5.tmp--1-0.nsh",
+                                         "good.h5.tmp-there-1-0.nsh.bak"};
+    enum { THEIRS = sizeof theirs / sizeof theirs[0] };
     nsh_file *file = NULL, *second = NULL;
 
     check_case("left-over working copies");
-    write_file("good.h5.tmp-somewhere-1-0", "rest", 4);
-    write_file("good.h5.tmp-", "rest", 4);
+    write_file("good.h5.tmp-somewhere-1-0.nsh", "rest", 4);
+    write_file("good.h5.tmp-some-where.org-123456-78.nsh", "rest", 4);
+    for (int i = 0; i < THEIRS; i++)
+        write_file(theirs[i], "mine", 4);
     write_file("good.h5.bak", "mine", 4);
     file = open_good(NSH_FILE_READ);
-    CHECK_EQ(scratch_count("good.h5.tmp-"), 2); /* a reader leaves them alone */
+    CHECK_EQ(scratch_count("good.h5.tmp-"), THEIRS + 2); /* a reader leaves them alone */
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
     file = open_good(NSH_FILE_CREATE);
-    CHECK_EQ(scratch_count("good.h5.tmp-"), 1);
+    CHECK_EQ(scratch_count("good.h5.tmp-some"), 0);
+    CHECK_EQ(scratch_count("good.h5.tmp-"), THEIRS + 1);
     second = open_good(NSH_FILE_CREATE);
-    CHECK_EQ(scratch_count("good.h5.tmp-"), 2); /* that of the first is in use */
+    CHECK_EQ(scratch_count("good.h5.tmp-"), THEIRS + 2); /* that of the first is in use */
     CHECK_ALL(nsh_file_abandon(&second), NSH_SUCCESS);
-    CHECK_EQ(scratch_count("good.h5.tmp-"), 1);
+    CHECK_EQ(scratch_count("good.h5.tmp-"), THEIRS + 1);
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    for (int i = 0; i < THEIRS; i++) {
+        CHECK_EQ(scratch_count(theirs[i]) > 0, 1);
+        scratch_unlink(theirs[i]);
+    }
     CHECK_EQ(scratch_count("good.h5.bak"), 1);
     intact();
 }

@@ -157,6 +157,36 @@ static int scenario(const char *path, const char *wish)
     return failed;
 }
 
+/* A file system without locks: nothing that may be in use is removed, and of two that change one
+ * file the second to commit is told. */
+static void without_locks(const char *path)
+{
+    char stale[600];
+    nsh_file *first = NULL, *second = NULL;
+    FILE *f;
+
+    check_case("without locks");
+    save(path, 'a');
+    snprintf(stale, sizeof stale, "%s.tmp-somewhere-1-0.nsh", path);
+    if (check_rank == 0 && (f = fopen(stale, "w")) != NULL)
+        fclose(f);
+    setenv("NSH_FAULT", "disk_lock:1:0", 1);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_CREATE, NULL, &first), NSH_SUCCESS);
+    CHECK_EQ(scratch_count("f.h5.tmp-somewhere"), 1);
+    CHECK_ALL(nsh_file_abandon(&first), NSH_SUCCESS);
+    setenv("NSH_FAULT", "disk_lock:1:-1", 1);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &first), NSH_SUCCESS);
+    unsetenv("NSH_FAULT");
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &second), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write(first, "b", array), NSH_SUCCESS);
+    CHECK_EQ(scratch_count("f.h5.tmp-somewhere"), 0);
+    CHECK_ALL(nsh_file_write(second, "c", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&first), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&second), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "replaced");
+    check_file(path);
+}
+
 static bool is_ours(const char *site)
 {
     return strncmp(site, "file_", 5) == 0 || strncmp(site, "disk_", 5) == 0 ||
@@ -176,6 +206,7 @@ int main(int argc, char **argv)
         check_skip("built without HDF5");
     check_case("nothing fails");
     CHECK_EQ(scenario(path, NULL), 0);
+    without_locks(path);
     for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
         int hits = 0;
 

@@ -3,10 +3,12 @@
  *
  * Invariant: a target is either what it was or a whole new file, whatever is killed when: only
  * rename(2) changes it, after its bytes are on disk. A working copy in use is locked by its maker,
- * and the kernel drops the lock with the process; so one without a lock is nobody's. */
+ * where there are locks; so one that can be locked is nobody's. With the rename the lock goes over
+ * to the target. */
 #define _GNU_SOURCE
 #include "disk.h"
 
+#include "disk_lock.h"
 #include "error.h"
 #include "fault.h"
 #include "inherit.h"
@@ -31,10 +33,9 @@
 #endif
 
 enum {
-    PART = 1 << 20,     /* bytes of one call */
-    DIRECT = 64 << 10,  /* runs from this length on are read and written by themselves */
-    SPARSE = 16,        /* gaps so many times as long as the runs are not read through */
-    LOCK_BYTE = 1 << 30 /* times 2^30: far from all bytes that HDF5 or anyone locks */
+    PART = 1 << 20,    /* bytes of one call */
+    DIRECT = 64 << 10, /* runs from this length on are read and written by themselves */
+    SPARSE = 16        /* gaps so many times as long as the runs are not read through */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -264,8 +265,10 @@ bool nsh__disk_is_nfs(int fd)
 
 /* ---- working copies ---- */
 
-/* What a working copy's name has after that of its target. */
-static const char infix[] = ".tmp-";
+/* What a working copy's name has after that of its target, and at its end. */
+static const char infix[] = ".tmp-", ending[] = ".nsh";
+
+enum { HOST = 32 }; /* so much of a host's name */
 
 int nsh__disk_look(const char *call, const char *path, bool write)
 {
@@ -283,32 +286,58 @@ int nsh__disk_look(const char *call, const char *path, bool write)
     return NSH_SUCCESS;
 }
 
-/* The lock belongs to the open file, not to the process, and is not that of flock(2), which HDF5
- * uses. False: somebody else has it. Where there are no locks nobody can have one. */
-static bool lock(int fd)
+/* A working copy of path is called PATH.tmp-HOST-PID-NUMBER.nsh. */
+static void name_work(const char *path, const char *host, unsigned number, char out[NSH__PATH])
 {
-#ifdef F_OFD_SETLK
-    struct flock byte = {.l_type = F_WRLCK,
-                         .l_whence = SEEK_SET,
-                         .l_start = (off_t)LOCK_BYTE * LOCK_BYTE,
-                         .l_len = 1};
-
-    return fcntl(fd, F_OFD_SETLK, &byte) == 0 || (errno != EAGAIN && errno != EACCES);
-#else
-    (void)fd;
-    return true;
-#endif
+    snprintf(out, NSH__PATH, "%.*s%s%.*s-%ld-%u%s", NSH__PATH - 128, path, infix, HOST, host,
+             (long)getpid(), number, ending);
 }
 
-/* Remove a working copy that nobody has open any more. */
-static void remove_stale(int directory, const char *name)
+/* Is name exactly such a name, whose text up to the host is prefix? */
+static bool is_work(const char *name, const char *prefix, char host[HOST + 1])
+{
+    size_t n = strlen(name), before = strlen(prefix), last = strlen(ending);
+
+    if (n < before + last || strncmp(name, prefix, before) != 0 ||
+        strcmp(name + n - last, ending) != 0)
+        return false;
+    n -= last;
+    for (int numbers = 0; numbers < 2; numbers++) {
+        size_t end = n;
+
+        while (n > before && name[n - 1] >= '0' && name[n - 1] <= '9')
+            n--;
+        if (n == end || n == before || name[--n] != '-')
+            return false;
+    }
+    if (n == before || n - before > HOST)
+        return false;
+    snprintf(host, HOST + 1, "%.*s", (int)(n - before), name + before);
+    return true;
+}
+
+static void own_host(char host[HOST + 1])
+{
+    char name[256] = "";
+
+    gethostname(name, sizeof name - 1);
+    snprintf(host, HOST + 1, "%.*s", HOST, name[0] != '\0' ? name : "host");
+}
+
+/* Remove a working copy whose maker is gone: nobody has its lock, on a file system or on a host
+ * where the maker's lock would be seen. */
+static void remove_stale(int directory, const char *name, const char *maker)
 {
     int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char host[HOST + 1];
     struct stat st;
 
     if (fd < 0)
         return;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lock(fd))
+    own_host(host);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        (nsh__disk_is_local(fd) || strcmp(host, maker) == 0) &&
+        nsh__disk_lock_take(fd) == NSH__LOCK_HELD)
         unlinkat(directory, name, 0);
     close(fd);
 }
@@ -316,7 +345,7 @@ static void remove_stale(int directory, const char *name)
 static void sweep(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char directory[NSH__PATH], prefix[NSH__PATH];
+    char directory[NSH__PATH], prefix[NSH__PATH], maker[HOST + 1];
     struct dirent *entry;
     DIR *d;
 
@@ -325,32 +354,74 @@ static void sweep(const char *path)
              infix);
     d = opendir(directory);
     while (d != NULL && (entry = readdir(d)) != NULL)
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0)
-            remove_stale(dirfd(d), entry->d_name);
+        if (is_work(entry->d_name, prefix, maker))
+            remove_stale(dirfd(d), entry->d_name, maker);
     if (d != NULL)
         closedir(d);
 }
 
-/* Is a new working copy locked now, and still there? */
+/* Is a new working copy locked now, if there are locks, and still there? */
 static bool keep(int fd)
 {
     struct stat st;
 
-    return lock(fd) && fstat(fd, &st) == 0 && st.st_nlink > 0;
+    return nsh__disk_lock_take(fd) != NSH__LOCK_BUSY && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+static bool leads_to(const char *path, int fd)
+{
+    struct stat at_path, open;
+
+    return stat(path, &at_path) == 0 && fstat(fd, &open) == 0 && at_path.st_dev == open.st_dev &&
+           at_path.st_ino == open.st_ino;
+}
+
+/* Only on a local file system: elsewhere the lock may keep out those who read with HDF5. */
+static int lock_target(const char *call, const char *path, int fd)
+{
+    nsh__disk_lock lock = nsh__disk_is_local(fd) ? nsh__disk_lock_take(fd) : NSH__LOCK_NONE;
+
+    if (lock == NSH__LOCK_BUSY)
+        return nsh__fail(NSH_ERR_BUSY, "%s: another handle has %.120s open for changes", call,
+                         path);
+    if (lock == NSH__LOCK_NONE)
+        nsh__log("%s: no locks for %s: if another handle changes it too, the later commit fails",
+                 call, path);
+    return NSH_SUCCESS;
+}
+
+int nsh__disk_open_locked(const char *call, const char *path, int *fd)
+{
+    enum { TRIES = 100 };
+    int opened, rc;
+
+    for (int i = 0; i < TRIES; i++) {
+        rc = nsh__disk_open(call, path, true, &opened);
+        if (rc != NSH_SUCCESS)
+            return rc;
+        rc = lock_target(call, path, opened);
+        if (rc == NSH_SUCCESS && leads_to(path, opened)) {
+            *fd = opened;
+            return NSH_SUCCESS;
+        }
+        close(opened); /* a rename was faster: the lock is on a file of the past */
+        if (rc != NSH_SUCCESS)
+            return rc;
+    }
+    return nsh__fail(NSH_ERR_BUSY, "%s: %.120s is replaced all the time", call, path);
 }
 
 int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd)
 {
     static atomic_uint made;
-    char host[65] = "";
+    char host[HOST + 1];
     int made_fd = -1, error = EEXIST;
     mode_t mode = access(path, F_OK) == 0 ? 0600 : 0666; /* more only as the target allows */
 
     sweep(path);
-    gethostname(host, sizeof host - 1);
+    own_host(host);
     for (int tries = 0; made_fd < 0 && error == EEXIST && tries < 1000; tries++) {
-        snprintf(work, NSH__PATH, "%.*s%s%.32s-%ld-%u", NSH__PATH - 96, path, infix, host,
-                 (long)getpid(), atomic_fetch_add(&made, 1));
+        name_work(path, host, atomic_fetch_add(&made, 1), work);
         made_fd = open(work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         error = errno;
         if (made_fd >= 0 && !keep(made_fd)) { /* it looked stale to somebody */
@@ -453,5 +524,7 @@ int nsh__disk_replace(const char *call, const char *work, int fd, const char *pa
 {
     if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
         return failed(call, "cannot replace", path, errno != 0 ? errno : EIO);
+    if (!nsh__disk_is_local(fd))
+        nsh__disk_lock_drop(fd); /* a target has none there: see lock_target */
     return nsh__disk_sync_directory(call, path, fd);
 }

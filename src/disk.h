@@ -48,6 +48,11 @@ int nsh__disk_sync_directory(const char *call, const char *path, int fd);
 
 /* ---- working copies ---- */
 
+/* Open a target that this handle alone will change, until it is closed, or until a working copy
+ * that took its place is. NSH_ERR_BUSY: another handle has it; NSH_ERR_NOT_FOUND, NSH_ERR_IO. Where
+ * no lock can tell, the log says so. */
+int nsh__disk_open_locked(const char *call, const char *path, int *fd);
+
 /* NSH_SUCCESS, NSH_ERR_NOT_FOUND or what else is wrong with a file to be read or, where `write`, to
  * be changed or replaced. NSH_ERR_EXISTS: a link that was not followed, and leads to nothing. */
 int nsh__disk_look(const char *call, const char *path, bool write);

@@ -46,6 +46,7 @@
     X(file_buffer, "memory for a segment of a file")                                               \
     X(disk_open, "open of a file's bytes")                                                         \
     X(disk_identity, "fstat of a file")                                                            \
+    X(disk_lock, "fcntl lock of a file")                                                           \
     X(disk_work, "making a working copy")                                                          \
     X(disk_write, "pwrite")                                                                        \
     X(disk_read, "pread")                                                                          \

@@ -6,6 +6,7 @@
 #include "file.h"
 
 #include "agree.h"
+#include "disk_lock.h"
 #include "fault.h"
 #include "hash.h"
 #include "inherit.h"
@@ -323,8 +324,10 @@ static int look_at_target(nsh_file *file, const char *name, bool reads)
         return rc;
     memcpy(file->path, path, sizeof path);
     rc = nsh__disk_look(name, path, !excl && file->mode != NSH_FILE_READ);
-    if (rc == NSH_SUCCESS && reads)
-        rc = nsh__disk_open(name, path, file->in_place, &file->target_fd);
+    if (rc == NSH_SUCCESS && file->mode == NSH_FILE_APPEND)
+        rc = nsh__disk_open_locked(name, path, &file->target_fd);
+    else if (rc == NSH_SUCCESS && reads)
+        rc = nsh__disk_open(name, path, false, &file->target_fd);
     return rc;
 }
 
@@ -392,6 +395,8 @@ static void close_files(nsh_file *file, nsh__call call)
 {
     nsh__file_reader_free(file);
     discard(file, call);
+    if (nsh__file_owns(file) && file->target_fd >= 0)
+        nsh__disk_lock_drop(file->target_fd); /* which a forked child would keep */
     close_fd(&file->target_fd);
 }
 
@@ -506,7 +511,7 @@ typedef struct committed {
 static int put_in_place(nsh_file *file, const char *name)
 {
     nsh__identity mine;
-    bool gone = false, new = file->mode == NSH_FILE_EXCL;
+    bool gone = false, new = !file->there && file->mode != NSH_FILE_CREATE;
     int rc = nsh__identity_of(name, file->work, file->work_fd, &mine);
 
     if (rc == NSH_SUCCESS)
@@ -517,8 +522,12 @@ static int put_in_place(nsh_file *file, const char *name)
         rc = nsh__identity_still(name, file->path, &file->target, false, &gone);
         new = gone;
     }
-    return rc == NSH_SUCCESS ? nsh__disk_replace(name, file->work, file->work_fd, file->path, new)
-                             : rc;
+    if (rc == NSH_SUCCESS)
+        rc = nsh__disk_replace(name, file->work, file->work_fd, file->path, new);
+    if (rc == NSH_ERR_EXISTS && (file->there || file->mode != NSH_FILE_EXCL))
+        rc = nsh__fail(NSH_ERR_STATE, "%s: another program has made %.120s meanwhile, which stays",
+                       name, file->path);
+    return rc;
 }
 
 /* By the owner: changes in place are on disk; are they in the file that is at the path? */

@@ -4,10 +4,10 @@
  * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; what others have written
  * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups.
  *
- * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N") until nsh_file_commit or
- * nsh_file_close has put it on disk and renamed it: whoever opens path sees the old file or the new
- * one, whole, whatever is killed when. A working copy that is left over is removed when the same
- * path is next opened for a change.
+ * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N.nsh") until
+ * nsh_file_commit or nsh_file_close has put it on disk and renamed it: whoever opens path sees the
+ * old file or the new one, whole, whatever is killed when. A working copy that a killed job has left
+ * is removed when the same path is next opened for a change and its lock shows that nobody uses it.
  *
  * How: rank 0 alone calls HDF5. The bytes of datasets that lie in one piece in the file go around
  * it: one rank of each node writes or reads its part, and on several nodes what was read is
@@ -40,9 +40,18 @@
  *     nsh_file_open on. A rank that comes later and finds another file there reads nothing of that:
  *     the call says STATE, "replaced". Ranks of one host compare device and inode number; between
  *     hosts inode number, size, time of the last change and the first bytes are compared.
- *   - A commit never puts a file over one that another program has written to, or put there, since
- *     this handle opened or last committed it: it says STATE, and that file stays. (NSH_FILE_CREATE
- *     replaces what is there at its first commit.)
+ *   - One handle at a time changes a file that exists: it holds a lock (an open file description
+ *     lock) on the file from nsh_file_open (NSH_FILE_APPEND) or its first commit until it is closed,
+ *     and nsh_file_open for NSH_FILE_APPEND says BUSY meanwhile. Readers, and NSH_FILE_CREATE, which
+ *     replaces what is there, do not ask for the lock.
+ *   - A commit never replaces a file that another program has written to, or put there, since this
+ *     handle opened or last committed it: it says STATE, and that file stays. (NSH_FILE_CREATE
+ *     replaces whatever is there at its first commit.) A change of owner, mode or links is none.
+ *   - On network file systems (all but ext4, XFS, btrfs, ZFS, tmpfs and their like) the file is not
+ *     locked, because there a lock may shut out those who read with HDF5: two handles can change it
+ *     at the same time, and the later commit says STATE. NSH_LOG=1 says where that is so. There,
+ *     and where there are no locks at all, a working copy that a job on another host has left is
+ *     not removed either: remove it yourself when that job is gone.
  *   - A file that replaces another takes over its owner, group, permissions, access control lists
  *     and users' extended attributes, as far as the system lets this user set them; a group that
  *     cannot be set leaves the new group what everybody may do. Other names of the old file (hard
@@ -102,14 +111,17 @@ typedef struct nsh_file_options {
  * out      close it with nsh_file_close; its communicator cannot be freed before
  *
  * A file that exists must be one that this user may write to, unless it is opened for reading.
- * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), IO, FORMAT. */
+ * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), BUSY (NSH_FILE_APPEND: another
+ * handle changes it), STATE (ranks do not see the same file, or it is replaced all the time), IO,
+ * FORMAT. */
 NSH_API int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
                           const nsh_file_options *options, nsh_file **out);
 
 /* [collective] Put what was changed on disk and under the file's path. The file stays open; its
  * next change begins another working copy. Nothing to do if nothing has changed. When all ranks
  * have returned, none of them has the old file open any more, so its space is free. Errors: EXISTS
- * (NSH_FILE_EXCL and somebody made one meanwhile), STATE, IO. */
+ * (NSH_FILE_EXCL and somebody made one meanwhile), STATE (also: the file that this one continues
+ * has been replaced or written to by others), IO. */
 NSH_API int nsh_file_commit(nsh_file *file);
 
 /* [collective] Commit, close and set *file to NULL, whatever the outcome; *file may be NULL
