@@ -348,8 +348,9 @@ static inline bool nsh__comm_broken(const nsh_comm *comm)
     return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
 }
 
-/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. */
-int nsh__comm_whole(const nsh_comm *comm, const char *call);
+/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. Where no call has
+ * done so for 10 ms it drives MPI to learn what other nodes say, so it is for the calling thread. */
+int nsh__comm_whole(nsh_comm *comm, const char *call);
 
 /* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of a
  * sequential section? */

@@ -483,12 +483,6 @@ int nsh_mutex_trylock(nsh_mutex *mutex)
 
     if (rc != NSH_SUCCESS)
         return rc;
-    /* It waits for nothing by which it would learn that another node has broken the communicator. */
-    if (mutex->comm->node_count > 1 && (rc = nsh__wait_poll(&mutex->comm->wait)) != NSH_SUCCESS)
-        checked(mutex, rc);
-    rc = nsh__comm_whole(mutex->comm, "nsh_mutex_trylock");
-    if (rc != NSH_SUCCESS)
-        return rc;
     rc = mutex->cohort != NULL ? trylock_cohort(mutex) : nsh__queue_trylock(only_queue(mutex));
     if (rc == NSH_ERR_BUSY)
         return nsh__fail(rc, "%s: held by another rank (rank %d)",

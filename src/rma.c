@@ -498,7 +498,7 @@ static bool serve_one(nsh_comm *comm)
 
     if (rc == MPI_SUCCESS && there)
         rc = answer(comm, &message, status.MPI_SOURCE);
-    if (rc != MPI_SUCCESS && nsh__comm_whole(comm, "service of words") == NSH_SUCCESS)
+    if (rc != MPI_SUCCESS && !nsh__comm_broken(comm))
         nsh__comm_break(comm, nsh__fail_mpi("service of a request for a word", rc));
     return rc == MPI_SUCCESS && there;
 }

@@ -28,6 +28,7 @@ enum {
     BUSY_NS = 50 * MS,      /* they do if they did so recently */
     NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
     LONG_NAP_NS = 10 * MS,  /* and afterwards */
+    RARELY_NS = 10 * MS,    /* between two polls of a rank that never waits */
     ASK_AGAIN_NS = 1000 * MS,
     LONG_AFTER_NS = 100 * MS, /* since then a wait is long: others are asked */
     NAP_SHARE = 128,          /* of the quiet time */
@@ -148,6 +149,29 @@ int nsh__wait_poll(nsh__wait *wait)
         wait->asked = nsh__homes_serve();
     }
     return broken_status(wait);
+}
+
+/* A clock that is a few milliseconds late, but read in a few nanoseconds. */
+static int64_t coarse_clock(void)
+{
+#if defined(CLOCK_MONOTONIC_COARSE)
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+#else
+    return nsh__wait_clock();
+#endif
+}
+
+int nsh__wait_poll_rarely(nsh__wait *wait)
+{
+    int64_t now = coarse_clock();
+
+    if (now - wait->polled < RARELY_NS)
+        return NSH_SUCCESS;
+    wait->polled = now;
+    return nsh__wait_poll(wait);
 }
 
 static void give_way(const nsh__wait *wait)

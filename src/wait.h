@@ -44,7 +44,8 @@ typedef struct nsh__wait {
                       waits for: word, or messages (NULL); may be NULL */
     int64_t report_after, report_every; /* of a wait, in nanoseconds; shorter in tests */
     bool unreported;                    /* it waits for threads of its own, which is no news */
-    int64_t asked; /* when other nodes last asked this process for words, by nsh__wait_clock */
+    int64_t polled; /* when nsh__wait_poll_rarely did so, by a clock of its own */
+    int64_t asked;  /* when other nodes last asked this process for words, by nsh__wait_clock */
     void *owner;
     atomic_bool waiting; /* this rank is inside a wait, so a helper thread need not probe */
     int64_t round_begin, round_report; /* of nsh__wait_round: when it began, when it reports */
@@ -103,5 +104,9 @@ int nsh__wait_received(nsh__wait *wait, MPI_Request *request, int64_t *bytes);
 /* One round of progress: the probe, notices, the broken flag, words that other nodes ask for.
  * Returns as above. */
 int nsh__wait_poll(nsh__wait *wait);
+
+/* The same, unless this function has done so within the last 10 ms: for calls that may succeed
+ * without a wait. Costs a few nanoseconds then. */
+int nsh__wait_poll_rarely(nsh__wait *wait);
 
 #endif

@@ -131,8 +131,9 @@ NSH_API int nsh_comm_abandon(nsh_comm **comm);
 
 /* [local] Break the communicator, because this rank cannot go on: every rank that is in or enters a
  * call on it gets NSH_ERR_STATE, with this rank, code and text in the detail, instead of waiting
- * for a rank that will not come. Ranks of other nodes learn of it as soon as they wait, or call
- * something collective. The communicator is then good for free only.
+ * for a rank that will not come. Ranks of other nodes learn of it while they wait, and otherwise from
+ * any call but getters and reads, for each of them looks for such news if none has done so for
+ * 10 ms. The communicator is then good for free only.
  *
  * code  why: one of nsh_status but NSH_SUCCESS, or any positive number of the caller's own
  * text  what happened; NULL: nothing to say; cut off where it is too long for a detail
@@ -170,7 +171,9 @@ NSH_API MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm);
  * memory are seen after it. Errors: ARG (comm is NULL), MISMATCH, STATE (comm is broken), MPI. */
 NSH_API int nsh_comm_barrier(nsh_comm *comm);
 
-/* [collective] Over this rank's node: the same among the ranks of one node, without MPI. */
+/* [collective] Over this rank's node: the same among the ranks of one node, without messages. Where
+ * there are several nodes it lets MPI make progress every 10 ms, to learn of a communicator that
+ * another node has broken. */
 NSH_API int nsh_comm_node_barrier(nsh_comm *comm);
 
 /* [local] Let MPI make progress: for programs that compute for long without calling MPI while
