@@ -257,19 +257,6 @@ int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
     return NSH_SUCCESS;
 }
 
-int nsh__reclaim(nsh_comm *comm, nsh__call call, int64_t *reclaimed)
-{
-    nsh__vote vote = {.call = call, .mark = comm->created, .range = true};
-    int rc;
-
-    vote.low = vote.high = nsh__objects_released(comm);
-    nsh__vote_enter(comm, &vote);
-    rc = nsh__vote_leave(comm, &vote);
-    *reclaimed = 0;
-    return rc == NSH_SUCCESS ? nsh__objects_reclaim(comm, vote.low, vote.high, true, reclaimed)
-                             : rc;
-}
-
 /* ---- all of them ---- */
 
 int nsh__objects_settle(nsh_comm *comm)

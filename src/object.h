@@ -98,10 +98,6 @@ int64_t nsh__objects_released(const nsh_comm *comm);
 int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
                          int64_t *reclaimed);
 
-/* [collective] A vote, and nsh__objects_reclaim: for other calls, before they answer NSH_ERR_NOMEM.
- * *reclaimed, equal on all ranks: how many objects. */
-int nsh__reclaim(nsh_comm *comm, nsh__call call, int64_t *reclaimed);
-
 /* [local] Before the communicator goes: objects that are alive write what they keep in memory. The
  * worst code. */
 int nsh__objects_settle(nsh_comm *comm);
