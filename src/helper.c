@@ -2,7 +2,7 @@
 /* helper.c -- a thread that gives MPI a chance while its rank computes.
  *
  * Invariant: it touches nothing of the communicator but the MPI handle, comm->wait.waiting, and
- * what rma.c lets any thread touch. */
+ * what rma.c lets any thread touch; and of all helpers of a process one at most is inside MPI. */
 #define _GNU_SOURCE
 #include "helper.h"
 
@@ -42,6 +42,10 @@ struct nsh__helper {
 /* MPI_Finalize has to stop them all at once. */
 static nsh__helper *first;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Held inside MPI. A helper that is there while MPI_Finalize switches the locks of MPI off leaves
+ * its lock locked (finalize.c); none waits for that lock then, so all can be joined. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 static void enlist(nsh__helper *helper)
 {
@@ -113,10 +117,12 @@ static int64_t drive(nsh_comm *comm)
     int64_t changed = 0;
     int there;
 
+    pthread_mutex_lock(&turn);
     if (!idle)
         MPI_Iprobe(MPI_ANY_SOURCE, NSH__TAG_NOTICE, comm->mpi, &there, MPI_STATUS_IGNORE);
     if (words)
         changed = idle ? nsh__words_changed(comm) : nsh__words_serve(comm);
+    pthread_mutex_unlock(&turn);
     return changed != 0 && nsh__wait_clock() - changed < ACTIVE_FOR_NS ? ACTIVE_NS : IDLE_NS;
 }
 
@@ -187,8 +193,7 @@ void nsh__helper_stop(nsh_comm *comm)
     comm->helper = NULL;
 }
 
-/* All are told before the first is waited for: MPI_Finalize may hold a lock of MPI, and a helper
- * that meets it would never come back. */
+/* All are told before the first is waited for, so that they leave at the same time. */
 void nsh__helpers_stop(void)
 {
     for (nsh__helper *helper = first; helper != NULL; helper = helper->next)

@@ -16,8 +16,8 @@ int nsh__helper_start(nsh_comm *comm);
 /* Stop and join it; accepts none. */
 void nsh__helper_stop(nsh_comm *comm);
 
-/* [local] Stop those of all communicators of this process. In MPI_Finalize, when no other thread
- * makes, uses or frees a communicator. */
+/* [local] Stop those of all communicators of this process. Before or in MPI_Finalize, when no other
+ * thread makes, uses or frees a communicator. */
 void nsh__helpers_stop(void);
 
 #endif
