@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,41 @@ static void check_comm_gone(nsh_comm **comm)
     CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
 }
 
+/* ---- helper threads ---- */
+
+/* How many helper threads this process has; -1: this system does not tell. */
+static int count_helpers(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    char path[300], name[32];
+    int n = 0;
+
+    if (tasks == NULL)
+        return -1;
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        FILE *f;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        f = fopen(path, "r");
+        if (f == NULL)
+            continue;
+        n += fgets(name, sizeof name, f) != NULL && strcmp(name, "nsh-helper\n") == 0;
+        fclose(f);
+    }
+    closedir(tasks);
+    return n;
+}
+
+/* The first callback of MPI_Finalize: a thread that is inside MPI now has come too late. */
+static int look_for_helpers(MPI_Comm self, int keyval, void *value, void *extra)
+{
+    (void)self;
+    (void)keyval;
+    (void)extra;
+    *(int *)value = count_helpers();
+    return MPI_SUCCESS;
+}
+
 /* MPI_Finalize under NSH_LOG=1, with what this rank says on stderr in text. */
 static void finalize(char text[], int n)
 {
@@ -191,8 +227,8 @@ int main(int argc, char **argv)
     char path[2][64] = {"/tmp/nsh-finalize-XXXXXX", ""};
     nsh_comm *failed = NULL;
     world first, second, gone;
+    int fd = -1, helpers = 0, keyval, level;
     MPI_Comm half;
-    int fd = -1;
 
     check_init(&argc, &argv);
     if (check_rank == 0)
@@ -229,7 +265,14 @@ int main(int argc, char **argv)
         CHECK_EQ(nsh_counter_add(second.counter, 1, NULL), NSH_SUCCESS);
         CHECK_EQ(nsh_mutex_unlock(first.mutex[i % 2]), NSH_SUCCESS);
     }
+    MPI_Query_thread(&level);
+    if (level == MPI_THREAD_MULTIPLE && nsh_comm_node_count(first.comm) > 1 && check_rank == 0)
+        CHECK(count_helpers() != 0);
+    MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, look_for_helpers, &keyval, NULL);
+    MPI_Comm_set_attr(MPI_COMM_SELF, keyval, &helpers);
+    helpers = 1;
     finalize(text, sizeof text);
+    CHECK(helpers <= 0);
     if (check_rank == 0) {
         CHECK_HAS(text, "alive with");
         CHECK_HAS(text, "array forgotten (number 1)");

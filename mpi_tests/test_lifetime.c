@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -376,46 +377,99 @@ static void test_hold(int64_t n)
 
 /* ---- fail ---- */
 
-/* One rank fails; the others wait for it, in a collective call or for a lock that it holds, or come
- * late. */
-static void test_fail(int waits)
-{
-    nsh_comm *comm = open_comm(0);
-    nsh_array *array = make_array(comm, 10, NULL, 1);
-    nsh_mutex *mutex = NULL;
-    int failing = check_size - 1, rc, calls = 0;
-    int64_t value = 3;
+typedef struct things {
+    nsh_comm *comm;
+    nsh_array *array;
+    nsh_mutex *mutex, *other;
+    nsh_counter *counter;
+} things;
 
-    CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
+/* What others do when a rank fails. Some of it waits for that rank, which holds the mutex; the rest
+ * may succeed, and is repeated until the rank's node has been heard of. */
+static int meet(things *t)
+{
+    return nsh_comm_barrier(t->comm);
+}
+
+static int wait_for_lock(things *t)
+{
+    return nsh_mutex_lock(t->mutex);
+}
+
+static int set_on(things *t)
+{
+    const int64_t value = 3, one = 1;
+
+    return nsh_array_set(t->array, &value, NULL, &one, 0);
+}
+
+static int meet_on_node(things *t)
+{
+    return nsh_comm_node_barrier(t->comm);
+}
+
+static int take_and_give(things *t)
+{
+    int rc = nsh_mutex_lock(t->other);
+
+    return rc == NSH_SUCCESS ? nsh_mutex_unlock(t->other) : rc;
+}
+
+static int count_on(things *t)
+{
+    return nsh_counter_add(t->counter, 1, NULL);
+}
+
+static const struct {
+    const char *name;
+    int (*call)(things *);
+} doings[] = {
+    {"meet", meet},
+    {"wait for its lock", wait_for_lock},
+    {"set", set_on},
+    {"meet on their nodes", meet_on_node},
+    {"take and give a lock that is free", take_and_give},
+    {"count", count_on},
+};
+
+static void test_fail(int (*call)(things *), int code)
+{
+    things t = {.comm = open_comm(0)};
+    nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
+    int failing = check_size - 1, rc;
+
+    t.array = make_array(t.comm, 10, NULL, 1);
+    CHECK_ALL(nsh_mutex_create(t.comm, NULL, &t.mutex), NSH_SUCCESS);
+    options.order = NSH_MUTEX_COHORT;
+    options.cohort_limit = INT_MAX; /* the node that has it need not ask other nodes */
+    CHECK_ALL(nsh_mutex_create(t.comm, &options, &t.other), NSH_SUCCESS);
+    CHECK_ALL(nsh_counter_create(t.comm, 0, NULL, &t.counter), NSH_SUCCESS);
     CHECK_EQ(nsh_comm_fail(NULL, 1, "x"), NSH_ERR_ARG);
-    CHECK_EQ(nsh_comm_fail(comm, 0, "x"), NSH_ERR_ARG);
+    CHECK_EQ(nsh_comm_fail(t.comm, 0, "x"), NSH_ERR_ARG);
     if (check_rank == failing) {
-        CHECK_EQ(nsh_mutex_lock(mutex), NSH_SUCCESS);
+        CHECK_EQ(nsh_mutex_lock(t.mutex), NSH_SUCCESS);
         nsh_array_get(NULL, NULL, NULL, NULL);
     }
     MPI_Barrier(MPI_COMM_WORLD);
     if (check_rank == failing) {
-        CHECK_EQ(nsh_comm_fail(comm, waits == 0 ? NSH_ERR_IO : 4711, "the disk is on fire"),
-                 NSH_SUCCESS);
+        CHECK_EQ(nsh_comm_fail(t.comm, code, "the disk is on fire"), NSH_SUCCESS);
         CHECK_HAS(nsh_error_detail(), "nsh_array_get"); /* success leaves the detail alone */
-        CHECK_EQ(nsh_comm_fail(comm, 1, "again"), NSH_ERR_STATE);
-    } else if (waits == 0) {
-        CHECK_EQ(nsh_comm_barrier(comm), NSH_ERR_STATE);
-    } else if (waits == 1) {
-        CHECK_EQ(nsh_mutex_lock(mutex), NSH_ERR_STATE);
+        CHECK_EQ(nsh_comm_fail(t.comm, 1, "again"), NSH_ERR_STATE);
     } else {
-        do /* ranks of another node learn of it in time */
-            rc = nsh_array_set(array, &value, NULL, &(int64_t){1}, 0);
-        while (rc == NSH_SUCCESS && calls++ < 1000);
+        do
+            rc = call(&t);
+        while (rc == NSH_SUCCESS);
         CHECK_EQ(rc, NSH_ERR_STATE);
     }
     CHECK_HAS(nsh_error_detail(), "the disk is on fire");
-    CHECK_HAS(nsh_error_detail(), waits == 0 ? "NSH_ERR_IO" : "4711");
-    CHECK_EQ(nsh_comm_barrier(comm), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), code == NSH_ERR_IO ? "NSH_ERR_IO" : "4711");
+    CHECK_EQ(nsh_comm_barrier(t.comm), NSH_ERR_STATE);
     CHECK_HAS(nsh_error_detail(), "the disk is on fire");
-    CHECK_EQ(nsh_mutex_free(&mutex), NSH_SUCCESS);
-    CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
-    CHECK_EQ(nsh_comm_free(&comm), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_free(&t.mutex), NSH_SUCCESS);
+    CHECK_EQ(nsh_mutex_free(&t.other), NSH_SUCCESS);
+    CHECK_EQ(nsh_counter_free(&t.counter), NSH_SUCCESS);
+    CHECK_EQ(nsh_array_free(&t.array), NSH_SUCCESS);
+    CHECK_EQ(nsh_comm_free(&t.comm), NSH_SUCCESS);
 }
 
 /* A rank that cannot go on frees and does something else: it waits for no rank, and no rank for it. */
@@ -472,10 +526,9 @@ int main(int argc, char **argv)
     test_hold(50);
     check_case("a large array is held");
     test_hold(LARGE);
-    for (int waits = 0; waits < 3; waits++) {
-        check_case("a rank fails while others %s",
-                   (const char *[]){"meet", "wait for its lock", "set"}[waits]);
-        test_fail(waits);
+    for (size_t i = 0; i < sizeof doings / sizeof doings[0]; i++) {
+        check_case("a rank fails while others %s", doings[i].name);
+        test_fail(doings[i].call, i % 2 == 0 ? NSH_ERR_IO : 4711);
     }
     check_case("a broken communicator is freed by each rank alone");
     test_free_broken(false);

@@ -289,6 +289,51 @@ static void state_case(void)
     setenv("NSH_CHECK", "0", 1);
 }
 
+/* ---- sections ---- */
+
+/* The last rank stays away from a section. It may have been passed a token, with which it must not
+ * enter the next one. */
+static void section_case(void)
+{
+    bool away = check_rank == check_size - 1;
+
+    check_case("a section that the last rank does not enter");
+    open_all();
+    if (!away)
+        CHECK_EQ(nsh_sequential_begin(comm), NSH_SUCCESS);
+    CHECK_ALL(away ? nsh_comm_barrier(comm) : nsh_sequential_end(comm), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_sequential_begin(comm), NSH_ERR_STATE);
+    close_all();
+    setenv("NSH_CHECK", "1", 1);
+    open_all();
+    CHECK_ALL(away ? nsh_comm_barrier(comm) : nsh_sequential_begin(comm), NSH_ERR_MISMATCH);
+    CHECK_ALL(nsh_sequential_begin(comm), NSH_SUCCESS);
+    CHECK_ALL(nsh_sequential_end(comm), NSH_SUCCESS);
+    close_all();
+    setenv("NSH_CHECK", "0", 1);
+}
+
+/* ---- the words of a break ---- */
+
+/* Nodes in different calls wait for each other: every rank learns which calls. */
+static void words_case(void)
+{
+    int rc;
+
+    check_case("a break between nodes names both calls on each of them");
+    open_all();
+    if (nsh_comm_node_count(comm) > 1) {
+        rc = camp() == 0 ? nsh_comm_barrier(comm) : set_at(array, camp_root(0));
+        CHECK(rc == NSH_ERR_MISMATCH || rc == NSH_ERR_STATE);
+        for (int i = 0; i < 2; i++) { /* in the call, and in the next one */
+            CHECK_HAS(nsh_error_detail(), "nsh_comm_barrier on node ");
+            CHECK_HAS(nsh_error_detail(), "nsh_array_set on node ");
+            CHECK_EQ(nsh_comm_node_barrier(comm), NSH_ERR_STATE);
+        }
+    }
+    close_all();
+}
+
 /* ---- frees and creates ---- */
 
 /* Two objects of each kind; ranks free different ones. Nothing is freed. */
@@ -403,6 +448,8 @@ int main(int argc, char **argv)
     }
     setenv("NSH_CHECK", "0", 1);
     state_case();
+    section_case();
+    words_case();
     free_case();
     create_case();
     settings_case("NSH_CHECK", "1");

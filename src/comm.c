@@ -320,6 +320,7 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
                              .yield = crowded,
                              .broken = &comm->area->gate.broken,
                              .notice = nsh__receive_notice,
+                             .stray = nsh__word_stray,
                              .suspect = nsh__suspect_node,
                              .failed = nsh__break_waiting,
                              .report = nsh__report_wait,

@@ -310,8 +310,10 @@ int nsh__comm_break(nsh_comm *comm, int code);
  * context to the next one made, and a message left behind would turn up there. */
 int nsh__comm_drain(nsh_comm *comm);
 
-/* For wait.c: a message with NSH__TAG_NOTICE is there; a wait has become long. */
+/* For wait.c: a message with NSH__TAG_NOTICE is there; a message is there that only another kind of
+ * call sends; a wait has become long. */
 void nsh__receive_notice(void *owner, const MPI_Status *status);
+int nsh__word_stray(void *owner, const MPI_Status *status);
 void nsh__suspect_node(void *owner);
 
 /* For wait.c: nsh__comm_break, because MPI has failed in a wait. A rank that leaves a wait alone,

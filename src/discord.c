@@ -12,6 +12,7 @@
 #include "hash.h"
 #include "rma.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -246,6 +247,32 @@ void nsh__receive_notice(void *owner, const MPI_Status *status)
         comm->heard++;
         compare_position(comm, comm->node_of[status->MPI_SOURCE], &notice.position);
     }
+}
+
+/* The call of a rank that has sent its vote to a node which does not vote. */
+static nsh__call call_of_vote(nsh_comm *comm, const MPI_Status *status)
+{
+    nsh__ballot ballot;
+    int bytes = 0;
+
+    MPI_Get_count(status, MPI_BYTE, &bytes);
+    if (bytes < (int)offsetof(nsh__ballot, text) || bytes > (int)sizeof ballot ||
+        MPI_Recv(&ballot, bytes, MPI_BYTE, status->MPI_SOURCE, status->MPI_TAG, comm->mpi,
+                 MPI_STATUS_IGNORE) != MPI_SUCCESS)
+        return NSH__CALL_NONE;
+    return (nsh__call)(ballot.most_by >> 32);
+}
+
+int nsh__word_stray(void *owner, const MPI_Status *status)
+{
+    nsh_comm *comm = owner;
+    const char *there = "a change of an array";
+
+    if (status->MPI_TAG == nsh__vote_tag(comm->sequence))
+        there = nsh__call_name(call_of_vote(comm, status));
+    return nsh__fail(NSH_ERR_MISMATCH, "call %llu: %s on node %d, %s on node %d (rank %d)",
+                     (unsigned long long)comm->sequence, nsh__call_name(comm->call),
+                     comm->node_index, there, comm->node_of[status->MPI_SOURCE], comm->rank);
 }
 
 /* wait.c has waited for long, and for another second each time it calls again: ask the node that

@@ -52,5 +52,8 @@ int nsh_sequential_end(nsh_comm *comm)
         rc = nsh__token_send(comm, NSH__TOKEN_TURN, comm->rank + 1);
     if (rc != NSH_SUCCESS)
         nsh__comm_break(comm, rc);
-    return nsh__agree(comm, NSH__CALL_SEQUENTIAL_END, rc, 0);
+    rc = nsh__agree(comm, NSH__CALL_SEQUENTIAL_END, rc, 0);
+    /* A rank that has not come may have a token that it did not take, and would enter the next
+     * section with it, before its turn. */
+    return rc == NSH_ERR_MISMATCH ? nsh__comm_break(comm, rc) : rc;
 }

@@ -141,8 +141,7 @@ int nsh__wait_poll(nsh__wait *wait)
         if (wait->watch_tag >= 0) {
             rc = probe(wait, wait->watch_tag, &there, &status);
             if (rc == NSH_SUCCESS && there)
-                rc = nsh__fail(NSH_ERR_MISMATCH, "rank %d is in a different collective call",
-                               status.MPI_SOURCE);
+                rc = wait->stray(wait->owner, &status);
             if (rc != NSH_SUCCESS)
                 return rc;
         }

@@ -37,6 +37,8 @@ typedef struct nsh__wait {
     atomic_int *broken;  /* shared by the node: a status once waiting has become pointless, */
     void (*explain)(void *owner, int status); /* and this words why; may be NULL */
     void (*notice)(void *owner, const MPI_Status *status);
+    int (*stray)(void *owner, const MPI_Status *status); /* there is a message on watch_tag: word
+                      NSH_ERR_MISMATCH; may be NULL where watch_tag is always -1 */
     void (*suspect)(void *owner); /* a wait has become long, and again every second; or NULL */
     int (*failed)(void *owner, int code); /* MPI has failed in a wait, with NSH_ERR_MPI: other ranks
                                              must not wait for this one; may be NULL */
