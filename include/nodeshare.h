@@ -24,7 +24,9 @@
  *   Handles       are opaque; _free() takes the handle's address, sets it to NULL, accepts NULL.
  *                 _free() of an array is [local]; that of a mutex, semaphore, counter or batch is
  *                 [collective], and _abandon() is its [local] form, for garbage collectors: on any
- *                 rank, in any order.
+ *                 rank, in any order. _free() of NULL is always [local]: where _free() is
+ *                 [collective], all ranks pass a handle or all pass NULL, or those with a handle
+ *                 wait.
  *   Options       structs come with an initializer macro; a NULL pointer means all defaults.
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.

@@ -38,6 +38,12 @@
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
  *     be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
  *     that others wait for.
+ *   - The library defines MPI_Finalize: it ends its helper threads and calls the next definition, that
+ *     of a profiling tool or of MPI. No thread may be inside MPI when MPI finalises, and MPICH
+ *     aborts where one is. A tool that is linked before this library and calls PMPI_Finalize, and a
+ *     process that looks MPI_Finalize up in MPI's own library (Python), leave the helpers to a
+ *     callback, which is too late for one that is inside MPI in that microsecond: free the
+ *     communicators before, or call this library's MPI_Finalize.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
  *     as its error handler for a moment; it gets its own back before the call returns.
  */
