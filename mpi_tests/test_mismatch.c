@@ -302,6 +302,7 @@ static void section_case(void)
     if (!away)
         CHECK_EQ(nsh_sequential_begin(comm), NSH_SUCCESS);
     CHECK_ALL(away ? nsh_comm_barrier(comm) : nsh_sequential_end(comm), NSH_ERR_MISMATCH);
+    CHECK(nsh_comm_barrier(comm) != NSH_SUCCESS); /* the last rank may learn of it only here */
     CHECK_ALL(nsh_sequential_begin(comm), NSH_ERR_STATE);
     close_all();
     setenv("NSH_CHECK", "1", 1);
