@@ -369,6 +369,32 @@ static void test_frames(void)
     CHECK_ALL(nsh_array_free(&big), NSH_SUCCESS);
 }
 
+/* Chunks divide frames so that the file is hardly longer than what is in it. */
+static void test_chunks(void)
+{
+    static const int64_t shapes[][2] = {{82, 400},  {200, 400}, {200, 200}, {182, 181}, {33000, 1},
+                                        {100, 360}, {361, 720}, {5, 12500}, {3, 40000}, {37, 5417}};
+    nsh_file *file = open_file("chunks.h5", NSH_FILE_CREATE, 0);
+    static double data[361 * 720];
+
+    check_case("chunks divide frames evenly");
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        int64_t none[] = {0, 0}, bytes = shapes[i][0] * shapes[i][1] * 8;
+        nsh_dataset_info info = {.ndim = 0};
+        char name[16];
+
+        snprintf(name, sizeof name, "s%zu", i);
+        CHECK_ALL(nsh_file_append_hyperslab(file, name, MPI_DOUBLE, 2, shapes[i], data, NULL,
+                                            check_rank == 0 ? NULL : none),
+                  NSH_SUCCESS);
+        CHECK_ALL(nsh_file_info(file, name, &info), NSH_SUCCESS);
+        CHECK(info.chunk[1] * info.chunk[2] * 8 <= 256 << 10);
+        CHECK(info.chunk[1] * info.chunk[2] * 8 >= 32 << 10);
+        CHECK(info.stored >= bytes && info.stored <= bytes + bytes / 16);
+    }
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+}
+
 /* ---- attributes, dimensions ---- */
 
 static void test_attrs(void)
@@ -585,6 +611,7 @@ int main(int argc, char **argv)
     test_holes();
     test_series();
     test_frames();
+    test_chunks();
     test_attrs();
     test_dims();
     test_get_errors();

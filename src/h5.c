@@ -437,6 +437,26 @@ int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__datas
 
 /* ---- making one ---- */
 
+/* How long chunks of at most `most` are along n elements: the last one is stored whole too, so that
+ * they divide n evenly, or nearly. */
+static hsize_t even_chunk(hsize_t n, hsize_t most)
+{
+    enum { LITTLE = 32 }; /* one such part may be lost */
+    hsize_t pieces = n / most + (n % most != 0);
+    hsize_t longest = n / pieces + (n % pieces != 0), best = longest, least = n;
+
+    /* With longest > LITTLE the first one will do: fewer elements than pieces are lost. */
+    for (hsize_t c = longest; c > longest / 8 && least > n / LITTLE; c--) {
+        hsize_t lost = n % c != 0 ? c - n % c : 0;
+
+        if (lost < least) {
+            least = lost;
+            best = c;
+        }
+    }
+    return best;
+}
+
 /* Whole frames while they are small, else parts of one: a frame's rows stay together longest. */
 static void choose_chunk(int ndim, const hsize_t extent[], hsize_t item, hsize_t chunk[])
 {
@@ -454,7 +474,9 @@ static void choose_chunk(int ndim, const hsize_t extent[], hsize_t item, hsize_t
 
         for (int k = d + 1; k < ndim; k++)
             inner = inner > CHUNK ? inner : inner * chunk[k];
-        chunk[d] = inner >= CHUNK ? 1 : CHUNK / inner < chunk[d] ? CHUNK / inner : chunk[d];
+        chunk[d] = inner >= CHUNK              ? 1
+                   : CHUNK / inner >= chunk[d] ? chunk[d]
+                                               : even_chunk(chunk[d], CHUNK / inner);
         bytes = inner >= CHUNK ? bytes : 0; /* what is left fits */
     }
 }

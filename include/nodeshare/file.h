@@ -203,8 +203,9 @@ NSH_API int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[
 /* ---- series: frames along an unlimited leading dimension ---- */
 
 /* [collective] Append the array as the next frame of dataset name, which is made by the first call:
- * of one dimension more, in chunks of up to 256 KiB. Errors: ARG (frames of another extent; not a
- * series), TYPE, IO. */
+ * of one dimension more, in chunks of up to 256 KiB that divide a frame evenly (at most 6 % are
+ * lost at its end). A frame without dimensions is one number of a series of numbers. Errors: ARG
+ * (frames of another extent; not a series), TYPE, IO. */
 NSH_API int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame);
 
 /* [collective] The same, but every rank has its own hyperslab of the frame, or none; arguments as
