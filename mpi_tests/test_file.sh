@@ -73,13 +73,18 @@ by_h5ls()
 }
 
 # Debian's package is for Debian's Python, which need not be the first one.
-needs_h5py()
+needs_python()
 {
     for python in python3 /usr/bin/python3; do
-        "$python" -c 'import h5py' 2>/dev/null && return
+        "$python" -c "import $1" 2>/dev/null && return
     done
-    echo "no h5py"
+    echo "Python has not $1"
     return 77
+}
+
+needs_h5py()
+{
+    needs_python h5py
 }
 
 by_h5py()
@@ -116,6 +121,52 @@ by_ncdump()
     ncdump -h "$tmp/nc.h5" >"$tmp/nc" && cat "$tmp/nc" && grep -q 'step = UNLIMITED ; // (3 currently)' "$tmp/nc" &&
         grep -q 'double u(step, row, column) ;' "$tmp/nc" && grep -q 'u:units = "degC" ;' "$tmp/nc" &&
         [ "$(ncdump -v step "$tmp/nc.h5" | grep '^ step = ')" = " step = 0, 10, 20 ;" ]
+}
+
+# All that labels.c has written opens and shows the right values; netCDF can append to it.
+by_netcdf()
+{
+    needs_python "h5py, netCDF4, xarray" || return
+    launch cliques-2 2 "$build/mpi_tests/examples/labels" "$tmp/labels.nc" || return 1
+    ncdump "$tmp/labels.nc" >"$tmp/nc" && grep -q '^ level = 10, 20, 30, 40, 50 ;$' "$tmp/nc" || return 1
+    "$python" -W ignore - "$tmp/labels.nc" <<'END'
+import sys, shutil, h5py, netCDF4, numpy, xarray
+path = sys.argv[1]
+n = numpy.arange(125.)
+def see(path):
+    d = netCDF4.Dataset(path)
+    d.set_auto_mask(False)
+    names = {k: v.dimensions for k, v in d.variables.items()}
+    assert names == {'flag': ('lat',), 'wave': ('lat',), 'lat': ('lat',), 'air': ('time', 'lat', 'lon'), 'time': ('time',), 'energy': ('time',),
+                     'lon': ('lon',), 'cube': ('cube_dim0', 'level', 'cube_dim2'), 'level': ('level',)}, names
+    assert d['group/cube'].dimensions == ('z', 'cube_dim1', 'cube_dim2')
+    assert d.dimensions['time'].isunlimited() and len(d.dimensions['time']) == 4 and not d.dimensions['lat'].isunlimited()
+    assert (d['air'][:] == n[:60].reshape(4, 3, 5)).all() and (d['time'][:] == [0, .5, 1, 1.5]).all()
+    assert (d['lat'][:] == n[:3]).all() and (d['lon'][:] == n[7:12]).all() and (d['level'][:] == [10, 20, 30, 40, 50]).all()
+    assert (d['cube'][:] == n.reshape(5, 5, 5)).all() and (d['group/cube'][:] == n.reshape(5, 5, 5)).all()
+    assert (d['energy'][:2] == n[:2]).all(), d['energy'][:]
+    assert (d['flag'][:] == [1, 0, 1]).all() and d['flag'].datatype.enum_dict == {'FALSE': 0, 'TRUE': 1}
+    assert d['wave'][:].view('c16').tolist() == [1+2j, 3, -4j]
+    assert d['time'].units == 's' and d['lat'].units == 'degree' and d['level'].units == 'hPa' and d['air'].units == 'K'
+    assert d['air'].count == -7 and d['air'].count.dtype == numpy.int32 and d['air'].real.dtype == numpy.float32 and (d['air'].real == [0.25, -999]).all()
+    assert d.namelist == 'y' * 100000 and d.title == 'labels'
+    d.close()
+see(path)
+shutil.copy(path, path + '.2')
+d = netCDF4.Dataset(path + '.2', 'a'); d.history = 'h'; d['air'][4] = 7; d['time'][4] = 2; d.close()
+d = netCDF4.Dataset(path + '.2'); assert d['air'].shape == (5, 3, 5) and (d['air'][4] == 7).all() and (d['air'][3] == n[45:60].reshape(3,5)).all(); d.close()
+x = xarray.open_dataset(path)
+assert dict(x.sizes) == {'lat': 3, 'time': 4, 'lon': 5, 'cube_dim0': 5, 'level': 5, 'cube_dim2': 5}, x.sizes
+assert sorted(x.coords) == ['lat', 'level', 'lon', 'time'], x.coords
+assert (x.air.sel(lat=2, lon=8) == n[:60].reshape(4, 3, 5)[:, 2, 1]).all() and (x.energy.values[:2] == [0, 1]).all()
+assert (x.flag.values == [1, 0, 1]).all()
+x.drop_vars('wave').to_netcdf(path + '.3'); y = xarray.open_dataset(path + '.3'); assert y.equals(x.drop_vars('wave'))
+g = xarray.open_dataset(path, group='group'); assert g.cube.dims == ('z', 'cube_dim1', 'cube_dim2')
+f = h5py.File(path)
+assert f['flag'][:].tolist() == [True, False, True] and f['wave'][:].tolist() == [1+2j, 3, -4j]
+assert [dim.label for dim in f['air'].dims] == ['time', 'lat', 'lon'] and f['air'].dims[1][0][:].tolist() == [0, 1, 2]
+assert f['energy'].shape == (2,) and f['air'].shape == (4, 3, 5) and f.attrs['namelist'] == 'y' * 100000
+END
 }
 
 # ---- the library reads what others wrote ------------------------------------------------------
@@ -313,6 +364,7 @@ verdict "h5dump sees every element" by_h5dump
 verdict "h5ls sees names and extents" by_h5ls
 verdict "h5py sees the frames of heat, which NumPy computes too" by_h5py
 verdict "ncdump sees dimensions, coordinates and units" by_ncdump
+verdict "netCDF4, xarray and h5py see labels, coordinates, attributes and types" by_netcdf
 verdict "load reads h5py's chunks, gzip and big-endian integers" from_h5py
 verdict "load reads ncgen's netCDF-4" from_ncgen
 verdict "a full disk, one node" full_disk one-node

@@ -397,6 +397,78 @@ static void test_chunks(void)
 
 /* ---- attributes, dimensions ---- */
 
+enum { LONG_TEXT = 200000 };
+
+static const int32_t narrow[] = {INT32_MIN, 7, INT32_MAX};
+static const float single[] = {0.1f, -3e38f};
+
+/* Numbers of four bytes, and text of any length. */
+static void set_other_attrs(nsh_file *file)
+{
+    const double beyond[] = {1, 0x1p40, 2.5};
+    char *text = malloc(LONG_TEXT + 1);
+
+    memset(text, 'x', LONG_TEXT + 1);
+    text[10] = '\0';
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "short", NSH_ATTR_TEXT, 60000, text), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "long", NSH_ATTR_TEXT, 60001, text), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "a NUL in the 60001 bytes");
+    text[10] = 'y';
+    text[LONG_TEXT] = '\0';
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "long", NSH_ATTR_TEXT, -1, text), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, "g", "a", NSH_ATTR_INT32, 8193, text), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_attr(file, "g", "a", NSH_ATTR_DOUBLE, 4097, text), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_attr(file, "g", "a", (nsh_attr_type)5, 1, text), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "narrow", NSH_ATTR_INT32, 3, narrow), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "single", NSH_ATTR_FLOAT, 2, single), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "beyond", NSH_ATTR_DOUBLE, 2, beyond), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "broken", NSH_ATTR_DOUBLE, 3, beyond), NSH_SUCCESS);
+    free(text);
+}
+
+static void has_attr(nsh_file *file, const char *attr, nsh_attr_type type, int64_t n,
+                     const void *values, int64_t bytes)
+{
+    int64_t count = 0;
+    void *got = NULL;
+
+    CHECK_ALL(nsh_file_get_attr(file, NULL, attr, type, &count, &got), NSH_SUCCESS);
+    CHECK_EQ(count, n);
+    if (count == n)
+        CHECK_MEM(got, values, bytes);
+    free(got);
+}
+
+static void test_other_attrs(nsh_file *file)
+{
+    const int64_t wide[] = {INT32_MIN, 7, INT32_MAX}, beyond[] = {1, INT64_C(1) << 40};
+    const float rounded[] = {(float)INT32_MIN, 7, (float)INT32_MAX};
+    const double twice[] = {(double)single[0], (double)single[1]};
+    int64_t n = 0;
+    char *text = NULL;
+    void *got = NULL;
+
+    has_attr(file, "narrow", NSH_ATTR_INT32, 3, narrow, sizeof narrow);
+    has_attr(file, "narrow", NSH_ATTR_INT64, 3, wide, sizeof wide);
+    has_attr(file, "narrow", NSH_ATTR_FLOAT, 3, rounded, sizeof rounded);
+    has_attr(file, "single", NSH_ATTR_FLOAT, 2, single, sizeof single);
+    has_attr(file, "single", NSH_ATTR_DOUBLE, 2, twice, sizeof twice);
+    has_attr(file, "beyond", NSH_ATTR_INT64, 2, beyond, sizeof beyond);
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "beyond", NSH_ATTR_INT32, &n, &got), NSH_ERR_TYPE);
+    CHECK_HAS(nsh_error_detail(), "1099511627776, which is no int32");
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "broken", NSH_ATTR_INT64, &n, &got), NSH_ERR_TYPE);
+    CHECK_HAS(nsh_error_detail(), "2.5, which is no int64");
+    CHECK(got == NULL);
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "single", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "0.100000001, -3.00000001e+38");
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "long", NSH_ATTR_TEXT, &n, (void **)&text),
+              NSH_SUCCESS);
+    CHECK_EQ(n, LONG_TEXT);
+    CHECK(n == LONG_TEXT && text[10] == 'y' && strspn(text + 11, "x") == LONG_TEXT - 11);
+    free(text);
+}
+
 static void test_attrs(void)
 {
     const int64_t whole[] = {3, -4, INT64_MAX}, one = 42;
@@ -414,6 +486,7 @@ static void test_attrs(void)
     CHECK_ALL(nsh_file_set_attr(file, "x", "real", NSH_ATTR_DOUBLE, 2, real), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_attr(file, "x", "one", NSH_ATTR_TEXT, -1, "first"), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_attr(file, "x", "one", NSH_ATTR_INT64, 1, &one), NSH_SUCCESS);
+    set_other_attrs(file);
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
     file = open_file("slabs.h5", NSH_FILE_READ, 0);
     CHECK_ALL(nsh_file_list_attrs(file, "x", &n, &names), NSH_SUCCESS);
@@ -445,6 +518,7 @@ static void test_attrs(void)
     CHECK_STR(got, "3, -4, 9223372036854775807");
     free(got);
     got = NULL;
+    test_other_attrs(file);
     CHECK_ALL(nsh_file_get_attr(file, NULL, "title", NSH_ATTR_INT64, &n, &got), NSH_ERR_TYPE);
     CHECK_ALL(nsh_file_get_attr(file, "x", "none", NSH_ATTR_INT64, &n, &got), NSH_ERR_NOT_FOUND);
     CHECK_ALL(nsh_file_get_attr(file, "none", "x", NSH_ATTR_INT64, &n, &got), NSH_ERR_NOT_FOUND);
@@ -488,6 +562,88 @@ static void test_dims(void)
     CHECK_STR(got, "degree");
     free(got);
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* A coordinate that grows by a number per frame, and series of other lengths that share it. */
+static void test_growing_dims(void)
+{
+    const double times[] = {0, 0.5, 1, 1.5};
+    nsh_file *file = open_file("growing.h5", NSH_FILE_CREATE, 0);
+    nsh_array *loaded = NULL;
+    int64_t n = 0;
+    void *got = NULL;
+
+    check_case("coordinates of growing dimensions");
+    append_frames(file, 0, 1);
+    CHECK_ALL(nsh_file_set_dim(file, "run/t", 0, "time", "s", NULL), NSH_SUCCESS);
+    append_frames(file, 1, 4);
+    for (int i = 0; i < 4; i++)
+        CHECK_ALL(
+            nsh_file_append_hyperslab(file, "run/time", MPI_DOUBLE, 0, NULL, &times[i], NULL, NULL),
+            NSH_SUCCESS);
+    append_frames(file, 4, 5);
+    CHECK_ALL(nsh_file_set_dim(file, "run/p", 0, "time", NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_append_hyperslab(file, "run/s", MPI_DOUBLE, 0, NULL, times, NULL, NULL),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "run/s", 0, "time", NULL, times), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_load(file, "run/time", &loaded), NSH_SUCCESS); /* none is lost */
+    CHECK_EQ(nsh_array_size(loaded), 4);
+    CHECK_MEM(nsh_array_data(loaded), times, nsh_array_nbytes(loaded));
+    CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_get_attr(file, "run/time", "NAME", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "time");
+    free(got);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS); /* before anything fails */
+    CHECK_ALL(nsh_file_set_dim(file, "run/t", 1, "time", NULL, NULL), NSH_ERR_EXISTS);
+    CHECK_HAS(nsh_error_detail(), "grows, the dimension does not");
+    CHECK_ALL(nsh_file_set_dim(file, "run/t", 1, "b", NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "run/s", 0, "b", NULL, NULL), NSH_ERR_EXISTS);
+    CHECK_ALL(nsh_file_set_dim(file, "run/time", 0, "b", NULL, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_dim(file, "run/t", 0, "t", NULL, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_dim(file, "run/s", 0, "t", NULL, NULL), NSH_ERR_EXISTS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* Lengths become coordinates, datasets too; each dimension has a scale, and none of them too many. */
+static void test_scales(void)
+{
+    const int64_t extent[] = {B};
+    nsh_file *file = open_file("scales.h5", NSH_FILE_CREATE, 0);
+    nsh_array *loaded = NULL;
+    double points[B];
+    char **names = NULL;
+    int64_t n = 0;
+
+    check_case("dimensions without labels, datasets as coordinates");
+    for (int i = 0; i < B; i++)
+        points[i] = 0.1 * i;
+    write_whole(file, "x");
+    CHECK_ALL(nsh_file_set_dim(file, "x", 1, "b", "m", NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_list(file, &n, &names), NSH_SUCCESS);
+    CHECK_EQ(n, 4); /* b, x, x_dim0, x_dim2 */
+    CHECK(n == 4 && strcmp(names[2], "x_dim0") == 0 && strcmp(names[3], "x_dim2") == 0);
+    free(names);
+    CHECK_ALL(nsh_file_set_dim(file, "x", 0, "a", NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "x", 2, "c", NULL, NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_list(file, &n, &names), NSH_SUCCESS);
+    CHECK_EQ(n, 4); /* a, b, c, x */
+    free(names);
+    CHECK_ALL(nsh_file_set_dim(file, "x", 1, "b", NULL, points), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_load(file, "b", &loaded), NSH_SUCCESS);
+    CHECK(nsh_array_type(loaded) == MPI_DOUBLE);
+    CHECK_MEM(nsh_array_data(loaded), points, sizeof points);
+    CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "level", MPI_INT32_T, 1, extent,
+                                       check_rank == 0 ? points : NULL, NULL,
+                                       check_rank == 0 ? NULL : &(int64_t){0}),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS); /* before anything fails */
+    CHECK_ALL(nsh_file_set_dim(file, "x", 1, "level", NULL, points), NSH_ERR_EXISTS);
+    CHECK_ALL(nsh_file_set_dim(file, "x", 1, "level", "hPa", NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "x", 1, "level", NULL, points), NSH_ERR_TYPE);
+    CHECK_ALL(nsh_file_set_dim(file, "x", 2, "level", NULL, NULL), NSH_ERR_EXISTS);
+    CHECK_HAS(nsh_error_detail(), "is 11 long, not 5");
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS); /* nothing of that has spoilt it */
 }
 
 /* ---- errors ---- */
@@ -614,6 +770,8 @@ int main(int argc, char **argv)
     test_chunks();
     test_attrs();
     test_dims();
+    test_growing_dims();
+    test_scales();
     test_get_errors();
     test_errors();
     scratch_remove();

@@ -64,7 +64,7 @@ info()
     "$here/scripts/launch" one-node 2 "$heat" "$file" 20 >/dev/null 2>&1 </dev/null || code=1
     out=$("$nsh" info "$file")
     grep -q "^u  float64 \[3 x 96 x 96\] growing, chunks \[1 x 96 x 96\], 221184 bytes, attributes.* units$" <<<"$out" || code=1
-    grep -q "^step  float64 \[3\] growing" <<<"$out" || code=1
+    grep -q "^step  int64 \[3\] growing" <<<"$out" || code=1
     [[ $("$nsh" info "$file" -v) == *"221184 in memory"*$'\n'"    units = degC"* ]] || code=1
     [ $code -eq 0 ] || echo "# ${out//$'\n'/$'\n'# }"
     fails_with 1 "$nsh" info "$file.not" && fails_with 2 "$nsh" info && fails_with 2 "$nsh" info a b || code=1

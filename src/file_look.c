@@ -4,6 +4,7 @@
 
 #include "hash.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,7 +156,7 @@ static int check_attr(const nsh_file *file, nsh__call call, const char *attr, ns
     if (n == 0 || n > NSH__FILE_NAME)
         return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is no name of an attribute (rank %d)",
                          nsh__call_name(call), attr != NULL ? attr : "(NULL)", file->comm->rank);
-    if ((int)type < NSH_ATTR_TEXT || type > NSH_ATTR_DOUBLE)
+    if ((int)type < NSH_ATTR_TEXT || type > NSH_ATTR_FLOAT)
         return nsh__fail(NSH_ERR_ARG, "%s: type %d of an attribute (rank %d)", nsh__call_name(call),
                          (int)type, file->comm->rank);
     return NSH_SUCCESS;
@@ -164,6 +165,24 @@ static int check_attr(const nsh_file *file, nsh__call call, const char *attr, ns
 static uint64_t text_mark(uint64_t mark, const char *text)
 {
     return nsh__mix_bytes(mark, text, text != NULL ? strlen(text) + 1 : 0);
+}
+
+static int check_values(const nsh_file *file, const char *attr, nsh_attr_type type, int64_t n,
+                        const void *values)
+{
+    bool text = type == NSH_ATTR_TEXT;
+    int64_t most = text ? NSH__ATTR_LONG : NSH__ATTR_NUMBERS / (int64_t)nsh__attr_size(type);
+
+    if (n < (text ? 0 : 1) || n > most)
+        return nsh__fail(NSH_ERR_ARG,
+                         "nsh_file_set_attr: %" PRId64 " values of \"%.80s\", not %d to %" PRId64
+                         " (rank %d)",
+                         n, attr, text ? 0 : 1, most, file->comm->rank);
+    if (n > NSH__ATTR_SHORT && memchr(values, '\0', (size_t)n) != NULL)
+        return nsh__fail(NSH_ERR_ARG,
+                         "nsh_file_set_attr: a NUL in the %" PRId64 " bytes of \"%.80s\" (rank %d)",
+                         n, attr, file->comm->rank);
+    return NSH_SUCCESS;
 }
 
 int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr, nsh_attr_type type,
@@ -179,12 +198,11 @@ int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     rc = check_attr(file, call, attr, type);
     if (rc == NSH_SUCCESS && type == NSH_ATTR_TEXT && n == -1 && values != NULL)
         n = (int64_t)strlen(values);
-    if (rc == NSH_SUCCESS && (n < 0 || n > 4096 || (n == 0 && type != NSH_ATTR_TEXT)))
-        rc = nsh__fail(NSH_ERR_ARG, "nsh_file_set_attr: %lld values (rank %d)", (long long)n,
-                       file->comm->rank);
     if (rc == NSH_SUCCESS && values == NULL)
         rc = nsh__file_null(call, "values");
-    bytes = rc == NSH_SUCCESS ? n * (type == NSH_ATTR_TEXT ? 1 : 8) : 0;
+    if (rc == NSH_SUCCESS)
+        rc = check_values(file, attr, type, n, values);
+    bytes = rc == NSH_SUCCESS ? n * (int64_t)nsh__attr_size(type) : 0;
     mark = text_mark(object_mark(file, call, &name, &rc), attr);
     mark = nsh__mix_bytes(nsh__mix(mark, (uint64_t)type), values, (size_t)bytes);
     rc = nsh__file_enter(file, call, rc, mark);
@@ -221,7 +239,7 @@ int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr, nsh_at
         rc = nsh__file_readable(file, call);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_get_attr(nsh__call_name(call), file->h5, name, attr, type, &count, &data);
-        bytes = count * (type == NSH_ATTR_TEXT ? 1 : 8);
+        bytes = count * (int64_t)nsh__attr_size(type);
     }
     reply = data;
     rc = nsh__file_answer_long(file, call, rc, &reply, &bytes);
@@ -231,12 +249,14 @@ int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     }
     if (type == NSH_ATTR_TEXT)
         reply[bytes] = '\0';
-    *n = bytes / (type == NSH_ATTR_TEXT ? 1 : 8);
+    *n = bytes / (int64_t)nsh__attr_size(type);
     *values = reply;
     return NSH_SUCCESS;
 }
 
 /* ---- dimensions ---- */
+
+enum { MOST_LABEL = 255 }; /* of netCDF */
 
 int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *label, const char *unit,
                      const double points[])
@@ -251,6 +271,9 @@ int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *labe
     if (rc == NSH_SUCCESS && strchr(label, '/') != NULL)
         rc = nsh__fail(NSH_ERR_ARG, "nsh_file_set_dim: label \"%.80s\" has a slash (rank %d)",
                        label, file->comm->rank);
+    if (rc == NSH_SUCCESS && strlen(label) > MOST_LABEL)
+        rc = nsh__fail(NSH_ERR_ARG, "nsh_file_set_dim: a label of %zu bytes, not %d (rank %d)",
+                       strlen(label), MOST_LABEL, file->comm->rank);
     mark = nsh__mix(nsh__file_name_mark(file, call, name, &rc), (uint64_t)dim);
     rc = nsh__file_enter(file, call, rc, text_mark(text_mark(mark, label), unit));
     if (rc != NSH_SUCCESS)

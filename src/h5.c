@@ -282,6 +282,7 @@ static int open_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5
     out->memory = in_file >= 0 ? nsh__h5_memory_type(in_file, &out->plain) : -1;
     if (in_file >= 0)
         H5Tclose(in_file);
+    out->length = nsh__h5_is_length(id);
     if (out->memory >= 0 && out->name != NULL)
         return NSH_SUCCESS;
     nsh__h5_failed(call, NSH_ERR_TYPE, "no type in memory for elements of", name);
@@ -542,6 +543,11 @@ static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form
     space = space_of(ndim, extent, series, now);
     if (type < 0 || space < 0)
         return nsh__h5_failed(call, NSH_ERR_TYPE, "no type in a file for elements of", name);
+    if (nsh__h5_commit_types(h5->id, form) < 0) {
+        H5Sclose(space);
+        H5Tclose(type);
+        return nsh__h5_failed(call, NSH_ERR_IO, "cannot write the type of", name);
+    }
     create = creation_list(ndim, now, H5Tget_size(type), series);
     groups = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(groups, 1);
@@ -574,16 +580,21 @@ int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__for
     return rc;
 }
 
-void nsh__h5_remove(nsh__h5 *h5, const char *name)
+void nsh__h5_unlink(nsh__h5 *h5, const char *name)
 {
-    nsh__h5_visit visit;
-
-    nsh__h5_enter(&visit);
     for (int i = 0; i < NSH__H5_OPEN; i++)
         if (h5->open[i].name != NULL && strcmp(h5->open[i].name, name) == 0)
             forget(&h5->open[i]);
     if (nsh__h5_exists(h5, name))
         H5Ldelete(h5->id, name, H5P_DEFAULT);
+}
+
+void nsh__h5_remove(nsh__h5 *h5, const char *name)
+{
+    nsh__h5_visit visit;
+
+    nsh__h5_enter(&visit);
+    nsh__h5_unlink(h5, name);
     nsh__h5_leave(&visit);
 }
 
@@ -627,6 +638,10 @@ static int move(const char *call, nsh__h5 *h5, const char *name, const int64_t o
     for (int d = 0; d < ndim; d++) {
         start[d] = (hsize_t)offset[d];
         n[d] = (hsize_t)count[d];
+    }
+    if (in == NULL && dataset->length) {
+        nsh__h5_make_coordinate(dataset->id, name);
+        dataset->length = false;
     }
     memory = ndim > 0 ? H5Screate_simple(ndim, n, NULL) : H5Screate(H5S_SCALAR);
     bad = ndim > 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, n, NULL) < 0;

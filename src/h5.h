@@ -21,6 +21,15 @@ typedef struct nsh__h5 nsh__h5;
 /* Bytes of a name within a file, at most. */
 enum { NSH__FILE_NAME = 1023 };
 
+/* Bytes of an attribute: of numbers; of text that lies in the object header; of any text. */
+enum { NSH__ATTR_NUMBERS = 32 << 10, NSH__ATTR_SHORT = 60000, NSH__ATTR_LONG = 1 << 30 };
+
+/* Bytes of one value. */
+static inline size_t nsh__attr_size(nsh_attr_type type)
+{
+    return type == NSH_ATTR_TEXT ? 1 : type == NSH_ATTR_INT32 || type == NSH_ATTR_FLOAT ? 4 : 8;
+}
+
 /* What a dataset is. Travels between ranks as bytes. */
 typedef struct nsh__dataset {
     int32_t ndim;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* h5attr.c -- attributes, and dimensions with labels and coordinates.
+/* h5attr.c -- attributes.
  *
  * Invariant: what is written is what netCDF-4 would have written in its place. */
 #define _GNU_SOURCE
@@ -11,8 +11,8 @@
 #include "fault.h"
 #include "h5private.h"
 
-#include <hdf5_hl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,13 +57,42 @@ static int put_attr(hid_t at, const char *attr, hid_t type, int64_t n, bool scal
     return rc;
 }
 
-static int put_text(hid_t at, const char *attr, int64_t n, const char *text)
+/* As a string of variable length: its bytes are not in the object header, which has 64 KiB. */
+static int put_long_text(hid_t at, const char *attr, int64_t n, const char *text)
 {
-    hid_t type = text_type(n);
-    int rc = put_attr(at, attr, type, 1, true, n > 0 ? text : "");
+    char *copy = strndup(text, (size_t)n); /* has a NUL behind it */
+    hid_t type;
+    int rc = -1;
 
+    if (copy == NULL)
+        return -1;
+    type = text_type(n);
+    if (H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_strpad(type, H5T_STR_NULLTERM) >= 0)
+        rc = put_attr(at, attr, type, 1, true, &copy);
+    H5Tclose(type);
+    free(copy);
+    return rc;
+}
+
+int nsh__h5_put_text(hid_t at, const char *attr, int64_t n, const char *text)
+{
+    hid_t type;
+    int rc;
+
+    if (n > NSH__ATTR_SHORT)
+        return put_long_text(at, attr, n, text);
+    type = text_type(n);
+    rc = put_attr(at, attr, type, 1, true, n > 0 ? text : "");
     H5Tclose(type);
     return rc;
+}
+
+static hid_t memory_type(nsh_attr_type type)
+{
+    return type == NSH_ATTR_DOUBLE  ? H5T_NATIVE_DOUBLE
+           : type == NSH_ATTR_FLOAT ? H5T_NATIVE_FLOAT
+           : type == NSH_ATTR_INT32 ? H5T_NATIVE_INT32
+                                    : H5T_NATIVE_INT64;
 }
 
 int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char *attr,
@@ -78,10 +107,9 @@ int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char
         rc = no_object(call, name);
     } else {
         at = H5Oopen(h5->id, object(name), H5P_DEFAULT);
-        put = at < 0                    ? -1
-              : type == NSH_ATTR_TEXT   ? put_text(at, attr, n, values)
-              : type == NSH_ATTR_DOUBLE ? put_attr(at, attr, H5T_NATIVE_DOUBLE, n, n == 1, values)
-                                        : put_attr(at, attr, H5T_NATIVE_INT64, n, n == 1, values);
+        put = at < 0                  ? -1
+              : type == NSH_ATTR_TEXT ? nsh__h5_put_text(at, attr, n, values)
+                                      : put_attr(at, attr, memory_type(type), n, n == 1, values);
         if (put < 0)
             rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot write attribute", attr);
         if (at >= 0)
@@ -165,27 +193,89 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
     return text != NULL ? 0 : -1;
 }
 
+/* How numbers are read, so that each keeps its value. */
+typedef enum kind { SIGNED, UNSIGNED, SINGLE, REAL } kind;
+
+static kind kind_of(hid_t in_file)
+{
+    if (H5Tget_class(in_file) == H5T_FLOAT)
+        return H5Tget_size(in_file) <= sizeof(float) ? SINGLE : REAL;
+    return H5Tget_class(in_file) == H5T_INTEGER && H5Tget_sign(in_file) == H5T_SGN_NONE ? UNSIGNED
+                                                                                        : SIGNED;
+}
+
+static int read_numbers(hid_t id, kind as, int64_t *n, void **values)
+{
+    return read_values(id,
+                       as == SIGNED     ? H5T_NATIVE_INT64
+                       : as == UNSIGNED ? H5T_NATIVE_UINT64
+                                        : H5T_NATIVE_DOUBLE,
+                       8, n, values);
+}
+
+static int print_number(kind as, const void *values, int64_t i, char *out, size_t bytes)
+{
+    const double real = as >= SINGLE ? ((const double *)values)[i] : 0;
+
+    return as == SIGNED     ? snprintf(out, bytes, "%" PRId64, ((const int64_t *)values)[i])
+           : as == UNSIGNED ? snprintf(out, bytes, "%" PRIu64, ((const uint64_t *)values)[i])
+                            : snprintf(out, bytes, as == SINGLE ? "%.9g" : "%.17g", real);
+}
+
 /* Numbers as text. */
-static int read_printed(hid_t id, bool real, int64_t *n, void **values)
+static int read_printed(hid_t id, kind as, int64_t *n, void **values)
 {
     int64_t count, room = 0, used = 0;
     char *text = NULL, one[40];
     void *data;
 
-    if (read_values(id, real ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, 8, &count, &data) < 0)
+    if (read_numbers(id, as, &count, &data) < 0)
         return -1;
     join(&text, &used, &room, "", 0);
     for (int64_t i = 0; i < count; i++) {
-        int k =
-            real ? snprintf(one, sizeof one, "%s%.17g", i > 0 ? ", " : "", ((double *)data)[i])
-                 : snprintf(one, sizeof one, "%s%" PRId64, i > 0 ? ", " : "", ((int64_t *)data)[i]);
-
-        join(&text, &used, &room, one, (size_t)k);
+        if (i > 0)
+            join(&text, &used, &room, ", ", 2);
+        join(&text, &used, &room, one, (size_t)print_number(as, data, i, one, sizeof one));
     }
     free(data);
     *n = used;
     *values = text;
     return text != NULL ? 0 : -1;
+}
+
+/* The number as an integer; false: it is none, or too large. */
+static bool whole_number(kind as, const void *values, int64_t i, int64_t least, int64_t most,
+                         int64_t *out)
+{
+    double real = as >= SINGLE ? ((const double *)values)[i] : 0;
+
+    if (as >= SINGLE && !(real >= -0x1p63 && real < 0x1p63 && real == floor(real)))
+        return false;
+    if (as == UNSIGNED && ((const uint64_t *)values)[i] > INT64_MAX)
+        return false;
+    *out = as >= SINGLE ? (int64_t)real : ((const int64_t *)values)[i];
+    return *out >= least && *out <= most;
+}
+
+/* Numbers as integers, in place. HDF5 alone would take the nearest that there is. */
+static int to_integers(const char *call, const char *attr, kind as, bool narrow, int64_t n,
+                       void *values)
+{
+    int64_t least = narrow ? INT32_MIN : INT64_MIN, most = narrow ? INT32_MAX : INT64_MAX, number;
+    char one[40];
+
+    for (int64_t i = 0; i < n; i++) {
+        if (!whole_number(as, values, i, least, most, &number)) {
+            print_number(as, values, i, one, sizeof one);
+            return nsh__fail(NSH_ERR_TYPE, "%s: attribute \"%.80s\" has %s, which is no %s", call,
+                             attr, one, narrow ? "int32" : "int64");
+        }
+        if (narrow)
+            ((int32_t *)values)[i] = (int32_t)number;
+        else
+            ((int64_t *)values)[i] = number;
+    }
+    return NSH_SUCCESS;
 }
 
 static int get(const char *call, hid_t id, const char *attr, nsh_attr_type type, int64_t *n,
@@ -194,6 +284,8 @@ static int get(const char *call, hid_t id, const char *attr, nsh_attr_type type,
     hid_t in_file = H5Aget_type(id);
     H5T_class_t class_ = in_file >= 0 ? H5Tget_class(in_file) : H5T_NO_CLASS;
     bool number = class_ == H5T_INTEGER || class_ == H5T_FLOAT || class_ == H5T_ENUM;
+    bool whole = type == NSH_ATTR_INT32 || type == NSH_ATTR_INT64;
+    kind as = number ? kind_of(in_file) : SIGNED;
     int got = -1, rc = NSH_SUCCESS;
 
     if ((!number && class_ != H5T_STRING) || (class_ == H5T_STRING && type != NSH_ATTR_TEXT))
@@ -202,14 +294,20 @@ static int get(const char *call, hid_t id, const char *attr, nsh_attr_type type,
     else if (class_ == H5T_STRING)
         got = read_strings(id, in_file, n, values);
     else if (type == NSH_ATTR_TEXT)
-        got = read_printed(id, class_ == H5T_FLOAT, n, values);
+        got = read_printed(id, as, n, values);
     else
-        got = read_values(id, type == NSH_ATTR_DOUBLE ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64, 8, n,
-                          values);
+        got = whole ? read_numbers(id, as, n, values)
+                    : read_values(id, memory_type(type), nsh__attr_size(type), n, values);
     if (in_file >= 0)
         H5Tclose(in_file);
     if (rc == NSH_SUCCESS && got < 0)
-        rc = nsh__h5_failed(call, NSH_ERR_FORMAT, "cannot read attribute", attr);
+        return nsh__h5_failed(call, NSH_ERR_FORMAT, "cannot read attribute", attr);
+    if (rc == NSH_SUCCESS && number && whole)
+        rc = to_integers(call, attr, as, type == NSH_ATTR_INT32, *n, *values);
+    if (rc != NSH_SUCCESS && got >= 0) {
+        free(*values);
+        *values = NULL;
+    }
     return rc;
 }
 
@@ -235,129 +333,6 @@ int nsh__h5_get_attr(const char *call, nsh__h5 *h5, const char *name, const char
         if (id >= 0)
             H5Aclose(id);
     }
-    nsh__h5_leave(&visit);
-    return rc;
-}
-
-/* ---- dimension scales ---- */
-
-/* What netCDF-4 calls a dimension without coordinates. */
-static const char only_a_length[] = "This is a netCDF dimension but not a netCDF variable. %10lld";
-
-/* A dataset of coordinates, or of a length. */
-static hid_t make_scale(nsh__h5 *h5, const char *path, const char *label, hsize_t n, bool grows,
-                        const double points[])
-{
-    hsize_t most = H5S_UNLIMITED, chunk = 1024;
-    hid_t space = H5Screate_simple(1, &n, grows ? &most : NULL);
-    hid_t create = H5Pcreate(H5P_DATASET_CREATE), id;
-    char name[96];
-    bool bad;
-
-    if (grows)
-        H5Pset_chunk(create, 1, &chunk);
-    id = H5Dcreate2(h5->id, path, points != NULL ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, space,
-                    H5P_DEFAULT, create, H5P_DEFAULT);
-    snprintf(name, sizeof name, only_a_length, (long long)n);
-    bad = id < 0 || H5DSset_scale(id, points != NULL ? label : name) < 0;
-    if (!bad && points != NULL && n > 0)
-        bad = H5Dwrite(id, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, points) < 0;
-    H5Pclose(create);
-    H5Sclose(space);
-    if (bad && id >= 0) {
-        H5Dclose(id);
-        id = -1;
-    }
-    return id;
-}
-
-static herr_t detach(hid_t dataset, unsigned dim, hid_t scale, void *arg)
-{
-    (void)arg;
-    return H5DSdetach_scale(dataset, scale, dim) < 0 ? -1 : 0;
-}
-
-/* The scale of that label: the one that is there if it is as long and without new points, otherwise
- * a new one. */
-static hid_t scale_for(const char *call, nsh__h5 *h5, const char *path, const char *label,
-                       hsize_t n, bool grows, const double points[], int *rc)
-{
-    hid_t id, space;
-    hsize_t length = 0;
-
-    if (!nsh__h5_exists(h5, path))
-        return make_scale(h5, path, label, n, grows, points);
-    id = H5Dopen2(h5->id, path, H5P_DEFAULT);
-    if (id < 0 || H5DSis_scale(id) <= 0) {
-        *rc =
-            nsh__fail(NSH_ERR_EXISTS, "%s: \"%.80s\" exists and is no dimension scale", call, path);
-        if (id >= 0)
-            H5Dclose(id);
-        return -1;
-    }
-    space = H5Dget_space(id);
-    if (H5Sget_simple_extent_ndims(space) == 1)
-        H5Sget_simple_extent_dims(space, &length, NULL);
-    H5Sclose(space);
-    if (length != n && (!grows || H5Dset_extent(id, &n) < 0)) {
-        *rc = nsh__fail(NSH_ERR_EXISTS, "%s: dimension \"%.80s\" is %lld long, not %lld", call,
-                        path, (long long)length, (long long)n);
-        H5Dclose(id);
-        return -1;
-    }
-    if (points != NULL && n > 0 &&
-        H5Dwrite(id, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, points) < 0) {
-        H5Dclose(id);
-        return -1;
-    }
-    return id;
-}
-
-static int set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, const char *label,
-                   const char *unit, const double points[])
-{
-    char path[2 * NSH__FILE_NAME + 2];
-    const char *slash = strrchr(name, '/');
-    hsize_t extent[H5S_MAX_RANK], most[H5S_MAX_RANK];
-    nsh__h5_open_dataset *dataset;
-    hid_t space, scale;
-    int rc = nsh__h5_dataset(call, h5, name, &dataset), ndim;
-    bool bad;
-
-    if (rc != NSH_SUCCESS)
-        return rc;
-    space = H5Dget_space(dataset->id);
-    ndim = H5Sget_simple_extent_dims(space, extent, most);
-    H5Sclose(space);
-    if (dim < 0 || dim >= ndim)
-        return nsh__fail(NSH_ERR_ARG,
-                         "%s: \"%.80s\" has %d dimensions, dimension %d is none of them", call,
-                         name, ndim, dim);
-    snprintf(path, sizeof path, "%.*s%s", slash != NULL ? (int)(slash - name + 1) : 0, name, label);
-    scale = scale_for(call, h5, path, label, extent[dim], most[dim] == H5S_UNLIMITED, points, &rc);
-    if (rc != NSH_SUCCESS)
-        return rc;
-    bad = scale < 0 || nsh__fault(h5_attr);
-    if (!bad && H5DSis_attached(dataset->id, scale, (unsigned)dim) <= 0)
-        bad = H5DSiterate_scales(dataset->id, (unsigned)dim, NULL, detach, NULL) < 0 ||
-              H5DSattach_scale(dataset->id, scale, (unsigned)dim) < 0;
-    bad = bad || H5DSset_label(dataset->id, (unsigned)dim, label) < 0 ||
-          (unit != NULL && put_text(scale, "units", (int64_t)strlen(unit), unit) < 0);
-    if (bad)
-        rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot make dimension", path);
-    if (scale >= 0)
-        H5Dclose(scale);
-    return rc;
-}
-
-int nsh__h5_set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, const char *label,
-                    const char *unit, const double points[])
-{
-    nsh__h5_visit visit;
-    int rc;
-
-    nsh__h5_enter(&visit);
-    rc = set_dim(call, h5, name, dim, label, unit, points);
     nsh__h5_leave(&visit);
     return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* h5private.h -- what h5.c, h5type.c and h5attr.c share. The only header that includes hdf5.h. */
+/* h5private.h -- what h5*.c share. The only header that includes hdf5.h. */
 #ifndef NSH_SRC_H5PRIVATE_H
 #define NSH_SRC_H5PRIVATE_H
 
@@ -15,6 +15,7 @@ typedef struct nsh__h5_open_dataset {
     hid_t id;
     hid_t memory; /* type of its elements in memory */
     bool plain;   /* which is that in the file */
+    bool length;  /* it has been the scale of a dimension without coordinates */
 } nsh__h5_open_dataset;
 
 struct nsh__h5 {
@@ -46,8 +47,24 @@ int nsh__h5_exists(const nsh__h5 *h5, const char *name);
 /* An open dataset, which stays the file's. */
 int nsh__h5_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5_open_dataset **out);
 
+/* Take the link and what is open under this name away. */
+void nsh__h5_unlink(nsh__h5 *h5, const char *name);
+
+/* Is the dataset the scale of a dimension that has a length, but no coordinates? */
+bool nsh__h5_is_length(hid_t dataset);
+
+/* The elements of such a dataset become coordinates; negative on failure. */
+int nsh__h5_make_coordinate(hid_t dataset, const char *name);
+
+/* An attribute of text on an open object; negative on failure. */
+int nsh__h5_put_text(hid_t at, const char *attr, int64_t n, const char *text);
+
 /* The HDF5 type of a form; negative on failure. */
 hid_t nsh__h5_type_of(const nsh__form *form);
+
+/* Give the types of this form that are no numbers names in the file: netCDF-4 shows no elements of
+ * types without. Negative on failure. */
+int nsh__h5_commit_types(hid_t file, const nsh__form *form);
 
 /* The type in memory of elements with this type in a file, and whether it is the same. */
 hid_t nsh__h5_memory_type(hid_t in_file, bool *plain);

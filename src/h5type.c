@@ -8,7 +8,9 @@
 
 #include "error.h"
 #include "h5private.h"
+#include "hash.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -131,6 +133,61 @@ static hid_t type_of_row(const nsh__form *form, int i)
 hid_t nsh__h5_type_of(const nsh__form *form)
 {
     return type_of_row(form, 0);
+}
+
+/* ---- types that a file knows by name ---- */
+
+/* Of a subtree: equal for structs of the same members. */
+static uint64_t hash_of(const nsh__form *form, int i)
+{
+    uint64_t hash = (uint64_t)form->node[i].size;
+
+    for (int k = i + 1; k < i + form->node[i].nodes; k++) {
+        const nsh__form_node *node = &form->node[k];
+
+        hash = nsh__mix(nsh__mix(hash, (uint64_t)node->class_), (uint64_t)node->nodes);
+        hash = nsh__mix(nsh__mix(hash, (uint64_t)node->size), (uint64_t)node->count);
+        hash = nsh__mix(hash, (uint64_t)node->offset);
+    }
+    return hash;
+}
+
+/* Equal types have one name. */
+static void name_of(const nsh__form *form, int i, char *out, size_t bytes)
+{
+    const nsh__form_node *node = &form->node[i];
+
+    if (node->class_ == NSH__FORM_BOOL)
+        snprintf(out, bytes, "_bool");
+    else if (node->class_ == NSH__FORM_COMPLEX)
+        snprintf(out, bytes, "_complex%" PRId64, 8 * node->size);
+    else if (node->class_ == NSH__FORM_BYTES)
+        snprintf(out, bytes, "_bytes%" PRId64, node->size);
+    else
+        snprintf(out, bytes, "_struct_%016" PRIx64, hash_of(form, i));
+}
+
+int nsh__h5_commit_types(hid_t file, const nsh__form *form)
+{
+    char name[40];
+    hid_t type;
+    int rc = 0;
+
+    for (int i = form->n - 1; i >= 0 && rc >= 0; i--) { /* members before structs */
+        int class_ = form->node[i].class_;
+
+        if (class_ != NSH__FORM_BOOL && class_ != NSH__FORM_COMPLEX && class_ != NSH__FORM_BYTES &&
+            class_ != NSH__FORM_STRUCT)
+            continue;
+        name_of(form, i, name, sizeof name);
+        if (H5Lexists(file, name, H5P_DEFAULT) > 0)
+            continue;
+        type = type_of_one(form, i);
+        rc = type >= 0 ? H5Tcommit2(file, name, type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT) : -1;
+        if (type >= 0)
+            H5Tclose(type);
+    }
+    return rc;
 }
 
 /* ---- types in memory ---- */

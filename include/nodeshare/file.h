@@ -16,7 +16,8 @@
  *
  * Types: predefined MPI types become HDF5's native ones, MPI_C_BOOL the enum FALSE, TRUE that h5py
  * uses, complex the compound (r, i), derived structs compounds with members f0, f1, ..., several in
- * a row arrays; other derived types are opaque.
+ * a row arrays; other derived types are opaque. What is no number gets a name in the file's root
+ * (_bool, _complex128, _struct_...), as netCDF needs it.
  *
  * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5; nsh topo says),
  * ARG (NULL), STATE (communicator is broken; the file is open for reading only, or a change of it
@@ -56,6 +57,11 @@
  *     and users' extended attributes, as far as the system lets this user set them; a group that
  *     cannot be set leaves the new group what everybody may do. Other names of the old file (hard
  *     links) keep the old file. NSH_LOG=1 names what was not kept. Option in_place keeps it all.
+ *   - netCDF knows neither long double, at which its tools crash, nor elements that are arrays, which
+ *     it leaves out: keep such datasets in files of their own. It shows bool as the integers of an
+ *     enum, complex and structs as compounds, opaque elements as such. In files of other programs that
+ *     do not track the order of creation it finds these types only for datasets whose names sort
+ *     behind those of the types.
  */
 #ifndef NODESHARE_FILE_H
 #define NODESHARE_FILE_H
@@ -85,7 +91,9 @@ typedef enum nsh_file_mode {
 typedef enum nsh_attr_type {
     NSH_ATTR_TEXT = 0, /* char */
     NSH_ATTR_INT64,    /* int64_t */
-    NSH_ATTR_DOUBLE    /* double */
+    NSH_ATTR_DOUBLE,   /* double */
+    NSH_ATTR_INT32,    /* int32_t */
+    NSH_ATTR_FLOAT     /* float */
 } nsh_attr_type;
 
 typedef struct nsh_file_options {
@@ -209,7 +217,8 @@ NSH_API int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[
 NSH_API int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame);
 
 /* [collective] The same, but every rank has its own hyperslab of the frame, or none; arguments as
- * in nsh_file_write_hyperslab, extent that of a frame. */
+ * in nsh_file_write_hyperslab, extent that of a frame. ndim 0, extent, offset and count NULL: the
+ * frame is one number, that of rank 0, as the time of a step. */
 NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
                                       const int64_t extent[], const void *data,
                                       const int64_t offset[], const int64_t count[]);
@@ -217,14 +226,18 @@ NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Data
 /* ---- attributes and dimensions ---- */
 
 /* [collective] Give dataset or group name, or the file (name NULL), an attribute, in place of one
- * of the same name. values: n numbers, at most 4096, equal on all ranks; for NSH_ATTR_TEXT n bytes,
- * -1: up to the terminating NUL. Errors: ARG, NOT_FOUND, IO. */
+ * of the same name. It is stored as the type that is given: "_FillValue" wants that of the dataset.
+ * values: n numbers of at most 32 KiB, equal on all ranks; for NSH_ATTR_TEXT n bytes, at most 1 GiB,
+ * -1: up to the terminating NUL. Text of more than 60,000 bytes, in which there can be no NUL, is
+ * stored as a string of variable length. (h5py reads shorter text as bytes: use .decode().)
+ * Errors: ARG, NOT_FOUND, IO. */
 NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t n, const void *values);
 
 /* [collective] Its values, converted, in new memory that is the caller's: free(*values). As
  * NSH_ATTR_TEXT every attribute of numbers or text can be had; the NUL is not counted in n.
- * Errors: ARG, NOT_FOUND, TYPE (text as numbers), FORMAT. */
+ * Errors: ARG, NOT_FOUND, TYPE (text as numbers; a number that the integer type has not, as 2.5 or
+ * 2^40 as NSH_ATTR_INT32), FORMAT. */
 NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t *n, void **values);
 
@@ -232,12 +245,29 @@ NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr
  * a dataset called label beside it, as netCDF, xarray and MATLAB understand it. Done again it
  * replaces what was there.
  *
- * label   equal on all ranks, like unit; datasets of one group share a dimension of one label
+ * label   equal on all ranks, like unit; at most 255 bytes, no slash. Datasets of one group share a
+ *         dimension of one label: its coordinates, and its length unless it grows
  * unit    attribute "units"; NULL: none
- * points  as many as the dimension is long, read on rank 0; NULL: none, just a length
+ * points  as many as the dimension is long, read on rank 0. NULL: a dataset of one dimension that is
+ *         there under the name label, numbers of any type, becomes the coordinates; without one the
+ *         dimension has just a length, until such a dataset is written or appended to (doubles)
  *
- * The coordinates of a series' leading dimension are those of the frames that are there: call it
- * again when there are more. Errors: ARG, NOT_FOUND, EXISTS (label is another dataset), IO. */
+ * Coordinates of a growing dimension: label it once, without points, after the first frame, and
+ * append a number to dataset label with each frame, the first too:
+ *     nsh_file_append_hyperslab(file, "u", MPI_DOUBLE, 2, extent, rows, offset, count);
+ *     nsh_file_append_hyperslab(file, "time", MPI_DOUBLE, 0, NULL, &time, NULL, NULL);
+ *     if (frame == 0)
+ *         nsh_file_set_dim(file, "u", 0, "time", "s", NULL);
+ * Points are those of the frames that are there; longer series of the same label keep theirs. netCDF
+ * fills shorter series up to the longest.
+ *
+ * The other dimensions of the dataset, as netCDF wants all or none of them, are labelled NAME_dim0,
+ * NAME_dim1, ... until they get a label of their own. A dataset itself becomes coordinates with its
+ * own name as label.
+ * Errors: ARG (also: the dataset is itself the coordinates of another dimension), NOT_FOUND, EXISTS
+ * (label is no dataset of one dimension, of another length, grows when the dimension does not or the
+ * reverse, or has data that points would replace), TYPE (points for coordinates that are no floating
+ * point numbers), IO. */
 NSH_API int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *label,
                              const char *unit, const double points[]);
 

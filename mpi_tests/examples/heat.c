@@ -82,13 +82,27 @@ static void begin(block *b)
             row(b->now, i)[j] = b->first + i == 0 ? 100.0 : j == 0 ? 60.0 : 0.0;
 }
 
-static void append(nsh_file *file, const block *b)
+/* Units and dimensions, as netCDF tools know them. The dataset "step" becomes the coordinates of the
+ * frames, and grows with them. */
+static void label(nsh_file *file)
+{
+    must(nsh_file_set_attr(file, "u", "units", NSH_ATTR_TEXT, -1, "degC"), "units");
+    must(nsh_file_set_dim(file, "u", 0, "step", "1", NULL), "dimension");
+    must(nsh_file_set_dim(file, "u", 1, "row", NULL, NULL), "dimension");
+    must(nsh_file_set_dim(file, "u", 2, "column", NULL, NULL), "dimension");
+}
+
+/* A frame, and the number of its step. */
+static void append(nsh_file *file, const block *b, int64_t at)
 {
     const int64_t extent[] = {ROWS, COLUMNS}, offset[] = {b->first, 0};
     const int64_t count[] = {b->rows, COLUMNS};
 
     must(nsh_file_append_hyperslab(file, "u", MPI_DOUBLE, 2, extent, row(b->now, 0), offset, count),
          "append");
+    must(nsh_file_append_hyperslab(file, "step", MPI_INT64_T, 0, NULL, &at, NULL, NULL), "append");
+    if (at == 0)
+        label(file);
 }
 
 /* Frames that are in the file; this rank's rows of the last one. A file with frames of another plate
@@ -116,20 +130,6 @@ static int64_t resume(nsh_file *file, const block *b)
     return info.extent[0];
 }
 
-/* Units and dimensions, as netCDF tools know them. */
-static void label(nsh_file *file, int64_t frames, int64_t every)
-{
-    double *steps = calloc((size_t)frames, sizeof *steps);
-
-    for (int64_t i = 0; i < frames && steps != NULL; i++)
-        steps[i] = (double)(i * every);
-    must(nsh_file_set_attr(file, "u", "units", NSH_ATTR_TEXT, -1, "degC"), "units");
-    must(nsh_file_set_dim(file, "u", 0, "step", "1", steps), "dimension");
-    must(nsh_file_set_dim(file, "u", 1, "row", NULL, NULL), "dimension");
-    must(nsh_file_set_dim(file, "u", 2, "column", NULL, NULL), "dimension");
-    free(steps);
-}
-
 static void run(nsh_comm *comm, const char *path, int64_t steps, int64_t every, int64_t die_at)
 {
     const int64_t levels = LEVELS;
@@ -153,7 +153,7 @@ static void run(nsh_comm *comm, const char *path, int64_t steps, int64_t every, 
     frames = resume(file, &b);
     if (frames == 0) {
         begin(&b);
-        append(file, &b);
+        append(file, &b, 0);
         frames = 1;
     } else if (rank == 0) {
         printf("going on after frame %lld\n", (long long)frames - 1);
@@ -164,11 +164,10 @@ static void run(nsh_comm *comm, const char *path, int64_t steps, int64_t every, 
             kill(getpid(), SIGKILL);
         if (s % every != 0)
             continue;
-        append(file, &b);
+        append(file, &b, s);
         if (++frames % COMMIT == 0)
             must(nsh_file_commit(file), "commit");
     }
-    label(file, frames, every);
     must(nsh_file_close(&file), "close");
     if (rank == 0)
         printf("%lld frames in %s\n", (long long)frames, path);
