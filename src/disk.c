@@ -144,16 +144,6 @@ static int read_all(const char *call, const char *path, int fd, int64_t at, char
     return NSH_SUCCESS;
 }
 
-/* The i-th run of a slab. */
-static int64_t run_at(const nsh__slab *slab, int64_t i)
-{
-    int64_t at = slab->start;
-
-    for (int d = slab->ndim; d-- > 0; i /= slab->count[d])
-        at += i % slab->count[d] * slab->stride[d];
-    return at;
-}
-
 /* A stretch of the file that is moved at once: what of the stream it holds. */
 typedef struct stretch {
     int64_t at, span; /* in the file */
@@ -166,14 +156,14 @@ static char *direct(char *base, const nsh__slab *slab, int64_t from, int64_t n)
 {
     int64_t run = from / slab->run, within = from % slab->run;
 
-    return within + n <= slab->run ? base + run_at(slab, run) + within : NULL;
+    return within + n <= slab->run ? base + nsh__slab_run_at(slab, run) + within : NULL;
 }
 
 /* The stretch at stream position pos: a piece of one run, or, to read, several near runs. */
 static stretch next_stretch(const nsh__slab *slab, int64_t pos, int64_t end, bool gather)
 {
     int64_t run = slab->run, i = pos / run, within = pos % run;
-    stretch s = {run_at(slab, i) + within, 0, min64(run - within, end - pos), 0};
+    stretch s = {nsh__slab_run_at(slab, i) + within, 0, min64(run - within, end - pos), 0};
     int last = slab->ndim - 1;
 
     s.n = s.span = min64(s.n, PART);

@@ -138,6 +138,14 @@ int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, i
                     const int64_t extent[], const void *data, const int64_t offset[],
                     const int64_t count[], nsh__type *type, nsh__share_of *out, uint64_t *mark);
 
+/* [local] Does the share lie in the file in several runs, too short to be written by themselves? */
+bool nsh__file_is_short(const nsh__share_of *share);
+
+/* [collective] Shares that lie in the file in short runs are merged in memory and then written by
+ * the nodes; found is in one piece. has_bytes: this rank has a share. The outcome is agreed. */
+int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
+                    const nsh__share_of *share, bool has_bytes);
+
 /* [collective] The owner gets everybody's share and writes it with HDF5 to dataset name, in front
  * of whose dimensions there may be one more, at `leading`; -1: there is not. The outcome is agreed.
  */

@@ -398,6 +398,21 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
     return nsh__file_fits(call, name, &out->dataset, &form, share->ndim, share->extent, 0);
 }
 
+/* The ranks agree on their arguments, and on whether any of them has short runs. */
+static int enter_shares(nsh_file *file, nsh__call call, int code, uint64_t mark,
+                        const nsh__share_of *share, bool *merged)
+{
+    nsh__vote vote = {
+        .call = call, .code = code, .mark = nsh__mix(file->mail->id, mark), .range = true};
+
+    if (code == NSH_SUCCESS && has_part(file, share) && nsh__file_is_short(share))
+        vote.low = -1;
+    nsh__vote_enter(file->comm, &vote);
+    code = nsh__vote_leave(file->comm, &vote);
+    *merged = vote.low < 0;
+    return code;
+}
+
 int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
                              const int64_t extent[], const void *data, const int64_t offset[],
                              const int64_t count[])
@@ -407,6 +422,7 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     nsh__share_of share;
     nsh__found found;
     uint64_t mark;
+    bool merged;
     int rc;
 
     if (file == NULL)
@@ -414,7 +430,7 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
                          &mark);
     mark = nsh__mix(mark, nsh__file_name_mark(file, call, name, &rc));
-    rc = nsh__file_enter(file, call, rc, mark);
+    rc = enter_shares(file, call, rc, mark, &share, &merged);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_owns(file))
@@ -422,11 +438,13 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc != NSH_SUCCESS || found.dataset.nbytes == 0)
         return nsh__file_changed(file, call, rc);
-    if (found.dataset.offset >= 0 && file->writers == file->comm->node_count) {
+    if (found.dataset.offset < 0 || file->writers < file->comm->node_count) {
+        rc = nsh__file_gather(file, call, name, &share, -1);
+    } else if (merged) {
+        rc = nsh__file_merge(file, call, &found, &share, has_part(file, &share));
+    } else {
         rc = write_own(file, call, &found, &share);
         rc = nsh__file_enter(file, call, rc, 14);
-    } else {
-        rc = nsh__file_gather(file, call, name, &share, -1);
     }
     file->failed |= rc != NSH_SUCCESS; /* some ranks have written, others have not */
     return nsh__file_changed(file, call, rc);

@@ -214,6 +214,38 @@ void nsh__slab_bounds(const nsh__slab *slab, int64_t *low, int64_t *high)
     }
 }
 
+int64_t nsh__slab_run_at(const nsh__slab *slab, int64_t i)
+{
+    int64_t at = slab->start;
+
+    for (int d = slab->ndim; d-- > 0; i /= slab->count[d])
+        at += i % slab->count[d] * slab->stride[d];
+    return at;
+}
+
+int64_t nsh__slab_at(const nsh__slab *slab, int64_t pos)
+{
+    return nsh__slab_run_at(slab, pos / slab->run) + pos % slab->run;
+}
+
+int64_t nsh__slab_before(const nsh__slab *slab, int64_t at)
+{
+    int64_t low = 0, high = slab->nbytes > 0 ? slab->nbytes / slab->run : 0, within;
+
+    while (low < high) { /* the runs before low begin before `at`, those from high on do not */
+        int64_t middle = low + (high - low) / 2;
+
+        if (nsh__slab_run_at(slab, middle) < at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0)
+        return 0;
+    within = at - nsh__slab_run_at(slab, low - 1);
+    return (low - 1) * slab->run + min64(within, slab->run);
+}
+
 /* The only divisions of a copy. */
 static void cursor_seek(cursor *c, const nsh__slab *slab, int64_t from)
 {

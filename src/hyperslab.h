@@ -60,6 +60,14 @@ void nsh__slab_packed(nsh__slab *slab, int64_t nbytes);
 /* Lowest and one past the highest byte offset that the slab touches (both 0 when empty). */
 void nsh__slab_bounds(const nsh__slab *slab, int64_t *low, int64_t *high);
 
+/* Byte offset, from the base address, of the i-th run in stream order; and of stream byte pos. */
+int64_t nsh__slab_run_at(const nsh__slab *slab, int64_t i);
+int64_t nsh__slab_at(const nsh__slab *slab, int64_t pos);
+
+/* How many bytes of the stream lie before byte offset `at`. For hyperslabs of C-order arrays, whose
+ * runs lie in memory in the order of the stream. */
+int64_t nsh__slab_before(const nsh__slab *slab, int64_t at);
+
 /* Bytes [from, from + n) of the stream, out of / into memory; out and in point to byte from. */
 void nsh__slab_pack(void *out, const void *base, const nsh__slab *slab, int64_t from, int64_t n);
 void nsh__slab_unpack(void *base, const nsh__slab *slab, int64_t from, int64_t n, const void *in);
