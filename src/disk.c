@@ -35,7 +35,8 @@
 enum {
     PART = 1 << 20,    /* bytes of one call */
     DIRECT = 64 << 10, /* runs from this length on are read and written by themselves */
-    SPARSE = 16        /* gaps so many times as long as the runs are not read through */
+    SPARSE = 16,       /* gaps longer than so many runs, */
+    GAP = 4 << 10      /* and than this, are not read through */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -144,11 +145,11 @@ static int read_all(const char *call, const char *path, int fd, int64_t at, char
     return NSH_SUCCESS;
 }
 
-/* A stretch of the file that is moved at once: what of the stream it holds. */
+/* A stretch of the file that is moved at once: what of the stream it holds. With gaps in it span is
+ * larger than n. */
 typedef struct stretch {
     int64_t at, span; /* in the file */
     int64_t n;        /* stream bytes */
-    int64_t step;     /* between runs inside it; 0: it is one run */
 } stretch;
 
 /* Is the memory side contiguous here, so that no staging is needed? */
@@ -159,21 +160,34 @@ static char *direct(char *base, const nsh__slab *slab, int64_t from, int64_t n)
     return within + n <= slab->run ? base + nsh__slab_run_at(slab, run) + within : NULL;
 }
 
-/* The stretch at stream position pos: a piece of one run, or, to read, several near runs. */
-static stretch next_stretch(const nsh__slab *slab, int64_t pos, int64_t end, bool gather)
+/* The stretch at stream position pos: a piece of one run. */
+static stretch next_piece(const nsh__slab *slab, int64_t pos, int64_t end)
 {
-    int64_t run = slab->run, i = pos / run, within = pos % run;
-    stretch s = {nsh__slab_run_at(slab, i) + within, 0, min64(run - within, end - pos), 0};
+    int64_t n = min64(min64(slab->run - pos % slab->run, end - pos), PART);
+
+    return (stretch){nsh__slab_at(slab, pos), n, n};
+}
+
+/* To read: as many runs as lie near each other. */
+static stretch next_stretch(const nsh__slab *slab, int64_t pos, int64_t end)
+{
+    stretch s = next_piece(slab, pos, end);
+    int64_t run = slab->run, most = run < GAP / SPARSE ? GAP : SPARSE * run;
     int last = slab->ndim - 1;
 
-    s.n = s.span = min64(s.n, PART);
-    if (gather && last >= 0 && within == 0 && run < DIRECT && slab->stride[last] >= run &&
-        slab->stride[last] <= SPARSE * run) {
-        int64_t step = slab->stride[last], left = slab->count[last] - i % slab->count[last];
-        int64_t runs = min64(min64(left, (end - pos) / run), 1 + (PART - run) / step);
+    if (last < 0 || s.n < run || run >= DIRECT)
+        return s;
+    while (end - pos - s.n >= run) {
+        int64_t i = (pos + s.n) / run, at = nsh__slab_run_at(slab, i) - s.at;
+        int64_t step = slab->stride[last], runs = 1;
 
-        if (runs > 1)
-            s = (stretch){s.at, (runs - 1) * step + run, runs * run, step};
+        if (at - s.span > most || at + run > PART)
+            break;
+        if (step - run <= most)
+            runs = min64(min64(slab->count[last] - i % slab->count[last], (end - pos - s.n) / run),
+                         1 + (PART - at - run) / step);
+        s.n += runs * run;
+        s.span = at + (runs - 1) * step + run;
     }
     return s;
 }
@@ -188,7 +202,7 @@ int nsh__disk_write(const char *call, const char *path, int fd, int64_t at,
 
     nsh__disk_guard_begin(&guard);
     for (int64_t pos = from; pos < from + n && rc == NSH_SUCCESS;) {
-        stretch s = next_stretch(in_file, pos, from + n, false);
+        stretch s = next_piece(in_file, pos, from + n);
         const char *data = direct((char *)(uintptr_t)base, in_memory, pos, s.n);
 
         if (data == NULL) {
@@ -211,11 +225,12 @@ int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const
                    char *base, const nsh__slab *in_memory, int64_t from, int64_t n)
 {
     char *staging = NULL;
+    nsh__slab in_staging;
     int rc = NSH_SUCCESS;
 
     for (int64_t pos = from; pos < from + n && rc == NSH_SUCCESS;) {
-        stretch s = next_stretch(in_file, pos, from + n, true);
-        char *data = s.step == 0 ? direct(base, in_memory, pos, s.n) : NULL;
+        stretch s = next_stretch(in_file, pos, from + n);
+        char *data = s.n == s.span ? direct(base, in_memory, pos, s.n) : NULL;
         bool staged = data == NULL;
 
         if (staged) {
@@ -224,10 +239,11 @@ int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const
             data = staging;
         }
         rc = read_all(call, path, fd, at + s.at, data, s.span);
-        for (int64_t r = 1; s.step > 0 && r < s.n / in_file->run; r++)
-            memmove(staging + r * in_file->run, staging + r * s.step, (size_t)in_file->run);
-        if (staged && rc == NSH_SUCCESS)
-            nsh__slab_unpack(base, in_memory, pos, s.n, staging);
+        if (staged && rc == NSH_SUCCESS) {
+            in_staging = *in_file;
+            in_staging.start -= s.at;
+            nsh__slab_copy(base, in_memory, staging, &in_staging, pos, s.n);
+        }
         pos += s.n;
     }
     free(staging);

@@ -27,7 +27,7 @@ enum {
     LEAST = 64 << 10, /* bytes that are worth a rank's while to write */
     UNIT = 4096,      /* of marks, at most */
     GAP = 4096,       /* shorter gaps are read and written back */
-    SHORT = 16 << 10  /* runs from this length on are written by themselves */
+    SHORT = 8 << 10   /* runs from this length on are written by themselves: no slower then */
 };
 
 typedef struct merge {
