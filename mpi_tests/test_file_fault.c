@@ -86,6 +86,7 @@ static void append(const char *path)
     static const int three_numbers[] = {1, 2, 3};
     static char mine[N];
     const int64_t three = 3, one = 1, one_each = check_rank;
+    const int64_t square[] = {3, 3}, column[] = {0, check_rank}, of_three[] = {3, 1};
     nsh_array *loaded = NULL;
     nsh_file *file = NULL;
     char **names = NULL;
@@ -99,6 +100,8 @@ static void append(const char *path)
                                             &one_each, &one)) &&
         went_well(nsh_file_write_hyperslab(file, "slab", MPI_INT, 1, &three, three_numbers,
                                            &one_each, &one)) &&
+        went_well(nsh_file_write_hyperslab(file, "columns", MPI_INT, 2, square, three_numbers,
+                                           column, of_three)) &&
         went_well(nsh_file_set_attr(file, "b", "x", NSH_ATTR_INT64, 1, &three)) &&
         went_well(nsh_file_set_dim(file, "b", 0, "place", "m", NULL)) &&
         went_well(nsh_file_load(file, "series", &loaded))) {

@@ -244,6 +244,109 @@ static void test_write(void)
     free(data);
 }
 
+/* How often this process has asked the system to write; -1: the system does not say. */
+static int64_t writes_asked(void)
+{
+    FILE *f = fopen("/proc/self/io", "r");
+    char line[100];
+    long long n = -1;
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        (void)!sscanf(line, "syscw: %lld", &n);
+    if (f != NULL)
+        fclose(f);
+    return n;
+}
+
+static char column_value(int64_t row, int64_t column)
+{
+    return (char)(1 + (row * 31 + column * 7) % 113);
+}
+
+/* Blocks of columns, over bytes that were there before and stay in the gaps between the blocks. In
+ * the file a row is `blocks` rows of `stride` elements. */
+static void write_columns(nsh_file *file, const char *name, MPI_Datatype type, int64_t size,
+                          int64_t rows, int64_t blocks, int64_t stride, int64_t width)
+{
+    const int64_t extent[] = {rows, blocks, stride};
+    const int64_t offset[] = {2, 0, check_rank * width}, count[] = {rows - 3, blocks - 1, width};
+    int64_t row_bytes = blocks * stride * size, wrong = 0, before, asked;
+    char *whole = malloc((size_t)(rows * row_bytes)), *p, *data;
+    nsh_array *array = make(type, 3, extent);
+
+    memset(whole, -5, (size_t)(rows * row_bytes));
+    CHECK_ALL(nsh_array_set(array, whole, NULL, NULL, 0), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write(file, name, array), NSH_SUCCESS);
+    p = data = malloc((size_t)(count[0] * count[1] * width * size));
+    for (int64_t i = 0; i < rows * row_bytes; i++) {
+        int64_t row = i / row_bytes, block = i / (stride * size) % blocks, at = i % (stride * size);
+
+        if (row < 2 || row >= rows - 1 || block == blocks - 1 || at >= width * size * check_size)
+            continue;
+        whole[i] = column_value(row * blocks + block, at);
+        if (at / (width * size) == check_rank)
+            *p++ = whole[i];
+    }
+    before = writes_asked();
+    CHECK_ALL(nsh_file_write_hyperslab(file, name, type, 3, extent, data, offset, count),
+              NSH_SUCCESS);
+    asked = writes_asked() - before;
+    CHECK(before < 0 || asked < count[0] * count[1] / 2);
+    CHECK_ALL(nsh_file_read(file, name, array), NSH_SUCCESS);
+    for (int64_t i = 0; i < rows * row_bytes; i++)
+        wrong += ((const char *)nsh_array_data(array))[i] != whole[i];
+    CHECK_EQ(wrong, 0);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    free(data);
+    free(whole);
+}
+
+static void test_columns(void)
+{
+    nsh_file *file = open_file("columns.h5", NSH_FILE_CREATE, 0);
+    int64_t n = check_size;
+    MPI_Datatype three;
+
+    check_case("write columns in short runs");
+    MPI_Type_contiguous(3, MPI_BYTE, &three);
+    MPI_Type_commit(&three);
+    write_columns(file, "close", MPI_DOUBLE, 8, 600, 100, 2 * n, 2);
+    write_columns(file, "gaps", MPI_DOUBLE, 8, 400, 101, 2 * n + 9, 2);
+    write_columns(file, "odd", three, 3, 200, 301, n + 5, 1);
+    write_columns(file, "bytes", MPI_BYTE, 1, 300, 1501, n + 1, 1);
+    MPI_Type_free(&three);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* Columns so far from each other that what is between them is not touched: it is another rank's, of
+ * which only some take part. */
+static void test_far_columns(void)
+{
+    const int64_t extent[] = {50, 3 << 14}, offset[] = {1, (int64_t)check_rank << 14};
+    const int64_t count[] = {check_rank == 1 ? 0 : 48, 3};
+    nsh_file *file = open_file("far.h5", NSH_FILE_CREATE, 0);
+    nsh_array *array = make(MPI_INT, 2, extent);
+    int data[48 * 3];
+    int64_t wrong = 0;
+
+    check_case("write columns far apart");
+    for (int i = 0; i < 48 * 3; i++)
+        data[i] = 1000 * (check_rank + 1) + i;
+    CHECK_ALL(nsh_file_write_hyperslab(file, "x", MPI_INT, 2, extent, data, offset, count),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "x", array), NSH_SUCCESS);
+    for (int64_t i = 0; i < 50 * (3 << 14); i++) {
+        int64_t row = i / (3 << 14) - 1, rank = i % (3 << 14) >> 14, column = i % (1 << 14);
+        bool written = row >= 0 && row < 48 && rank < check_size && rank != 1 && column < 3;
+        int64_t want = written ? 1000 * (rank + 1) + row * 3 + column : 0;
+
+        wrong += ((const int *)nsh_array_data(array))[i] != want;
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+}
+
 /* What nobody has written is zero; a scalar is rank 0's. */
 static void test_holes(void)
 {
@@ -764,6 +867,8 @@ int main(int argc, char **argv)
     test_read();
     test_sparse();
     test_write();
+    test_columns();
+    test_far_columns();
     test_holes();
     test_series();
     test_frames();
