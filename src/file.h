@@ -147,10 +147,10 @@ int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
                     const nsh__share_of *share, bool has_bytes);
 
 /* [collective] The owner gets everybody's share and writes it with HDF5 to dataset name, in front
- * of whose dimensions there may be one more, at `leading`; -1: there is not. The outcome is agreed.
- */
+ * of whose dimensions there may be one more, at `leading`; -1: there is not. chunk: of the dataset,
+ * in the share's dimensions. The outcome is agreed. */
 int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__share_of *share,
-                     int64_t leading);
+                     int64_t leading, const int64_t chunk[]);
 
 /* The calls of the same names, for others to call. */
 int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mode mode,

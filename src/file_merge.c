@@ -36,6 +36,7 @@ typedef struct merge {
     const nsh__found *found;
     const nsh__share_of *share;
     nsh__share memory; /* of the node: parts, then their marks */
+    int fd;            /* where this rank's node writes */
     int parts;         /* in a window, of the first nodes */
     int64_t unit;      /* divides all offsets and lengths in the file; */
     int64_t units;     /* a part has so many */
@@ -196,9 +197,10 @@ static int write_bytes(const merge *m, int64_t at, const char *data, int64_t n)
 {
     nsh__slab all;
 
+    m->file->dirty_fd = m->fd;
     nsh__slab_packed(&all, n);
-    return nsh__disk_write(nsh__call_name(m->call), m->file->path, m->file->fd, at, &all, data,
-                           &all, 0, n);
+    return nsh__disk_write(nsh__call_name(m->call), m->file->path, m->fd, at, &all, data, &all, 0,
+                           n);
 }
 
 /* Fill the gaps between the marked units [from, to) of this node's part. */
@@ -211,8 +213,8 @@ static int read_gaps(const merge *m, int64_t from, int64_t to)
     int rc;
 
     nsh__slab_packed(&all, (to - from) * m->unit);
-    rc = nsh__disk_read(nsh__call_name(m->call), m->file->path, m->file->fd, part + from * m->unit,
-                        &all, m->gaps, &all, 0, all.nbytes);
+    rc = nsh__disk_read(nsh__call_name(m->call), m->file->path, m->fd, part + from * m->unit, &all,
+                        m->gaps, &all, 0, all.nbytes);
     for (int64_t at = from, end; at < to && rc == NSH_SUCCESS; at = end) {
         const char *gap = memchr(marks + at, 0, (size_t)(to - at));
 
@@ -306,8 +308,7 @@ static int begin_merge(merge *m, bool has_bytes)
         m->out = m->gaps + PART;
     m->in = m->out + message;
     if (rc == NSH_SUCCESS && comm->node_index < m->parts)
-        rc = nsh__file_fd(file, m->call, &m->found->place);
-    file->fd_dirty |= rc == NSH_SUCCESS && comm->node_index < m->parts;
+        rc = nsh__file_fd(file, m->call, &m->found->place, &m->fd);
     return nsh__share_create(comm, m->call, rc, nsh__mix(file->mail->id, 15), &need, NULL,
                              &m->memory);
 }

@@ -187,7 +187,7 @@ static int fetch_boxes(const fetch *f)
     int rc = NSH_SUCCESS;
     nsh__boxes b;
 
-    nsh__boxes_begin(&b, f->found->dataset.ndim, f->count, f->into->type.itemsize,
+    nsh__boxes_begin(&b, f->found->dataset.ndim, f->offset, f->count, f->into->type.itemsize,
                      f->found->dataset.chunk);
     for (; !b.done && rc == NSH_SUCCESS; nsh__boxes_next(&b))
         rc = fetch_box(f, &b, &buffer, &room);

@@ -8,9 +8,17 @@
 #include "agree.h"
 #include "hash.h"
 
-/* By the owner: room for one more frame of that form, the number of which is *frame. */
+#include <string.h>
+
+/* Room for one more frame: its number, and how frames are chunked. */
+typedef struct grown {
+    int64_t frame;
+    int64_t chunk[NSH__MAX_NDIM];
+} grown;
+
+/* By the owner: room for a frame of that form. */
 static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__type *type, int ndim,
-                const int64_t extent[], int64_t *frame)
+                const int64_t extent[], grown *out)
 {
     const char *words = nsh__call_name(call);
     int64_t whole[NSH__MAX_NDIM + 1] = {0};
@@ -38,8 +46,9 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
         return rc;
     if (found.dataset.extent[0] == INT64_MAX)
         return nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is full", words, name);
-    *frame = found.dataset.extent[0];
-    return nsh__h5_resize(words, file->h5, name, *frame + 1);
+    out->frame = found.dataset.extent[0];
+    memcpy(out->chunk, found.dataset.chunk + 1, (size_t)ndim * sizeof *out->chunk);
+    return nsh__h5_resize(words, file->h5, name, out->frame + 1);
 }
 
 /* By the owner: a whole frame, from the replica. */
@@ -47,10 +56,12 @@ static int append(nsh_file *file, nsh__call call, const char *name, const nsh_ar
 {
     int64_t offset[NSH__MAX_NDIM + 1] = {0}, count[NSH__MAX_NDIM + 1] = {1};
     nsh__disk_guard guard;
+    grown room;
     int rc;
 
     nsh__disk_guard_begin(&guard); /* one for all visits to HDF5 */
-    rc = grow(file, call, name, &array->type, array->ndim, array->extent, &offset[0]);
+    rc = grow(file, call, name, &array->type, array->ndim, array->extent, &room);
+    offset[0] = rc == NSH_SUCCESS ? room.frame : 0;
     for (int d = 0; d < array->ndim; d++)
         count[1 + d] = array->extent[d];
     if (rc == NSH_SUCCESS && array->nbytes > 0)
@@ -91,7 +102,7 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
     const nsh__call call = NSH__CALL_FILE_APPEND_HYPERSLAB;
     nsh__type described;
     nsh__share_of share;
-    int64_t frame = 0;
+    grown room = {0};
     uint64_t mark;
     int rc;
 
@@ -106,11 +117,11 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_owns(file))
-        rc = grow(file, call, name, &described, ndim, extent, &frame);
-    rc = nsh__file_answer(file, call, rc, &frame, sizeof frame);
+        rc = grow(file, call, name, &described, ndim, extent, &room);
+    rc = nsh__file_answer(file, call, rc, &room, sizeof room);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    rc = nsh__file_gather(file, call, name, &share, frame);
+    rc = nsh__file_gather(file, call, name, &share, room.frame, room.chunk);
     file->failed |= rc != NSH_SUCCESS; /* there is a frame that nobody has written */
     return nsh__file_changed(file, call, rc);
 }

@@ -181,8 +181,21 @@ typedef struct delivery {
     const char *name;
     const nsh__share_of *share; /* of this rank */
     int64_t leading;
-    char *buffer; /* the owner's */
+    const int64_t *chunk; /* of the dataset, in the dimensions of the share; all 0: none */
+    char *buffer;         /* for the largest box */
 } delivery;
+
+/* The current box of this rank's hyperslab. */
+static const char *own_box(const delivery *v, const nsh__boxes *b)
+{
+    nsh__slab slab;
+
+    nsh__boxes_slab(b, &slab);
+    if (slab.ndim == 0)
+        return v->share->data + slab.start;
+    nsh__slab_pack(v->buffer, v->share->data, &slab, 0, slab.nbytes);
+    return v->buffer;
+}
 
 /* By the owner: one box of a rank's hyperslab, which is at data. */
 static int deliver(const delivery *v, const int64_t *offset, const nsh__boxes *b, const char *data)
@@ -207,7 +220,7 @@ static int take_box(const delivery *v, int r, const int64_t *offset, const nsh__
     int got = NSH_SUCCESS;
 
     if (r == comm->rank) {
-        data = v->share->data + nsh__boxes_offset(b);
+        data = own_box(v, b);
     } else {
         got = nsh__irecv(comm, v->buffer, nsh__boxes_bytes(b), r, NSH__TAG_FILE, &request);
         if (got == NSH_SUCCESS)
@@ -224,8 +237,7 @@ static int give_box(const delivery *v, const nsh__boxes *b)
 {
     nsh_comm *comm = v->file->comm;
     MPI_Request request = MPI_REQUEST_NULL;
-    int rc = nsh__isend(comm, v->share->data + nsh__boxes_offset(b), nsh__boxes_bytes(b), 0,
-                        NSH__TAG_FILE, &request);
+    int rc = nsh__isend(comm, own_box(v, b), nsh__boxes_bytes(b), 0, NSH__TAG_FILE, &request);
 
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, 1, &request);
@@ -248,7 +260,7 @@ static int deliver_all(const delivery *v, const int64_t *table)
 
         if (r > 0 && ndim == 0)
             break;
-        nsh__boxes_begin(&b, ndim, count, v->share->type->itemsize, NULL);
+        nsh__boxes_begin(&b, ndim, offset, count, v->share->type->itemsize, v->chunk);
         for (; !b.done; nsh__boxes_next(&b)) {
             if (nsh__file_owns(v->file))
                 rc = take_box(v, r, offset, &b, rc);
@@ -261,25 +273,30 @@ static int deliver_all(const delivery *v, const int64_t *table)
     return rc;
 }
 
-/* The largest box that the owner will get. */
-static int64_t largest_box(const nsh_comm *comm, const nsh__share_of *share, const int64_t *table)
+/* The largest box that the owner will get, or this rank will send. */
+static int64_t largest_box(const delivery *v, const int64_t *table)
 {
+    const nsh_comm *comm = v->file->comm;
+    int ndim = v->share->ndim;
     int64_t most = 1;
     nsh__boxes b;
 
-    for (int r = 1; r < comm->size && share->ndim > 0; r++) {
-        nsh__boxes_begin(&b, share->ndim, table + (int64_t)r * 2 * share->ndim + share->ndim,
-                         share->type->itemsize, NULL);
-        if (!b.done && nsh__boxes_bytes(&b) > most)
-            most = nsh__boxes_bytes(&b);
+    for (int r = 0; r < comm->size && ndim > 0; r++) {
+        const int64_t *offset = table + (int64_t)r * 2 * ndim;
+
+        if (!nsh__file_owns(v->file) && r != comm->rank)
+            continue;
+        nsh__boxes_begin(&b, ndim, offset, offset + ndim, v->share->type->itemsize, v->chunk);
+        for (; !b.done; nsh__boxes_next(&b))
+            most = nsh__boxes_bytes(&b) > most ? nsh__boxes_bytes(&b) : most;
     }
     return most;
 }
 
 int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__share_of *share,
-                     int64_t leading)
+                     int64_t leading, const int64_t chunk[])
 {
-    delivery v = {file, call, name, share, leading, NULL};
+    delivery v = {file, call, name, share, leading, chunk, NULL};
     nsh_comm *comm = file->comm;
     int ndim = share->ndim, rc = NSH_SUCCESS;
     int64_t *table = nsh__fault(file_buffer)
@@ -298,12 +315,9 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
         rc = nsh__ring_table(comm, table, 2 * ndim);
         if (rc != NSH_SUCCESS) /* MPI may still write to the table */
             return nsh__comm_break(comm, rc);
-        if (nsh__file_owns(file)) {
-            v.buffer =
-                nsh__fault(file_buffer) ? NULL : malloc((size_t)largest_box(comm, share, table));
-            if (v.buffer == NULL)
-                rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for a segment", nsh__call_name(call));
-        }
+        v.buffer = nsh__fault(file_buffer) ? NULL : malloc((size_t)largest_box(&v, table));
+        if (v.buffer == NULL)
+            rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for a segment", nsh__call_name(call));
         rc = nsh__file_enter(file, call, rc, 12);
     }
     if (rc == NSH_SUCCESS) {
@@ -439,7 +453,7 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     if (rc != NSH_SUCCESS || found.dataset.nbytes == 0)
         return nsh__file_changed(file, call, rc);
     if (found.dataset.offset < 0 || file->writers < file->comm->node_count) {
-        rc = nsh__file_gather(file, call, name, &share, -1);
+        rc = nsh__file_gather(file, call, name, &share, -1, found.dataset.chunk);
     } else if (merged) {
         rc = nsh__file_merge(file, call, &found, &share, has_part(file, &share));
     } else {

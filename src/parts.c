@@ -26,46 +26,65 @@ void nsh__part_of_bytes(int64_t n, int parts, int k, int64_t *begin, int64_t *en
     *end = *end > n / CUT ? n : *end * CUT;
 }
 
+/* A box ends where a chunk does. */
 static void size_box(nsh__boxes *b)
 {
-    for (int d = 0; d < b->ndim; d++)
-        b->size[d] = d < b->cut ? 1 : b->count[d];
-    if (b->ndim > 0)
-        b->size[b->cut] = min64(b->step, b->count[b->cut] - b->at[b->cut]);
+    for (int d = 0; d < b->ndim; d++) {
+        int64_t left = b->count[d] - b->at[d];
+        int64_t into = (b->offset != NULL ? b->offset[d] : 0) % b->unit[d] + b->at[d];
+
+        b->size[d] = b->step[d] < b->count[d] ? min64(left, b->step[d] - into % b->unit[d]) : left;
+    }
 }
 
-void nsh__boxes_begin(nsh__boxes *b, int ndim, const int64_t count[], int64_t item,
-                      const int64_t chunk[])
+/* From one chunk on, boxes grow along the last dimension, and along the one before it when they have
+ * all of that: so they are as contiguous as can be. */
+static void choose_steps(nsh__boxes *b)
 {
-    int64_t inner = item;
+    int64_t bytes = b->item;
 
-    *b = (nsh__boxes){.ndim = ndim, .cut = ndim - 1, .item = item, .count = count};
-    for (int d = 0; d < ndim; d++)
+    for (int d = 0; d < b->ndim; d++) {
+        b->step[d] = min64(b->unit[d], b->count[d]);
+        bytes *= b->step[d];
+    }
+    for (int d = b->ndim; d-- > 0 && b->step[d] > 0;) {
+        int64_t others = bytes / b->step[d], most = NSH__BOX / others;
+
+        if (b->count[d] > most) {
+            if (most > b->unit[d])
+                b->step[d] = most - most % b->unit[d];
+            return;
+        }
+        b->step[d] = b->count[d];
+        bytes = others * b->count[d];
+    }
+}
+
+void nsh__boxes_begin(nsh__boxes *b, int ndim, const int64_t offset[], const int64_t count[],
+                      int64_t item, const int64_t chunk[])
+{
+    *b = (nsh__boxes){.ndim = ndim, .item = item, .offset = offset, .count = count};
+    for (int d = 0; d < ndim; d++) {
+        b->unit[d] = chunk != NULL && chunk[d] > 0 ? chunk[d] : 1;
         b->done |= count[d] == 0;
-    if (ndim == 0 || b->done)
+    }
+    if (b->done)
         return;
-    while (b->cut > 0 && inner <= NSH__BOX / count[b->cut])
-        inner *= count[b->cut--];
-    b->step = inner < NSH__BOX ? NSH__BOX / inner : 1;
-    if (chunk != NULL && chunk[b->cut] > 0 && b->step > chunk[b->cut])
-        b->step -= b->step % chunk[b->cut];
+    choose_steps(b);
     size_box(b);
 }
 
 void nsh__boxes_next(nsh__boxes *b)
 {
-    int d = b->cut;
+    int d = b->ndim - 1;
 
-    if (b->ndim == 0) {
-        b->done = true;
-        return;
+    for (; d >= 0; d--) {
+        b->at[d] += b->size[d];
+        if (b->at[d] < b->count[d])
+            break;
+        b->at[d] = 0;
     }
-    b->at[d] += b->size[d];
-    while (d > 0 && b->at[d] >= b->count[d]) {
-        b->at[d--] = 0;
-        b->at[d]++;
-    }
-    b->done = b->at[0] >= b->count[0];
+    b->done = d < 0;
     size_box(b);
 }
 
@@ -78,11 +97,7 @@ int64_t nsh__boxes_bytes(const nsh__boxes *b)
     return bytes;
 }
 
-int64_t nsh__boxes_offset(const nsh__boxes *b)
+void nsh__boxes_slab(const nsh__boxes *b, nsh__slab *out)
 {
-    int64_t at = 0;
-
-    for (int d = 0; d < b->ndim; d++)
-        at = at * b->count[d] + b->at[d];
-    return at * b->item;
+    nsh__slab_of(out, b->ndim, b->count, b->at, b->size, b->item);
 }

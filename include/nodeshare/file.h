@@ -185,9 +185,12 @@ NSH_API int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int6
  *                     zeroes where nobody has written; later ones must say the same
  * data, offset, count this rank's, packed in C order; offset NULL: all zeros, count NULL: the whole
  *
- * Where hyperslabs of ranks overlap the outcome is undefined. Each rank writes its bytes itself;
- * where not all nodes write (option writers, NFS) or the dataset does not lie in one piece, rank 0
- * gets and writes them. Errors: ARG, TYPE, IO. */
+ * Where hyperslabs of ranks overlap the outcome is undefined. Each rank writes its bytes itself. If
+ * some rank's lie in the file in several runs shorter than 8 KiB (columns), the bytes of all ranks
+ * are first merged in shared memory, and then up to 16 nodes write long runs; this takes 1 MiB per
+ * node for each node that writes, and a gap shorter than 4 KiB is read and written back. Where not
+ * all nodes write (option writers, NFS) or the dataset does not lie in one piece, rank 0 gets and
+ * writes them. Errors: ARG, TYPE, IO. */
 NSH_API int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
                                      const int64_t extent[], const void *data,
                                      const int64_t offset[], const int64_t count[]);
