@@ -234,13 +234,44 @@ static void test_structs(void)
     H5Tclose(bools);
 }
 
+/* By the last rank: other values everywhere, through rank 0. */
+static void replace_segments(const int64_t *extent)
+{
+    const int64_t nothing[] = {0, 0};
+    int64_t n = extent[0] * extent[1];
+    bool mine = check_rank == check_size - 1;
+    int32_t *data = mine ? malloc((size_t)n * sizeof *data) : NULL;
+    nsh_file *file = NULL;
+
+    for (int64_t i = 0; i < n && mine; i++)
+        data[i] = (int32_t)(i * 2654435761u + 1);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "x", MPI_INT32_T, 2, extent, data, NULL,
+                                       mine ? NULL : nothing),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    free(data);
+}
+
+/* Is element i of n what it should be, plus so much? */
+static int64_t wrong_elements(const nsh_array *array, int64_t n, int more)
+{
+    const int32_t *data = nsh_array_data(array);
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < n && nsh_array_size(array) == n; i++)
+        wrong += data[i] != (int32_t)(i * 2654435761u + (unsigned)more);
+    return wrong;
+}
+
 /* A hundred megabytes in chunks: several segments, whose ends are not those of rows. */
 static void test_segments(void)
 {
-    const hsize_t extent[] = {3, 9000001}, chunk[] = {1, 1000000};
+    const hsize_t extent[] = {3, 9000001}, chunk[] = {2, 100000};
+    const int64_t same_extent[] = {3, 9000001};
     nsh_array *loaded = NULL;
     nsh_file *file;
-    int64_t wrong = 0, n = 3 * 9000001;
+    int64_t n = 3 * 9000001;
 
     check_case("several segments");
     begin();
@@ -260,9 +291,12 @@ static void test_segments(void)
     }
     file = end();
     CHECK_ALL(nsh_file_load(file, "x", &loaded), NSH_SUCCESS);
-    for (int64_t i = 0; i < n && nsh_array_size(loaded) == n; i++)
-        wrong += ((const int32_t *)nsh_array_data(loaded))[i] != (int32_t)(i * 2654435761u);
-    CHECK_EQ(wrong, 0);
+    CHECK_EQ(wrong_elements(loaded, n, 0), 0);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    replace_segments(same_extent);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "x", loaded), NSH_SUCCESS);
+    CHECK_EQ(wrong_elements(loaded, n, 1), 0);
     CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
 }

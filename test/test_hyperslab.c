@@ -331,6 +331,26 @@ static void test_copy_big(void **state)
     free(b);
 }
 
+/* Where a stream stands at a place of the array. */
+static void test_before(void **state)
+{
+    static sample s;
+
+    (void)state;
+    seed = 6;
+    for (int round = 0; round < 1000; round++) {
+        int64_t nbytes = draw_nbytes(), at, before = 0;
+
+        draw_hyperslab(&s, nbytes);
+        for (int64_t i = 0; i < nbytes; i += 1 + draw(50))
+            assert_int_equal(nsh__slab_at(&s.slab, i), s.map[i]);
+        at = draw(s.high + 10);
+        for (int64_t i = 0; i < nbytes; i++)
+            before += s.map[i] < at;
+        assert_int_equal(nsh__slab_before(&s.slab, at), before);
+    }
+}
+
 static void test_merging(void **state)
 {
     nsh__slab s;
@@ -525,7 +545,7 @@ int main(void)
         cmocka_unit_test(test_empty),          cmocka_unit_test(test_strided_overflow),
         cmocka_unit_test(test_far_positions),  cmocka_unit_test(test_pack_any_cut),
         cmocka_unit_test(test_unpack_any_cut), cmocka_unit_test(test_copy_between_forms),
-        cmocka_unit_test(test_copy_big),
+        cmocka_unit_test(test_copy_big),       cmocka_unit_test(test_before),
     };
 
     return cmocka_run_group_tests_name("hyperslab", tests, NULL, NULL);

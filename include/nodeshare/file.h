@@ -12,7 +12,7 @@
  * How: rank 0 alone calls HDF5. The bytes of datasets that lie in one piece in the file go around
  * it: one rank of each node writes or reads its part, and on several nodes what was read is
  * exchanged, so that each byte crosses the disk once. Other layouts (chunks, filters, foreign byte
- * orders) go through rank 0 in segments of at most 64 MiB.
+ * orders) go through rank 0 in segments of at most 64 MiB, or one chunk.
  *
  * Types: predefined MPI types become HDF5's native ones, MPI_C_BOOL the enum FALSE, TRUE that h5py
  * uses, complex the compound (r, i), derived structs compounds with members f0, f1, ..., several in
