@@ -43,6 +43,8 @@ static shared *s;
 static int failing_syncs; /* so many next calls of fdatasync fail */
 static int directory_syncs;
 static int lock_host; /* locks of processes with different numbers do not meet */
+static int refused;   /* requests for a lock */
+static bool slow;     /* who has a lock for writing keeps it for some time */
 
 int fdatasync(int fd)
 {
@@ -79,6 +81,9 @@ int fcntl(int fd, int command, ...)
     rc = (int)syscall(SYS_fcntl, fd, command, &f);
     f.l_start -= (off_t)lock_host << 50;
     *(struct flock *)argument = f;
+    refused += rc != 0;
+    if (slow && rc == 0 && f.l_type == F_WRLCK)
+        usleep(100);
     return rc;
 }
 
@@ -375,6 +380,31 @@ static void other_directories(void)
     snprintf(directory, sizeof directory, "%s.%d", s->path, check_rank);
     unlink(path);
     CHECK_EQ(rmdir(directory), 0);
+    barrier_and_unlink();
+}
+
+/* ---- a slow server ---- */
+
+/* Ranks of a node do not compete for the lock. */
+static void one_writer(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+
+    check_case("no rank asks for the lock while another one of its node has it");
+    forget();
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    refused = 0;
+    slow = true;
+    work(b, N);
+    slow = false;
+    if (nsh_comm_node_count(comm) == 1)
+        CHECK_EQ(refused, 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    check_ended(b);
+    for (int t = 0; t < N; t++)
+        CHECK_EQ(s->taken[t], 1);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
     barrier_and_unlink();
 }
 
@@ -695,6 +725,7 @@ int main(int argc, char **argv)
     marks();
     local_locks();
     other_directories();
+    one_writer();
     removed(false);
     removed(true);
     lost_write();

@@ -221,7 +221,7 @@ static int largest_node(const nsh_comm *comm)
 
 static int64_t shared_bytes(const nsh_comm *comm, int64_t tasks, int64_t result_bytes)
 {
-    int64_t each = (int64_t)(sizeof(nsh__tally) + sizeof(nsh__seat));
+    int64_t each = (int64_t)(sizeof(nsh__tally) + sizeof(nsh__seat) + sizeof(nsh__entry));
 
     return (int64_t)sizeof(nsh__batch_area) + largest_node(comm) * each + padded(tasks) +
            tasks * result_bytes;
@@ -240,6 +240,7 @@ static void batch_furnish(nsh_batch *b)
     nsh_comm *comm = b->comm;
     char *p = b->object.share.extent.rw;
     nsh__seat *seats;
+    nsh__entry *entries;
     int most = largest_node(comm);
 
     b->area = (nsh__batch_area *)(void *)p;
@@ -248,6 +249,8 @@ static void batch_furnish(nsh_batch *b)
     p += most * sizeof(nsh__tally);
     seats = (nsh__seat *)(void *)p;
     p += most * sizeof(nsh__seat);
+    entries = (nsh__entry *)(void *)p;
+    p += most * sizeof(nsh__entry);
     b->states = (_Atomic unsigned char *)(void *)p;
     b->results = b->result_bytes > 0 ? p + padded(b->tasks) : NULL;
     nsh__squad_init(&b->squad, comm, seats, b->worker_size, comm->batches);
@@ -262,6 +265,8 @@ static void batch_furnish(nsh_batch *b)
         b->journal->ledger.area = &b->area->ledger;
         b->journal->ledger.states = b->states;
         b->journal->ledger.results = b->results;
+        b->journal->writer =
+            (nsh__writer){.comm = comm, .area = &b->area->writer, .entries = entries};
     }
 }
 

@@ -34,11 +34,12 @@ typedef struct nsh__tally {
     _Atomic int64_t done, failed;
 } nsh__tally;
 
-/* In shared memory of each node, followed by a tally and a seat for each rank of the largest node,
- * the states and the results. */
+/* In shared memory of each node, followed by a tally, a seat and an entry for each rank of the
+ * largest node, the states and the results. */
 typedef struct nsh__batch_area {
     nsh__claim_area claims;
     _Alignas(64) nsh__ledger_area ledger;
+    nsh__writer_area writer;
     _Alignas(64) _Atomic int64_t told[NSH__WORDS]; /* of this node's tallies, to the words */
     atomic_uint told_at;                           /* the generation of the chunk then */
     int64_t base[NSH__WORDS]; /* as of the last exchange: the same on every node; between votes */

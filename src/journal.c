@@ -21,7 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROOM = 1 << 20, MOST_CLAIMED = 1024, MOST_TRIES = 100 };
+enum {
+    ROOM = 1 << 20,
+    MOST_CLAIMED = 1024,
+    MOST_TRIES = 100,
+    FIRST_NAP_NS = 20000, /* after a lock that was refused */
+    LAST_NAP_NS = 5000000
+};
 
 /* Bytes that are locked; no file comes near them. */
 #define LOCK_BYTE    (INT64_C(1) << 61)
@@ -32,6 +38,11 @@ enum { ROOM = 1 << 20, MOST_CLAIMED = 1024, MOST_TRIES = 100 };
 static int rank_of(const nsh__journal *j)
 {
     return j->comm != NULL ? j->comm->rank : 0;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* With errno. */
@@ -81,21 +92,50 @@ static bool slot_free(const nsh__journal *j, int slot)
     return is_held(j, SLOT_BYTE + slot, &held) == NSH_SUCCESS && !held;
 }
 
-/* For short, so it tries again rather than sleep; MPI goes on meanwhile. */
+/* A nap of a random part of so many nanoseconds; MPI goes on meanwhile. */
+static int back_off(const nsh__journal *j, int64_t most)
+{
+    atomic_uint never = 0, nobody = 0;
+    const nsh__event event = {
+        .word = &never, .mask = ~0U, .target = 1, .sleepers = &nobody, .tag = -1};
+    int64_t now = nsh__wait_clock();
+    uint64_t part = nsh__mix((uint64_t)now, (uint64_t)j->comm->rank) % (uint64_t)most;
+    int rc = nsh__wait_event(&j->comm->wait, &event, now + most / 2 + (int64_t)part / 2);
+
+    return rc == NSH_ERR_TIMEOUT ? NSH_SUCCESS : rc;
+}
+
+/* Tell who waits for long. */
+static void report_wait(const nsh__journal *j, int64_t begin, int64_t now, int64_t *next)
+{
+    nsh__wait *wait = &j->comm->wait;
+
+    if (wait->report == NULL || now - begin < wait->report_after || now < *next)
+        return;
+    wait->report(wait->owner, NULL, now - begin);
+    *next = now + wait->report_every;
+}
+
+/* Every try is a request, to a server perhaps: the naps begin with twice what one takes, and each
+ * is twice as long as the one before. */
 static int lock_file(const nsh__journal *j)
 {
-    unsigned rounds = 0;
+    int64_t begin = nsh__wait_clock(), now, nap = 0, next_report = 0;
     int rc = set_lock(j, F_WRLCK, LOCK_BYTE, j->comm == NULL);
 
     while (rc == NSH_ERR_BUSY) {
-        rc = nsh__wait_round(&j->comm->wait, &rounds);
+        now = nsh__wait_clock();
+        report_wait(j, begin, now, &next_report);
+        nap = nap == 0 ? 2 * (now - begin) : 2 * nap;
+        nap = nap < FIRST_NAP_NS ? FIRST_NAP_NS : least(nap, LAST_NAP_NS);
+        rc = back_off(j, nap);
         if (rc == NSH_SUCCESS)
             rc = set_lock(j, F_WRLCK, LOCK_BYTE, false);
     }
     return rc;
 }
 
-static void unlock(const nsh__journal *j)
+static void unlock_file(const nsh__journal *j)
 {
     struct flock f = {
         .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)LOCK_BYTE, .l_len = 1};
@@ -114,15 +154,34 @@ static bool in_place(const nsh__journal *j)
 }
 
 /* What is written to a file that nobody finds any more is lost. */
-static int lock(const nsh__journal *j)
+static int lock_in_place(const nsh__journal *j)
 {
     int rc = lock_file(j);
 
     if (rc != NSH_SUCCESS || in_place(j))
         return rc;
-    unlock(j);
+    unlock_file(j);
     return nsh__fail(NSH_ERR_IO, "journal %s: was removed or replaced while it is used (rank %d)",
                      j->path, rank_of(j));
+}
+
+/* This node's turn, and then the file's. */
+static int lock(const nsh__journal *j)
+{
+    int rc = nsh__writer_begin(&j->writer);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = lock_in_place(j);
+    if (rc != NSH_SUCCESS)
+        nsh__writer_end(&j->writer);
+    return rc;
+}
+
+static void unlock(const nsh__journal *j)
+{
+    unlock_file(j);
+    nsh__writer_end(&j->writer);
 }
 
 /* ---- read ---- */
@@ -166,11 +225,6 @@ static int read_at(const nsh__journal *j, char *out, int64_t n, int64_t at, int6
         *got += k;
     }
     return NSH_SUCCESS;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Is there a good record behind the bad one at end? */
@@ -308,7 +362,6 @@ static int still_lost(const nsh__journal *j)
                      j->path, strerror(error), rank_of(j));
 }
 
-/* After unlock: others may read a record before it is on the disk, its writer only goes on then. */
 static int settle(nsh__journal *j, int rc)
 {
     if (rc == NSH_SUCCESS)
@@ -352,6 +405,68 @@ static void keep(nsh__journal *j, const nsh__record *record, const void *result)
     j->unwritten_bytes += n;
 }
 
+/* ---- what other ranks of the node have handed in ---- */
+
+static nsh__record end_record(const nsh__journal *j, int64_t task, nsh_task_state state)
+{
+    return (nsh__record){.kind = NSH__RECORD_END,
+                         .state = (uint8_t)state,
+                         .slot = (uint16_t)j->slot,
+                         .first = task,
+                         .last = task + 1,
+                         .result_bytes = state == NSH_TASK_DONE ? j->ledger.result_bytes : 0};
+}
+
+/* Where the result of a task is in memory of this node. */
+static char *result_of(const nsh__journal *j, int64_t task)
+{
+    return j->ledger.results != NULL ? j->ledger.results + task * j->ledger.result_bytes : NULL;
+}
+
+/* Take all that waits, true from here on whatever becomes of it, and write it, if all went well
+ * before (rc): as much at once as there is room for. */
+static int write_entries(nsh__journal *j, int rc)
+{
+    int64_t n = 0, end = end_of(j);
+    nsh__entry *entry;
+    int i = 0;
+
+    while ((entry = nsh__writer_take(&j->writer, &i)) != NULL) {
+        nsh__record record = end_record(j, entry->task, (nsh_task_state)entry->task_state);
+
+        if (rc == NSH_SUCCESS && n + nsh__record_bytes(&record) > j->room) {
+            rc = write_at_end(j, j->buffer, n);
+            n = 0;
+            end = end_of(j);
+        }
+        if (rc == NSH_SUCCESS) {
+            nsh__record_write(&record, result_of(j, entry->task), end + n, j->buffer + n);
+            n += nsh__record_bytes(&record);
+        }
+        nsh__ledger_apply(&j->ledger, &record, NULL); /* the result is there already */
+    }
+    return rc == NSH_SUCCESS && n > 0 ? write_at_end(j, j->buffer, n) : rc;
+}
+
+/* The end of a turn that has come to rc: what the others wait for is written too, all of it synced
+ * at once. Others may read a record before it is on the disk, its writer only goes on then. */
+static int leave(nsh__journal *j, int rc, bool locked)
+{
+    int entries = write_entries(j, rc);
+    bool written = entries == NSH_SUCCESS;
+
+    if (locked)
+        unlock_file(j);
+    rc = settle(j, rc);
+    if (written)
+        entries = rc;
+    nsh__writer_answer(&j->writer, entries, written);
+    nsh__writer_end(&j->writer);
+    return rc;
+}
+
+/* ---- what could not be written, again ---- */
+
 static int flush(nsh__journal *j)
 {
     int64_t done = 0, n;
@@ -384,8 +499,7 @@ int nsh__journal_flush(nsh__journal *j)
     rc = catch_up(j);
     if (rc == NSH_SUCCESS)
         rc = flush(j);
-    unlock(j);
-    rc = settle(j, rc);
+    rc = leave(j, rc, true);
     return rc == NSH_SUCCESS ? settle_at_close(j) : rc;
 }
 
@@ -648,7 +762,7 @@ int nsh__journal_enter(nsh__journal *j, nsh_journal_mode mode, int64_t *ticket)
 
     if (rc == NSH_SUCCESS) {
         rc = admit(j, mode);
-        unlock(j);
+        unlock_file(j);
     }
     if (rc == NSH_SUCCESS)
         *ticket = j->witness * NSH__SLOTS + j->slot;
@@ -706,9 +820,7 @@ int nsh__journal_begin(nsh__journal *j, nsh_journal_mode mode, int workers,
 
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = begin(j, mode, workers, states);
-    unlock(j);
-    rc = settle(j, rc);
+    rc = leave(j, begin(j, mode, workers, states), true);
     return rc == NSH_SUCCESS && j->sync
                ? nsh__disk_sync_directory("nsh_batch_create", j->path, j->fd)
                : rc;
@@ -778,33 +890,64 @@ int nsh__journal_claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end
         rc = flush(j);
     if (rc == NSH_SUCCESS)
         rc = claim(j, shares, begin, end);
-    unlock(j);
-    return settle(j, rc);
+    return leave(j, rc, true);
 }
 
-int nsh__journal_end(nsh__journal *j, int64_t task, nsh_task_state state, const void *result)
+/* For all ranks of the node that wait. */
+static void write_for_all(nsh__journal *j)
 {
-    nsh__record record = {.kind = NSH__RECORD_END,
-                          .state = (uint8_t)state,
-                          .slot = (uint16_t)j->slot,
-                          .first = task,
-                          .last = task + 1,
-                          .result_bytes = state == NSH_TASK_DONE ? j->ledger.result_bytes : 0};
-    int rc = lock(j);
+    int rc = lock_in_place(j);
     bool locked = rc == NSH_SUCCESS;
 
     if (rc == NSH_SUCCESS)
         rc = catch_up(j);
     if (rc == NSH_SUCCESS)
         rc = flush(j);
-    if (rc == NSH_SUCCESS)
-        rc = append(j, &record, result);
-    if (rc != NSH_SUCCESS)
-        keep(j, &record, result);
-    nsh__ledger_apply(&j->ledger, &record, result);
-    if (locked)
-        unlock(j);
-    return settle(j, rc);
+    leave(j, rc, locked);
+}
+
+static int wait_for_answer(nsh__journal *j, const nsh__entry *own)
+{
+    unsigned round = 0;
+    int rc = NSH_SUCCESS;
+
+    while (rc == NSH_SUCCESS && atomic_load(&own->state) != NSH__ENTRY_ANSWERED) {
+        if (!nsh__writer_try(&j->writer, &round))
+            rc = nsh__writer_wait(&j->writer, round);
+        else if (atomic_load(&own->state) == NSH__ENTRY_WAITING)
+            write_for_all(j);
+        else
+            nsh__writer_end(&j->writer);
+    }
+    return rc;
+}
+
+int nsh__journal_end(nsh__journal *j, int64_t task, nsh_task_state state, const void *result)
+{
+    nsh__record record = end_record(j, task, state);
+    nsh__entry *own = nsh__writer_own(&j->writer);
+    unsigned waiting = NSH__ENTRY_WAITING;
+    char *kept = result_of(j, task);
+    int rc;
+
+    if (record.result_bytes > 0 && result != NULL)
+        memcpy(kept, result, (size_t)record.result_bytes);
+    own->task = task;
+    own->task_state = (int)state;
+    atomic_store(&own->state, NSH__ENTRY_WAITING);
+    rc = wait_for_answer(j, own);
+    if (rc != NSH_SUCCESS) { /* of the communicator: what a writer has taken, it writes */
+        if (!atomic_compare_exchange_strong(&own->state, &waiting, NSH__ENTRY_NONE))
+            return rc;
+        nsh__ledger_apply(&j->ledger, &record, NULL);
+        keep(j, &record, kept);
+        return rc;
+    }
+    if (own->code != NSH_SUCCESS && own->rank != rank_of(j))
+        nsh__fail_from(own->code, own->rank, own->text);
+    if (!own->written)
+        keep(j, &record, kept);
+    return own->code;
 }
 
 static int reopen(nsh__journal *j, unsigned states)
@@ -832,8 +975,7 @@ int nsh__journal_reopen(nsh__journal *j, unsigned states)
         rc = flush(j);
     if (rc == NSH_SUCCESS)
         rc = reopen(j, states);
-    unlock(j);
-    return settle(j, rc);
+    return leave(j, rc, true);
 }
 
 /* What is taken beyond a job's number of workers counts as OPEN; look: and all that was taken by

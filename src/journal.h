@@ -6,8 +6,8 @@
  * a job holds a read lock for its lifetime: when it can be locked for writing, nobody of that job
  * is left. A record is written at the end that was checked under the lock, never with O_APPEND:
  * behind half a record good ones would be buried. Rank 0 of a job locks a third kind, a byte of random
- * place, by which its other ranks see that they have the same file and that locks reach them. Ranks of a node share a ledger, which the lock
- * guards as well. */
+ * place, by which its other ranks see that they have the same file and that locks reach them. Ranks
+ * of a node share a ledger; one of them at a time works on it and on the file (writer.h). */
 #ifndef NSH_SRC_JOURNAL_H
 #define NSH_SRC_JOURNAL_H
 
@@ -15,6 +15,7 @@
 
 #include "comm.h"
 #include "ledger.h"
+#include "writer.h"
 
 typedef struct nsh__journal {
     nsh_comm *comm; /* to wait on; NULL: a process alone */
@@ -26,6 +27,7 @@ typedef struct nsh__journal {
     bool made;   /* by rank 0, and not there before */
     bool joined; /* rank 0 may write to it */
     nsh__ledger ledger;
+    nsh__writer writer;
     char *buffer; /* room for two records at least */
     int64_t room;
     char *unwritten; /* this rank's records that could not be written, unsealed */
@@ -68,7 +70,8 @@ int nsh__journal_catch_up(nsh__journal *journal, nsh_task_counts *out);
 /* [non-local] Take OPEN tasks for this job: at most a share of what is open. */
 int nsh__journal_claim(nsh__journal *journal, int shares, int64_t *begin, int64_t *end);
 
-/* [non-local] A task has ended. On failure it has in the ledger, and the record is kept. */
+/* [non-local] A task has ended: this rank writes that, or another one of its node does. On failure it
+ * has in the ledger, and the record is kept. */
 int nsh__journal_end(nsh__journal *journal, int64_t task, nsh_task_state state, const void *result);
 
 /* [non-local] Write what is kept. IO also if a part of what was written before may not have reached
