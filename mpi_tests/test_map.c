@@ -3,6 +3,8 @@
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* nsh_map and nsh_map_rows: every index once, reductions with the same bits, failures. */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,6 +374,95 @@ static void other_calls(void)
     CHECK_ALL(nsh_counter_free(&counter), NSH_SUCCESS);
 }
 
+/* ---- who gets what ---- */
+
+/* The lowest and highest index that this rank has run, and the workers that there were. */
+typedef struct span {
+    int64_t low, high;
+    int workers;
+} span;
+
+static int note_span(const nsh_worker *worker, int64_t index, void *arg)
+{
+    span *s = arg;
+
+    s->low = index < s->low ? index : s->low;
+    s->high = index > s->high ? index : s->high;
+    s->workers = worker->count;
+    return NSH_SUCCESS;
+}
+
+/* STATIC is what nsh_split says, whatever n and the blocks are. */
+static void static_parts(void)
+{
+    const int64_t sizes[] = {1, 7, 4096, 4099, 10000};
+    nsh_map_options o = options_of(NSH_RANKS, NSH_STATIC);
+
+    check_case("static parts are those of nsh_split");
+    for (int i = 0; i < 5; i++) {
+        span s = {INT64_MAX, -1, 0};
+        int64_t begin = -1, end = -1;
+
+        o.block = i == 2 ? 1000 : 0;
+        CHECK_ALL(nsh_map(comm, sizes[i], note_span, &s, &o), NSH_SUCCESS);
+        CHECK_EQ(nsh_split(sizes[i], check_size, check_rank, &begin, &end), NSH_SUCCESS);
+        CHECK_EQ(begin < end ? s.low : begin, begin);
+        CHECK_EQ(begin < end ? s.high + 1 : end, end);
+    }
+}
+
+static int note_processors(const nsh_worker *worker, int64_t index, void *arg)
+{
+    cpu_set_t *seen = arg;
+
+    (void)index;
+    sched_getaffinity(0, sizeof *seen, &seen[worker->thread]);
+    return NSH_SUCCESS;
+}
+
+/* How many workers a map of threads has. */
+static int threads_of(nsh_comm *on)
+{
+    nsh_map_options o = options_of(NSH_THREADS, NSH_DYNAMIC);
+    span s = {INT64_MAX, -1, 0};
+
+    o.threads = 0;
+    CHECK_ALL(nsh_map(on, 1, note_span, &s, &o), NSH_SUCCESS);
+    return s.workers;
+}
+
+/* Ranks with a processor each: threads of rank 0 use those of all ranks of the host, which idle. */
+static void idle_cores(void)
+{
+    nsh_map_options o = options_of(NSH_THREADS, NSH_STATIC);
+    nsh_comm *bound = NULL, *alone = NULL;
+    cpu_set_t before, one, seen[2];
+    int cores, n;
+
+    check_case("threads of rank 0 use the cores of ranks that idle");
+    CHECK_EQ(nsh_comm_create_serial(&alone), NSH_SUCCESS);
+    cores = threads_of(alone); /* for any number of ranks, on as many processors and quotas */
+    CHECK_EQ(nsh_comm_free(&alone), NSH_SUCCESS);
+    n = threads_of(comm);
+    CHECK(check_rank != 0 || n == cores);
+    sched_getaffinity(0, sizeof before, &before);
+    if (check_size < 2 || nsh_comm_node_size(comm) != check_size || CPU_COUNT(&before) < 2)
+        return;
+    CPU_ZERO(&one);
+    for (int cpu = 0, left = check_rank % 2; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &before) && left-- == 0)
+            CPU_SET(cpu, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &bound), NSH_SUCCESS);
+    o.threads = 2;
+    memset(seen, 0, sizeof seen);
+    CHECK_ALL(nsh_map(bound, 2, note_processors, seen, &o), NSH_SUCCESS);
+    for (int thread = 0; thread < 2 && check_rank == 0; thread++)
+        CHECK_EQ(CPU_COUNT(&seen[thread]), 2);
+    CHECK_ALL(nsh_comm_free(&bound), NSH_SUCCESS);
+    CHECK_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
 /* ---- rows ---- */
 
 static int64_t cell(int64_t row, int64_t column)
@@ -564,6 +655,9 @@ int main(int argc, char **argv)
     odd_failures();
     errors();
     other_calls();
+    static_parts();
+    if (strcmp(check_layout, "serial") != 0)
+        idle_cores();
     rows(NSH_RANKS, NSH_DYNAMIC, 40, 1);
     rows(NSH_RANKS_THREADS, NSH_GUIDED, 23, 5);
     rows(NSH_RANKS, NSH_STATIC, 60, 4000); /* longer than a segment */

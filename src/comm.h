@@ -9,6 +9,7 @@
 
 #include "fork.h"
 #include "gate.h"
+#include "machine.h"
 #include "wait.h"
 
 /* Tags on the private communicator. The first message of a collective call between two nodes
@@ -199,12 +200,13 @@ struct nsh_comm {
     int rank, size;
     int node_rank, node_size;
     int node_index, node_count;
-    int host_count, host_ranks, cores; /* ranks on this host, cores that they may use */
-    int *node_of;                      /* rank -> node */
-    int *leader_of;                    /* node -> rank of its leader */
-    int *size_of;                      /* node -> its number of ranks */
-    int *node_rank_of;                 /* rank -> node rank there */
-    int *asked;                        /* rank -> how many notices of suspicion it was sent */
+    int host_count, host_ranks, cores;           /* ranks on this host, cores that they may use, */
+    unsigned char affinity[NSH__AFFINITY_BYTES]; /* and which processors */
+    int *node_of;                                /* rank -> node */
+    int *leader_of;                              /* node -> rank of its leader */
+    int *size_of;                                /* node -> its number of ranks */
+    int *node_rank_of;                           /* rank -> node rank there */
+    int *asked; /* rank -> how many notices of suspicion it was sent */
 
     /* how they meet */
     nsh__wait wait;

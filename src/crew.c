@@ -125,6 +125,8 @@ static void *thread_main(void *arg)
     hand *h = arg;
     int64_t first, count;
 
+    if (h->work->affinity != NULL)
+        nsh__machine_bind(h->work->affinity);
     if (h->work->fixed)
         run_fixed(h);
     else

@@ -16,10 +16,11 @@ typedef int (*nsh__block_runner)(void *owner, nsh_worker *worker, int64_t block,
 
 /* What there is to do, for the workers of this rank. */
 typedef struct nsh__work {
-    nsh__claims claims; /* of blocks; claims.n of them */
-    bool fixed;         /* every worker has its part of the blocks, nothing is claimed */
-    bool keep_going;    /* a block that fails does not stop its worker */
-    int parts;          /* as in nsh__claim_try */
+    nsh__claims claims;            /* of blocks; claims.n of them */
+    bool fixed;                    /* every worker has its part of the blocks, nothing is claimed */
+    bool keep_going;               /* a block that fails does not stop its worker */
+    int parts;                     /* as in nsh__claim_try */
+    const unsigned char *affinity; /* processors of threads; NULL: those of this rank */
     int first, workers; /* id of this rank's first worker; how many there are on all ranks */
     nsh__block_runner run;
     void *owner;

@@ -111,6 +111,15 @@ void nsh__machine_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
         mask[i / 8] |= (unsigned char)(1u << i % 8);
 }
 
+void nsh__machine_bind(const unsigned char mask[NSH__AFFINITY_BYTES])
+{
+#if defined(__linux__)
+    (void)!sched_setaffinity(0, NSH__AFFINITY_BYTES, (const cpu_set_t *)(const void *)mask);
+#else
+    (void)mask;
+#endif
+}
+
 int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
 {
     nsh__cgroups groups;

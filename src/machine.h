@@ -24,6 +24,9 @@ int64_t nsh__machine_file_size(void);
 /* The processors on which this process may run, a bit each. */
 void nsh__machine_affinity(unsigned char mask[NSH__AFFINITY_BYTES]);
 
+/* This thread may run on these processors from now on, if the system lets it. */
+void nsh__machine_bind(const unsigned char mask[NSH__AFFINITY_BYTES]);
+
 /* Usable cores: those in mask (the union over the ranks of a host), bounded by the CPU quota. */
 int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES]);
 

@@ -80,6 +80,13 @@ static int check(const map *m)
     return NSH_SUCCESS;
 }
 
+/* Are indices, not blocks, split among the workers? A reduction needs the same blocks for any number
+ * of them. */
+static bool exact(const map *m)
+{
+    return m->o.schedule == NSH_STATIC && m->o.reduce_bytes == 0;
+}
+
 /* Into how many blocks of how many indices. */
 static int cut(map *m)
 {
@@ -94,7 +101,7 @@ static int cut(map *m)
     if (most < FEWEST_BLOCKS)
         most = FEWEST_BLOCKS;
     m->block = m->o.block > 0 ? m->o.block : (m->n + most - 1) / most;
-    if (m->block < 1)
+    if (m->block < 1 || exact(m))
         m->block = 1;
     m->blocks = m->n / m->block + (m->n % m->block != 0);
     if (m->stride > 0 && m->blocks > INT64_MAX / 4 / m->stride)
@@ -107,6 +114,14 @@ static int cut(map *m)
 static bool spreads(const map *m)
 {
     return m->comm->node_count > 1 && (m->out != NULL || m->stride > 0);
+}
+
+/* In how many pieces the blocks of this node may lie, at most. */
+static int64_t most_pieces(const map *m)
+{
+    int64_t threads = m->o.threads > 0 ? m->o.threads : m->comm->cores;
+
+    return exact(m) ? m->comm->node_size * threads : (m->blocks + 1) / 2;
 }
 
 static uint64_t map_mark(const map *m)
@@ -132,7 +147,7 @@ static int map_begin(map *m)
     if (rc == NSH_SUCCESS)
         rc = cut(m);
     if (rc == NSH_SUCCESS)
-        rc = nsh__owned_create(m->comm, spreads(m) ? m->blocks : 0, &m->owned);
+        rc = nsh__owned_create(m->comm, spreads(m) ? most_pieces(m) : 0, &m->owned);
     if (rc == NSH_SUCCESS)
         need.bytes += m->blocks * m->stride + (spreads(m) ? m->blocks : 0);
     nsh__share_home(m->comm, m->call, NSH_HOME_ANY, &m->home);
@@ -189,7 +204,7 @@ static bool on_ranks(const map *m)
     return m->o.context == NSH_RANKS || m->o.context == NSH_RANKS_THREADS;
 }
 
-/* [collective] Threads of each rank. */
+/* [collective] Threads of each rank. Where rank 0 alone has threads the others idle. */
 static int agree_threads(const map *m, int *threads)
 {
     nsh__vote vote = {.call = m->call, .mark = 1, .range = true};
@@ -198,7 +213,10 @@ static int agree_threads(const map *m, int *threads)
     *threads = on_threads(m) ? m->o.threads : 1;
     if (*threads > 0)
         return NSH_SUCCESS;
-    vote.low = m->comm->cores / m->comm->host_ranks;
+    if (on_ranks(m))
+        vote.low = m->comm->cores / m->comm->host_ranks;
+    else
+        vote.low = m->comm->rank == 0 ? m->comm->cores : INT32_MAX;
     nsh__vote_enter(m->comm, &vote);
     rc = nsh__vote_leave(m->comm, &vote);
     *threads = vote.low > 1 ? (int)vote.low : 1;
@@ -216,6 +234,7 @@ static int work_here(map *m, int threads, nsh__failure *failure)
     int64_t here = on_ranks(m) ? (int64_t)threads * comm->node_size : threads;
     nsh__work work = {.fixed = m->o.schedule == NSH_STATIC,
                       .keep_going = m->o.keep_going != 0,
+                      .affinity = on_ranks(m) ? NULL : comm->affinity,
                       .first = comm->rank * threads,
                       .workers = on_ranks(m) ? comm->size * threads : threads,
                       .run = run_block,

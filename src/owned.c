@@ -10,9 +10,9 @@
 
 #include <stdlib.h>
 
-int nsh__owned_create(const nsh_comm *comm, int64_t blocks, nsh__owned *out)
+int nsh__owned_create(const nsh_comm *comm, int64_t pieces, nsh__owned *out)
 {
-    size_t most = (size_t)(blocks + 1) / 2 + 1; /* runs with gaps between */
+    size_t most = (size_t)pieces + 1;
 
     *out = (nsh__owned){NULL, NULL};
     if (comm->node_count == 1 || !nsh__comm_leads(comm))
@@ -24,7 +24,7 @@ int nsh__owned_create(const nsh_comm *comm, int64_t blocks, nsh__owned *out)
     if (out->pieces != NULL && out->where != NULL)
         return NSH_SUCCESS;
     nsh__owned_destroy(out);
-    return nsh__fail(NSH_ERR_NOMEM, "no memory to name %lld blocks (rank %d)", (long long)blocks,
+    return nsh__fail(NSH_ERR_NOMEM, "no memory to name %lld pieces (rank %d)", (long long)pieces,
                      comm->rank);
 }
 

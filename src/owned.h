@@ -12,9 +12,9 @@ typedef struct nsh__owned {
     int64_t *where; /* offset and count of each */
 } nsh__owned;
 
-/* [local] Memory for any pattern of so many blocks, with a leader among several nodes; nothing
+/* [local] Memory for so many pieces of rows at most, with a leader among several nodes; nothing
  * elsewhere. NSH_ERR_NOMEM. */
-int nsh__owned_create(const nsh_comm *comm, int64_t blocks, nsh__owned *out);
+int nsh__owned_create(const nsh_comm *comm, int64_t pieces, nsh__owned *out);
 void nsh__owned_destroy(nsh__owned *owned);
 
 /* [collective] One node after another sends its rows. rows: one dimension, an element a row;

@@ -9,6 +9,7 @@
 #include "machine.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What each rank tells all others. */
 typedef struct place {
@@ -166,13 +167,15 @@ static int gather_places(nsh_comm *comm)
 /* Each rank may be bound to cores of its own, as Open MPI does: the union counts. */
 static void count_cores(nsh_comm *comm, MPI_Comm domain)
 {
-    unsigned char mine[NSH__AFFINITY_BYTES], all[NSH__AFFINITY_BYTES];
+    unsigned char mine[NSH__AFFINITY_BYTES];
 
     nsh__machine_affinity(mine);
-    if (MPI_Allreduce(mine, all, NSH__AFFINITY_BYTES, MPI_BYTE, MPI_BOR, domain) != MPI_SUCCESS)
+    memcpy(comm->affinity, mine, sizeof mine);
+    if (MPI_Allreduce(mine, comm->affinity, NSH__AFFINITY_BYTES, MPI_BYTE, MPI_BOR, domain) !=
+        MPI_SUCCESS)
         comm->cores = 1;
     else
-        comm->cores = nsh__machine_cores(all);
+        comm->cores = nsh__machine_cores(comm->affinity);
 }
 
 int nsh__topology_find(nsh_comm *comm, MPI_Comm node_comm, int ranks_per_node)
@@ -210,7 +213,6 @@ done:
 
 int nsh__topology_alone(nsh_comm *comm)
 {
-    unsigned char mask[NSH__AFFINITY_BYTES];
     int rc = tables_alloc(comm, 1);
 
     if (rc != NSH_SUCCESS)
@@ -218,8 +220,8 @@ int nsh__topology_alone(nsh_comm *comm)
     comm->size = comm->node_size = comm->node_count = 1;
     comm->host_count = comm->host_ranks = 1;
     comm->size_of[0] = 1;
-    nsh__machine_affinity(mask);
-    comm->cores = nsh__machine_cores(mask);
+    nsh__machine_affinity(comm->affinity);
+    comm->cores = nsh__machine_cores(comm->affinity);
     return NSH_SUCCESS;
 }
 

@@ -4,11 +4,13 @@
  *
  * Every index is run exactly once, by one worker. What a worker is, the context says:
  *   NSH_SERIAL         rank 0, alone
- *   NSH_THREADS        so many threads of rank 0
+ *   NSH_THREADS        so many threads of rank 0; the other ranks wait, and the threads may run on
+ *                      the cores of those that are on rank 0's host
  *   NSH_RANKS          every rank
  *   NSH_RANKS_THREADS  so many threads of every rank
  * and who gets which index, the schedule:
- *   NSH_STATIC   worker w the w-th of equal parts, known beforehand (nsh_split)
+ *   NSH_STATIC   worker w the part of 0 .. n-1 that nsh_split names, known beforehand; with a
+ *                reduction it is the blocks that are split
  *   NSH_DYNAMIC  who is free takes the next block
  *   NSH_GUIDED   who is free takes a share of what is left, so large pieces first and small ones
  *                last; for very many very short indices
@@ -89,9 +91,11 @@ typedef struct nsh_map_options {
     nsh_context context;
     nsh_schedule schedule;
     int threads;          /* per rank; 0: the cores of the host shared out among its ranks, the
-                             least of all hosts */
+                             least of all hosts; for NSH_THREADS all cores that the ranks of rank
+                             0's host may use */
     int64_t block;        /* indices that are taken at once; 0: n / 4096, fewer and larger blocks
-                             where accumulators would take more than 64 MiB per node */
+                             where accumulators would take more than 64 MiB per node. NSH_STATIC
+                             without a reduction has no blocks */
     int64_t reduce_bytes; /* of an accumulator; 0: no reduction */
     const void *identity; /* reduce_bytes with which every accumulator begins; NULL: zeroes */
     nsh_combine combine;  /* on every rank, if there is a reduction */
