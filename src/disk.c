@@ -29,7 +29,6 @@
 #if defined(__linux__)
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/vfs.h>
 #endif
 
 enum {
@@ -255,18 +254,6 @@ int nsh__disk_sync(const char *call, const char *path, int fd)
     if (fsync(fd) != 0 || nsh__fault(disk_sync))
         return failed(call, "cannot sync", path, errno != 0 ? errno : EIO);
     return NSH_SUCCESS;
-}
-
-bool nsh__disk_is_nfs(int fd)
-{
-#if defined(__linux__)
-    struct statfs fs;
-
-    return fstatfs(fd, &fs) == 0 && fs.f_type == 0x6969;
-#else
-    (void)fd;
-    return true; /* who knows */
-#endif
 }
 
 /* ---- working copies ---- */

@@ -39,9 +39,6 @@ int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const
 
 int nsh__disk_sync(const char *call, const char *path, int fd);
 
-/* Is the file on a file system whose clients do not see each other's pages? */
-bool nsh__disk_is_nfs(int fd);
-
 /* The names in the directory of path, where the open file is, are on the disk, if the file system
  * can do that. */
 int nsh__disk_sync_directory(const char *call, const char *path, int fd);

@@ -6,6 +6,7 @@
 #include "file.h"
 
 #include "agree.h"
+#include "coherent.h"
 #include "disk_lock.h"
 #include "fault.h"
 #include "hash.h"
@@ -168,7 +169,7 @@ int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *by
 {
     int rc;
 
-    *out = (nsh__place){.suffix = ""};
+    *out = (nsh__place){.alone = file->working && !file->coherent};
     if (file->in_work)
         snprintf(out->suffix, sizeof out->suffix, "%s", file->work + strlen(file->path));
     rc = nsh__identity_of(nsh__call_name(call), file->path,
@@ -273,6 +274,7 @@ typedef struct opened {
     nsh__place place;
     int64_t writers;
     int64_t there;
+    int64_t coherent;
     char path[NSH__PATH];
 } opened;
 
@@ -360,15 +362,16 @@ static int begin(nsh_file *file, nsh__call call, opened *reply)
     int rc = find_target(file, call);
 
     if (rc == NSH_SUCCESS)
+        file->coherent = nsh__coherent(nsh__call_name(call), file->path);
+    if (rc == NSH_SUCCESS)
         rc = file->there ? nsh__file_readable(file, call) : nsh__file_writable(file, call);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_place(file, call, &reply->place, &bytes);
     if (rc != NSH_SUCCESS)
         return rc;
     reply->there = file->there;
-    reply->writers = file->writers;
-    if (file->writers == 0 && file->work_fd >= 0 && nsh__disk_is_nfs(file->work_fd))
-        reply->writers = 1;
+    reply->coherent = file->coherent;
+    reply->writers = file->writers == 0 && !file->coherent ? 1 : file->writers;
     snprintf(reply->path, sizeof reply->path, "%s", file->path);
     return NSH_SUCCESS;
 }
@@ -381,6 +384,7 @@ static int hold(nsh_file *file, nsh__call call, const opened *reply)
 
     snprintf(file->path, sizeof file->path, "%s", reply->path);
     file->there = reply->there != 0;
+    file->coherent = reply->coherent != 0;
     if (file->there)
         file->target = reply->place.identity;
     file->writers = reply->writers == 0 || reply->writers > comm->node_count ? comm->node_count
@@ -502,7 +506,8 @@ int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
 
 /* What the owner tells the others about a commit. */
 typedef struct committed {
-    int64_t renamed; /* the working copy is the target now */
+    int32_t changed; /* there was something to commit */
+    int32_t renamed; /* the working copy is the target now */
     nsh__identity target;
 } committed;
 
@@ -547,7 +552,7 @@ static int replace(nsh_file *file, nsh__call call, committed *out)
     const char *name = nsh__call_name(call);
     int fd = file->in_work ? file->work_fd : file->target_fd, rc;
 
-    *out = (committed){.renamed = file->in_work, .target = file->target};
+    *out = (committed){.changed = file->working, .renamed = file->in_work, .target = file->target};
     if (file->failed)
         return nsh__fail(NSH_ERR_STATE, "%s: an earlier change has failed; %.120s is as it was",
                          name, file->path);
@@ -577,6 +582,9 @@ static void adopt(nsh_file *file, const committed *now)
         file->target_fd = file->work_fd;
         file->work_fd = -1;
     }
+    /* Elsewhere only what is opened from now on is sure to show the new pages. */
+    if (now->changed && !file->coherent && !nsh__file_owns(file))
+        close_fd(&file->target_fd);
     file->target = now->target;
     file->there = true;
     file->dirty_fd = -1;

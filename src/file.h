@@ -24,7 +24,8 @@ struct nsh_file {
     nsh_comm *comm;
     nsh_array *mail; /* counts as the file among the communicator's objects */
     nsh_file_mode mode;
-    int writers; /* nodes that write */
+    int writers;   /* nodes that write */
+    bool coherent; /* all hosts see at once what one has written */
     bool in_place;
     char path[NSH__PATH], work[NSH__PATH]; /* the target; its working copy */
 
@@ -47,6 +48,7 @@ struct nsh_file {
 /* Where the bytes of the file now are, for ranks that go around HDF5. */
 typedef struct nsh__place {
     nsh__identity identity;
+    int64_t alone;            /* only rank 0's node sees what has been written */
     char suffix[NSH__SUFFIX]; /* of the working copy's path; "": the target itself */
 } nsh__place;
 

@@ -27,6 +27,7 @@ typedef struct fetch {
     nsh_array *into;
     int missing; /* leading dimensions that the array lacks: 0 or 1, of extent 1 */
     int64_t extent[NSH__MAX_NDIM], into_offset[NSH__MAX_NDIM]; /* of the array as if it had them */
+    int readers;                                               /* nodes that read */
     bool by_bytes; /* it is contiguous in the array, and treated as a row of bytes there */
     nsh__slab in_file, in_memory; /* the same bytes, there and there */
 } fetch;
@@ -48,11 +49,12 @@ static nsh__target target_of(const fetch *f)
 static void part_of_node(const fetch *f, const nsh__target *target, int node, int64_t *offset,
                          int64_t *count)
 {
-    int nodes = f->file->comm->node_count, d = 0;
+    int64_t at = f->in_file.ndim == 0 ? f->found->dataset.offset + f->in_file.start : 0;
     int64_t begin, end;
+    int d = 0;
 
     if (f->by_bytes) {
-        nsh__part_of_bytes(f->in_memory.nbytes, nodes, node, &begin, &end);
+        nsh__part_of_file(at, f->in_memory.nbytes, f->readers, node, &begin, &end);
         offset[0] = f->in_memory.start + begin;
         count[0] = end - begin;
         return;
@@ -63,7 +65,7 @@ static void part_of_node(const fetch *f, const nsh__target *target, int node, in
         offset[k] = f->into_offset[k];
         count[k] = f->count[k];
     }
-    nsh__part_of(f->count[d], nodes, node, &begin, &end);
+    nsh__part_of(f->count[d], f->readers, node, &begin, &end);
     offset[d] += begin;
     count[d] = end - begin;
 }
@@ -76,8 +78,11 @@ static int read_part(const fetch *f, const nsh__target *target, const int64_t *o
     const char *words = nsh__call_name(f->call);
     nsh__slab in_file = f->in_file, in_memory = f->in_memory;
     int64_t from = 0, n = count[0], place[NSH__MAX_NDIM];
-    int fd, rc = nsh__file_fd(f->file, f->call, &f->found->place, &fd);
+    int fd, rc;
 
+    if (f->file->comm->node_index >= f->readers)
+        return NSH_SUCCESS;
+    rc = nsh__file_fd(f->file, f->call, &f->found->place, &fd);
     if (rc != NSH_SUCCESS)
         return rc;
     if (f->by_bytes) {
@@ -205,6 +210,7 @@ int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh_
 
     f.offset = offset != NULL ? offset : zeros;
     f.count = count != NULL ? count : dataset->extent;
+    f.readers = found->place.alone ? 1 : file->comm->node_count;
     f.missing = dataset->ndim - into->ndim;
     f.extent[0] = 1;
     for (int d = 0; d < into->ndim; d++) {

@@ -52,18 +52,13 @@ static int make_dataset(nsh_file *file, nsh__call call, const char *name, const 
     return rc;
 }
 
-/* This node's part of the array's bytes. */
-static int write_part(nsh_file *file, nsh__call call, const nsh__found *found,
-                      const nsh_array *array)
+/* Bytes [begin, end) of the array. */
+static int write_range(nsh_file *file, nsh__call call, const nsh__found *found,
+                       const nsh_array *array, int64_t begin, int64_t end)
 {
-    const nsh_comm *comm = file->comm;
-    int64_t begin, end;
     nsh__slab all;
     int fd, rc;
 
-    if (!nsh__comm_leads(comm) || comm->node_index >= file->writers)
-        return NSH_SUCCESS;
-    nsh__part_of_bytes(array->nbytes, file->writers, comm->node_index, &begin, &end);
     if (begin == end)
         return NSH_SUCCESS;
     rc = nsh__file_fd(file, call, &found->place, &fd);
@@ -73,6 +68,24 @@ static int write_part(nsh_file *file, nsh__call call, const nsh__found *found,
     nsh__slab_packed(&all, array->nbytes);
     return nsh__disk_write(nsh__call_name(call), file->path, fd, found->dataset.offset, &all,
                            array->replica.ro, &all, begin, end - begin);
+}
+
+/* This node's part of the array's bytes. The first and the last page may also hold what HDF5 writes
+ * on rank 0, and what comes before or after: they are its node's. */
+static int write_part(nsh_file *file, nsh__call call, const nsh__found *found,
+                      const nsh_array *array)
+{
+    const nsh_comm *comm = file->comm;
+    int64_t at = found->dataset.offset, last = nsh__last_cut(at, array->nbytes), begin, end;
+    int rc;
+
+    if (!nsh__comm_leads(comm) || comm->node_index >= file->writers)
+        return NSH_SUCCESS;
+    nsh__part_of_file(at, last, file->writers, comm->node_index, &begin, &end);
+    rc = write_range(file, call, found, array, begin, end);
+    if (rc == NSH_SUCCESS && comm->node_index == 0)
+        rc = write_range(file, call, found, array, last, array->nbytes);
+    return rc;
 }
 
 int nsh__file_write(nsh_file *file, nsh__call call, const char *name, const nsh_array *array)

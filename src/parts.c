@@ -15,15 +15,24 @@ void nsh__part_of(int64_t n, int parts, int k, int64_t *begin, int64_t *end)
 {
     int64_t each = n / parts, more = n % parts;
 
-    *begin = k * each + min64(k, more);
-    *end = *begin + each + (k < more);
+    *begin = k < parts ? k * each + min64(k, more) : n;
+    *end = k < parts ? *begin + each + (k < more) : n;
 }
 
-void nsh__part_of_bytes(int64_t n, int parts, int k, int64_t *begin, int64_t *end)
+void nsh__part_of_file(int64_t at, int64_t n, int parts, int k, int64_t *begin, int64_t *end)
 {
-    nsh__part_of(n / CUT + (n % CUT != 0), parts, k, begin, end);
-    *begin = min64(*begin * CUT, n);
-    *end = *end > n / CUT ? n : *end * CUT;
+    int64_t lead = at % CUT, whole = lead + n; /* as if the bytes began at a cut */
+
+    nsh__part_of(whole / CUT + (whole % CUT != 0), parts, k, begin, end);
+    *begin = *begin == 0 ? 0 : *begin > whole / CUT ? n : *begin * CUT - lead;
+    *end = *end == 0 ? 0 : *end > whole / CUT ? n : *end * CUT - lead;
+}
+
+int64_t nsh__last_cut(int64_t at, int64_t n)
+{
+    int64_t after = (at + n) % CUT;
+
+    return after < n ? n - after : 0;
 }
 
 /* A box ends where a chunk does. */

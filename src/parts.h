@@ -8,9 +8,16 @@
 
 #include "hyperslab.h"
 
-/* The k-th of so many parts of n units; of n bytes, cut at multiples of 1 MiB. */
+/* The k-th of so many parts of n units; an empty one at the end where k is none of them. */
 void nsh__part_of(int64_t n, int parts, int k, int64_t *begin, int64_t *end);
-void nsh__part_of_bytes(int64_t n, int parts, int k, int64_t *begin, int64_t *end);
+
+/* The same of n bytes that begin at a file's byte `at`, cut where the file's offset, not theirs, is
+ * a multiple of 1 MiB: two parts have no page of the file in common. */
+void nsh__part_of_file(int64_t at, int64_t n, int parts, int k, int64_t *begin, int64_t *end);
+
+/* How many of these bytes come before the last cut. What comes after it may share a page with what
+ * follows in the file. */
+int64_t nsh__last_cut(int64_t at, int64_t n);
 
 /* Boxes of at most NSH__BOX bytes (or one element, or one chunk) that make up a hyperslab, in the
  * order of their first elements. No chunk is in two boxes. */

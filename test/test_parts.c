@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_parts.c -- the boxes that make up a hyperslab, element by element. */
+/* test_parts.c -- the boxes that make up a hyperslab, element by element; the bytes of a dataset
+ * among nodes: each byte once, no page of the file twice. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -127,10 +128,64 @@ static void test_contiguous(void **state)
     assert_true(b.done);
 }
 
+/* ---- bytes among nodes ---- */
+
+enum { MIB = 1 << 20 };
+
+static int64_t cut_down(int64_t byte)
+{
+    return byte / MIB * MIB;
+}
+
+/* All parts of n bytes from `at` on, in order, cut at offsets of the file. */
+static void check_parts(int64_t at, int64_t n, int parts)
+{
+    int64_t next = 0, begin = -1, end = -1, most = 0, least = INT64_MAX;
+
+    for (int k = 0; k < parts; k++) {
+        nsh__part_of_file(at, n, parts, k, &begin, &end);
+        assert_int_equal(begin, next);
+        assert_true(end >= begin && end <= n);
+        if (end < n)
+            assert_int_equal(end == 0 ? 0 : (at + end) % MIB, 0);
+        most = end - begin > most ? end - begin : most;
+        least = end - begin < least ? end - begin : least;
+        next = end;
+    }
+    assert_int_equal(next, n);
+    assert_true(most - least <= 2 * MIB);
+    nsh__part_of_file(at, n, parts, parts, &begin, &end);
+    assert_true(begin == n && end == n);
+}
+
+static void check_last(int64_t at, int64_t n)
+{
+    int64_t last = nsh__last_cut(at, n), cut = cut_down(at + n);
+
+    assert_int_equal(last, cut > at ? cut - at : 0);
+}
+
+static void test_file_parts(void **state)
+{
+    const int64_t at[] = {0, 1, 2048, MIB - 1, MIB, MIB + 1, (INT64_C(5) << 40) + 12345};
+    const int64_t n[] = {0,       1,           4095,         MIB - 2048,
+                         MIB - 1, MIB,         MIB + 1,      3 * MIB - 1,
+                         3 * MIB, 7 * MIB + 5, 64 * MIB - 7, (INT64_C(3) << 40) + 77};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++)
+        for (size_t j = 0; j < sizeof n / sizeof n[0]; j++) {
+            for (int parts = 1; parts < 9; parts++)
+                check_parts(at[i], n[j], parts);
+            check_last(at[i], n[j]);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_boxes),
-                                       cmocka_unit_test(test_contiguous)};
+                                       cmocka_unit_test(test_contiguous),
+                                       cmocka_unit_test(test_file_parts)};
 
     return cmocka_run_group_tests_name("parts", tests, NULL, NULL);
 }

@@ -62,6 +62,16 @@
  *     enum, complex and structs as compounds, opaque elements as such. In files of other programs that
  *     do not track the order of creation it finds these types only for datasets whose names sort
  *     behind those of the types.
+ *   - On NFS, SMB, 9p, FUSE and every file system that is not known to show all hosts one state at
+ *     once (known are the local ones, Lustre, GPFS, GFS2, OCFS2, Ceph; NSH_LOG=1 names
+ *     the type of any other), the node of rank 0 alone writes and, until the commit, reads. There a
+ *     program on another host sees what was committed when it opens the file after nsh_file_commit
+ *     or nsh_file_close has returned (close-to-open); one that has the file open goes on with the
+ *     old one, or, with in_place, may see old and new bytes mixed. A host that keeps names for a
+ *     while (NFS: option acdirmax, a minute) may for so long still open the old file. With option
+ *     writers above 1 commit there before you read what other nodes have written.
+ *   - Nodes that write one array divide it at multiples of 1 MiB of the file, so that no two of
+ *     them write to one page. Hyperslabs are divided as the ranks have them.
  */
 #ifndef NODESHARE_FILE_H
 #define NODESHARE_FILE_H
@@ -97,8 +107,9 @@ typedef enum nsh_attr_type {
 } nsh_attr_type;
 
 typedef struct nsh_file_options {
-    int writers;  /* how many nodes write at the same time; 0: all, but on NFS one. Equal on all
-                     ranks, like in_place */
+    int writers;  /* how many nodes write at the same time; 0: all, but where hosts may not see each
+                     other's changes at once (see Caveats) only that of rank 0. Equal on all ranks,
+                     like in_place */
     int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill may then
                      leave a damaged file; commit puts on disk what there is */
 } nsh_file_options;
@@ -189,8 +200,8 @@ NSH_API int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int6
  * some rank's lie in the file in several runs shorter than 8 KiB (columns), the bytes of all ranks
  * are first merged in shared memory, and then up to 16 nodes write long runs; this takes 1 MiB per
  * node for each node that writes, and a gap shorter than 4 KiB is read and written back. Where not
- * all nodes write (option writers, NFS) or the dataset does not lie in one piece, rank 0 gets and
- * writes them. Errors: ARG, TYPE, IO. */
+ * all nodes write (option writers, network file systems) or the dataset does not lie in one piece,
+ * rank 0 gets and writes them. Errors: ARG, TYPE, IO. */
 NSH_API int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type, int ndim,
                                      const int64_t extent[], const void *data,
                                      const int64_t offset[], const int64_t count[]);
