@@ -384,6 +384,54 @@ static void chunks(void)
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
 
+/* Each worker takes one task and keeps it until all others have taken one: they have the lowest
+ * numbers, and no node holds a task back for which a worker of another one waits. */
+static void in_order(int worker_size, int rounds)
+{
+    nsh_batch_options o = with_results(worker_size);
+    int64_t workers = (check_size + worker_size - 1) / worker_size, task = -7;
+    nsh_batch *b = NULL;
+
+    check_case("the first tasks to the first who ask: %d a worker of %d", rounds, worker_size);
+    forget();
+    CHECK_ALL(nsh_batch_create(comm, rounds * workers, &o, &b), NSH_SUCCESS);
+    CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK(task >= 0 && task < workers);
+    if (task >= 0 && nsh_batch_worker_rank(b) == 0)
+        taken[task]++;
+    PMPI_Barrier(MPI_COMM_WORLD);
+    for (int64_t t = 0; t < workers; t++)
+        CHECK_EQ(taken[t], 1);
+    if (task >= 0)
+        CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_SUCCESS);
+    work(b, 0);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+static void fixed_chunks(void)
+{
+    enum { N = 40 };
+    nsh_batch_options o = with_results(1);
+    nsh_batch *b = NULL;
+    int64_t task = -7;
+
+    check_case("chunks of a given size: a node has all, or each task is fetched");
+    for (o.chunk = N; o.chunk > 0; o.chunk = o.chunk == N ? 1 : 0) {
+        forget();
+        CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+        if (check_rank == 0)
+            CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+        PMPI_Barrier(MPI_COMM_WORLD);
+        if (check_rank != 0)
+            CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+        CHECK_EQ(task >= 0, o.chunk == 1 || nsh_comm_node_index(comm) == 0);
+        PMPI_Barrier(MPI_COMM_WORLD);
+        if (task >= 0)
+            CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_SUCCESS);
+        CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+    }
+}
+
 /* ---- errors ---- */
 
 static void create_errors(void)
@@ -404,6 +452,10 @@ static void create_errors(void)
     CHECK_HAS(nsh_error_detail(), "nsh_batch_create: workers of 0");
     o.worker_size = check_size + 1;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
+    o = with_results(1);
+    o.chunk = -1;
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "chunk -1");
     o = with_results(1);
     o.states = states;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
@@ -433,6 +485,9 @@ static void create_errors(void)
     if (check_size > 1) {
         CHECK_ALL(nsh_batch_create(comm, 4 + (check_rank == 1), &o, &b), NSH_ERR_MISMATCH);
         o.worker_size = 1 + (check_rank == 1);
+        CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_MISMATCH);
+        o = with_results(1);
+        o.chunk = check_rank == 1;
         CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_MISMATCH);
     }
     CHECK(b == NULL);
@@ -552,6 +607,11 @@ int main(int argc, char **argv)
     progress();
     worker_comms();
     chunks();
+    for (int worker_size = 1; worker_size <= check_size && worker_size <= 2; worker_size++) {
+        in_order(worker_size, 1);
+        in_order(worker_size, 3);
+    }
+    fixed_chunks();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     return check_finish();
 }

@@ -264,6 +264,38 @@ static void two_at_once(void)
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
 
+/* Each rank is a job of its own, on as many tasks: each takes one and keeps it, and none is left
+ * over for a job that has one already. */
+static void one_each(int rounds)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_comm *alone = NULL;
+    nsh_batch *b = NULL;
+    int64_t task = -1;
+
+    check_case("as many jobs as tasks, or %d times fewer: the first tasks, one to each", rounds);
+    forget();
+    CHECK_ALL(nsh_comm_create_serial(&alone), NSH_SUCCESS);
+    if (check_rank == 0)
+        CHECK_EQ(nsh_batch_create(alone, rounds * check_size, &o, &b), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    o.mode = NSH_RESUME;
+    if (check_rank != 0)
+        CHECK_EQ(nsh_batch_create(alone, rounds * check_size, &o, &b), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK(task >= 0 && task < check_size);
+    if (task >= 0)
+        s->taken[task]++;
+    PMPI_Barrier(MPI_COMM_WORLD);
+    for (int t = 0; t < check_size; t++)
+        CHECK_EQ(s->taken[t], 1);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(nsh_batch_free(&b), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&alone), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
 static void initial_states(void)
 {
     nsh_task_state all[N];
@@ -687,11 +719,11 @@ static void trampled(void)
     o.mode = NSH_RESUME;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     work(b, 3);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
     if (check_rank == 0)
         CHECK_EQ(truncate(s->path, st.st_size), 0);
     PMPI_Barrier(MPI_COMM_WORLD);
-    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS); /* of the chunk it has */
     CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_ERR_FORMAT);
     CHECK_HAS(nsh_error_detail(), "shrunk");
     CHECK_ALL(nsh_batch_free(&b), NSH_ERR_IO);
@@ -718,6 +750,8 @@ int main(int argc, char **argv)
     if (check_size > 1)
         resume(2);
     two_at_once();
+    one_each(1);
+    one_each(20);
     initial_states();
     errors();
     precious();

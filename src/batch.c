@@ -10,15 +10,13 @@
 #include "hash.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    LINE = 64,
-    SHARES = 8 /* a chunk of a journal is this part of a node's share of what is open */
-};
+enum { LINE = 64 };
 
 /* ---- describe ---- */
 
@@ -35,12 +33,14 @@ static int check_options(const nsh_comm *comm, int64_t tasks, const nsh_batch_op
     if (o->worker_size < 1 || o->worker_size > comm->size)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: workers of %d of %d ranks (rank %d)",
                          o->worker_size, comm->size, comm->rank);
-    if ((unsigned)o->mode > NSH_OVERWRITE || !(o->progress_seconds >= 0) ||
+    if ((unsigned)o->mode > NSH_OVERWRITE || !(o->progress_seconds >= 0) || o->chunk < 0 ||
+        o->max_attempts < 0 || o->max_attempts > UCHAR_MAX ||
         (o->result_type != MPI_DATATYPE_NULL && o->result_count < 1))
         return nsh__fail(NSH_ERR_ARG,
                          "nsh_batch_create: option out of range: mode %d, result_count %" PRId64
-                         ", progress_seconds %g (rank %d)",
-                         (int)o->mode, o->result_count, o->progress_seconds, comm->rank);
+                         ", chunk %" PRId64 ", max_attempts %d, progress_seconds %g (rank %d)",
+                         (int)o->mode, o->result_count, o->chunk, o->max_attempts,
+                         o->progress_seconds, comm->rank);
     for (int64_t t = 0; o->states != NULL && t < tasks; t++)
         if ((unsigned)o->states[t] > NSH_TASK_FAILED)
             return nsh__fail(NSH_ERR_ARG,
@@ -99,6 +99,7 @@ static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
                                                                     (uint64_t)o->result_count)
                                                          : 0,
                       .tag = o->tag};
+    b->journal->max_attempts = o->max_attempts;
     return nsh__journal_init(b->journal, b->comm, b->path, o->sync != 0);
 }
 
@@ -134,7 +135,7 @@ static void batch_close(void *handle, bool whole)
      * written, the next job finds that the slot is free. */
     if (whole && b->journal != NULL && b->journal->joined) {
         nsh__detail_keep(&kept);
-        if (nsh__journal_reopen(b->journal, 1U << NSH_TASK_RUNNING) != NSH_SUCCESS)
+        if (nsh__journal_leave(b->journal) != NSH_SUCCESS)
             nsh__detail_restore(&kept);
     }
     close_journal(b);
@@ -200,6 +201,7 @@ static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->worker_size), (uint64_t)o->mode);
     mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
     mark = nsh__mix(mark, o->tag);
+    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->chunk), (uint64_t)o->max_attempts);
     if (o->states != NULL && tasks > 0)
         mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
     if (o->result_type != MPI_DATATYPE_NULL)
@@ -219,23 +221,33 @@ static int largest_node(const nsh_comm *comm)
     return most;
 }
 
-static int64_t shared_bytes(const nsh_comm *comm, int64_t tasks, int64_t result_bytes)
+static int64_t shared_bytes(const nsh_batch *b)
 {
     int64_t each = (int64_t)(sizeof(nsh__tally) + sizeof(nsh__seat) + sizeof(nsh__entry));
 
-    return (int64_t)sizeof(nsh__batch_area) + largest_node(comm) * each + padded(tasks) +
-           tasks * result_bytes;
+    return (int64_t)sizeof(nsh__batch_area) + largest_node(b->comm) * each +
+           (b->journal != NULL ? 2 : 1) * padded(b->tasks) + b->tasks * b->result_bytes;
 }
 
-static int fetch_from_journal(void *owner, int64_t *begin, int64_t *end)
+static int fetch_from_journal(void *owner, const nsh__claim_wish *wish, int64_t *begin,
+                              int64_t *end)
 {
     nsh_batch *b = owner;
 
-    return nsh__journal_claim(b->journal, SHARES * b->comm->node_count, begin, end);
+    return nsh__journal_claim(b->journal, wish, begin, end);
+}
+
+static int workers_here(const nsh_comm *comm, int worker_size)
+{
+    int n = 0;
+
+    for (int r = 0; r < comm->size; r += worker_size)
+        n += comm->node_of[r] == comm->node_index;
+    return n;
 }
 
 /* Point everything at what is shared. */
-static void batch_furnish(nsh_batch *b)
+static void batch_furnish(nsh_batch *b, const nsh_batch_options *o)
 {
     nsh_comm *comm = b->comm;
     char *p = b->object.share.extent.rw;
@@ -252,11 +264,19 @@ static void batch_furnish(nsh_batch *b)
     entries = (nsh__entry *)(void *)p;
     p += most * sizeof(nsh__entry);
     b->states = (_Atomic unsigned char *)(void *)p;
-    b->results = b->result_bytes > 0 ? p + padded(b->tasks) : NULL;
+    p += padded(b->tasks);
+    if (b->journal != NULL) {
+        b->journal->ledger.attempts = (unsigned char *)p;
+        p += padded(b->tasks);
+    }
+    b->results = b->result_bytes > 0 ? p : NULL;
     nsh__squad_init(&b->squad, comm, seats, b->worker_size, comm->batches);
     b->claims = (nsh__claims){.comm = comm,
                               .area = &b->area->claims,
                               .n = b->tasks,
+                              .workers = workers_here(comm, b->worker_size),
+                              .everywhere = b->worker_count,
+                              .chunk = o->chunk,
                               .words = &b->object.share.words,
                               .direct = comm->node_count == 1 && b->journal == NULL,
                               .source = b->journal != NULL ? fetch_from_journal : NULL,
@@ -365,7 +385,7 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     mark = batch_mark(comm, ntasks, o); /* before there is a failure to be worded */
     rc = batch_describe(comm, ntasks, o, out, &b);
     if (rc == NSH_SUCCESS)
-        need.bytes = shared_bytes(comm, ntasks, b->result_bytes);
+        need.bytes = shared_bytes(b);
     need.nwords = comm->node_count > 1 ? NSH__WORDS : 0;
     need.home = b != NULL ? b->home : 0;
     rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, &need,
@@ -376,7 +396,7 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
         comm->batches--;
         return rc;
     }
-    batch_furnish(b);
+    batch_furnish(b, o);
     rc = batch_begin(b, o);
     if (rc != NSH_SUCCESS) {
         nsh__object_reclaim(comm, &b->object);

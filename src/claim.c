@@ -6,9 +6,10 @@
 #include "claim.h"
 
 enum {
-    SHARES = 4,              /* a chunk is this part of a node's share of what is left */
     MOST_IN_CHUNK = 1 << 30, /* fits beside a generation, and below the states */
-    GENERATION_SHIFT = 32
+    GENERATION_SHIFT = 32,
+    SHORT_NS = 1000 * 1000, /* a chunk that lasts less is followed by a larger one, */
+    LONG_NS = 10 * SHORT_NS /* and one that lasts longer by a smaller one */
 };
 
 static const uint32_t IDLE = 0, FETCHING = UINT32_MAX, CLOSED = UINT32_MAX - 1;
@@ -49,7 +50,7 @@ nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *
         return take_directly(claims, first, count);
     word = atomic_load_explicit(&area->word, memory_order_acquire);
     for (;;) {
-        uint32_t now = (uint32_t)(word >> GENERATION_SHIFT), left = (uint32_t)word, part = 0, rest;
+        uint32_t now = (uint32_t)(word >> GENERATION_SHIFT), left = (uint32_t)word, part = 0;
         int64_t end = atomic_load_explicit(&area->end[now & 1], memory_order_relaxed);
 
         *generation = now;
@@ -59,51 +60,107 @@ nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *
             return NSH__CLAIM_WAIT;
         if (left != IDLE)
             part = share_of(left, parts);
-        rest = part < left ? left - part : FETCHING; /* also for IDLE */
         /* acquire again: a new word stands for a new end */
-        if (!atomic_compare_exchange_weak_explicit(&area->word, &word, word_of(now, rest),
+        if (!atomic_compare_exchange_weak_explicit(&area->word, &word,
+                                                   word_of(now, part > 0 ? left - part : FETCHING),
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
         *first = end - left;
         *count = part;
-        if (part == 0)
-            return NSH__CLAIM_REFILL;
-        return rest == FETCHING ? NSH__CLAIM_LAST : NSH__CLAIM_TAKEN;
+        return part > 0 ? NSH__CLAIM_TAKEN : NSH__CLAIM_REFILL;
     }
 }
 
 /* ---- fetch ---- */
 
-/* How many numbers a chunk has that begins here. */
-static int64_t guided_size(const nsh__claims *claims, int64_t begin)
+static int64_t in_range(int64_t value, int64_t least, int64_t most)
 {
-    int64_t parts = claims->comm->node_count > 1 ? (int64_t)SHARES * claims->comm->node_count : 1;
-    int64_t size = (claims->n - begin) / parts;
-
-    if (size > MOST_IN_CHUNK)
-        size = MOST_IN_CHUNK;
-    return size > 0 ? size : 1;
+    if (value > most)
+        value = most;
+    return value > least ? value : least;
 }
 
-static int guided(const nsh__claims *claims, int64_t *begin, int64_t *end)
+/* How many numbers the next chunk should have, by how long the present one has lasted. */
+static int64_t next_size(const nsh__claims *claims, int64_t lasted)
+{
+    int64_t size = claims->area->size;
+
+    if (claims->chunk > 0)
+        return in_range(claims->chunk, 1, MOST_IN_CHUNK);
+    if (size == 0)
+        return claims->workers;
+    if (lasted < SHORT_NS)
+        size *= 2;
+    else if (lasted > LONG_NS)
+        size /= 2;
+    return in_range(size, claims->workers, MOST_IN_CHUNK);
+}
+
+int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t everywhere)
+{
+    int64_t parts = wish->first ? everywhere : 2 * everywhere, share;
+
+    if (wish->workers == 0 || wish->workers >= everywhere)
+        return wish->most;
+    /* in two steps: the product of the whole may be too large */
+    share = left / parts * wish->workers + left % parts * wish->workers / parts;
+    return in_range(share, 1, wish->most);
+}
+
+/* From the word. Where numbers have taken long the word is read before, so that the chunk is a part
+ * of what is left now and not of what was left when this node last looked. */
+static int fetch_from_word(const nsh__claims *claims, const nsh__claim_wish *wish, bool look,
+                           int64_t *begin, int64_t *end)
 {
     nsh__claim_area *area = claims->area;
-    uint64_t number = (uint64_t)area->chunk;
+    uint64_t next = (uint64_t)area->seen;
+    int64_t size = 0;
     int rc = NSH_SUCCESS;
 
-    if (claims->comm->node_count > 1)
-        rc = nsh__word_add(claims->comm, claims->words, 0, 1, &number);
-    if (rc != NSH_SUCCESS)
-        return nsh__comm_break(claims->comm, rc); /* drawn or not: nobody can tell */
-    for (; area->chunk < (int64_t)number && area->begin < claims->n; area->chunk++)
-        area->begin += guided_size(claims, area->begin);
-    *begin = *end = area->begin;
-    if (*begin < claims->n) {
-        *end += guided_size(claims, *begin);
-        area->begin = *end;
-        area->chunk++;
+    if (look)
+        rc = nsh__word_read(claims->comm, claims->words, 0, &next);
+    if (rc == NSH_SUCCESS) {
+        size = nsh__claim_part(wish, in_range(claims->n - (int64_t)next, 0, claims->n),
+                               claims->everywhere);
+        rc = nsh__word_add(claims->comm, claims->words, 0, (uint64_t)size, &next);
     }
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(claims->comm, rc); /* taken or not: nobody can tell */
+    *begin = in_range((int64_t)next, 0, claims->n);
+    *end = in_range((int64_t)next + size, 0, claims->n);
+    area->seen = *end;
     return NSH_SUCCESS;
+}
+
+/* On one node: all of it, or what fits. */
+static int fetch_here(const nsh__claims *claims, int64_t *begin, int64_t *end)
+{
+    *begin = claims->area->seen;
+    *end = *begin + in_range(claims->n - *begin, 0, MOST_IN_CHUNK);
+    claims->area->seen = *end;
+    return NSH_SUCCESS;
+}
+
+static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
+{
+    nsh__claim_area *area = claims->area;
+    int64_t lasted = nsh__wait_clock() - area->since;
+    nsh__claim_wish wish = {.most = next_size(claims, lasted),
+                            .workers = claims->chunk > 0 ? 0 : claims->workers,
+                            .first = area->size == 0};
+    int rc;
+
+    if (claims->source != NULL)
+        rc = claims->source(claims->owner, &wish, begin, end);
+    else if (claims->comm->node_count > 1)
+        rc = fetch_from_word(claims, &wish, !wish.first && lasted > LONG_NS, begin, end);
+    else
+        rc = fetch_here(claims, begin, end);
+    if (rc == NSH_SUCCESS && *begin < *end) {
+        area->size = *end - *begin;
+        area->since = nsh__wait_clock();
+    }
+    return rc;
 }
 
 static void publish(nsh__claim_area *area, int64_t end, uint32_t state)
@@ -120,8 +177,7 @@ static void publish(nsh__claim_area *area, int64_t end, uint32_t state)
 int nsh__claim_refill(const nsh__claims *claims, bool *none)
 {
     int64_t begin = 0, end = 0;
-    int rc = claims->source != NULL ? claims->source(claims->owner, &begin, &end)
-                                    : guided(claims, &begin, &end);
+    int rc = fetch(claims, &begin, &end);
 
     *none = begin == end;
     if (rc != NSH_SUCCESS || (*none && claims->source != NULL))
@@ -142,10 +198,6 @@ int nsh__claim_take(const nsh__claims *claims, int parts, int64_t *first, int64_
         switch (nsh__claim_try(claims, parts, first, count, &generation)) {
         case NSH__CLAIM_TAKEN:
             return NSH_SUCCESS;
-        case NSH__CLAIM_LAST:
-            /* What fails here fails again for who finds the chunk empty. */
-            nsh__claim_refill(claims, &none);
-            return NSH_SUCCESS;
         case NSH__CLAIM_REFILL:
             rc = nsh__claim_refill(claims, &none);
             break;
@@ -164,7 +216,7 @@ int nsh__claim_take(const nsh__claims *claims, int parts, int64_t *first, int64_
 
 void nsh__claim_reset(nsh__claim_area *area)
 {
-    area->chunk = area->begin = 0;
+    area->size = area->since = area->seen = 0;
     atomic_store(&area->next, 0);
     publish(area, 0, IDLE);
 }

@@ -2,13 +2,18 @@
 /* claim.h -- who gets which of 0 .. n-1: each number once, in order on each node.
  *
  * A node has a chunk of consecutive numbers, from which its workers take with one compare-and-swap.
- * Who takes the last of it fetches the next chunk before anything else, so the others find it; if
- * they come meanwhile, they sleep. Where chunks come from:
- *   guided  chunk number k, drawn with one fetch-and-op on a word at a home, is a share of what
- *           chunks 0 .. k-1 leave: where it lies follows from k, n and the number of nodes. (Cf.
- *           Polychronopoulos and Kuck, "Guided self-scheduling", IEEE ToC C-36(12), 1987.)
+ * The worker that finds it empty fetches the next chunk; workers that come meanwhile sleep. A chunk
+ * is not fetched earlier: its first number would wait for a worker of this node while workers of
+ * other nodes have nothing to do. Where chunks come from:
+ *   word    the next number that no node has, advanced by one fetch-and-op at a home
  *   source  a function of the caller's (journal.c)
  *   direct  one node, and no source: there are no chunks, a number is one fetch-and-add
+ *
+ * The first chunk has a number for each worker of the node, or its share if there are fewer, so
+ * that workers of all nodes take numbers in the order of the numbers. Chunks grow while they last
+ * less than a millisecond, which is where fetching them would cost something, and shrink again when
+ * they last ten. No later chunk is more than half of the node's share of what is left, so the last
+ * numbers are fetched one by one. (Cf. Polychronopoulos and Kuck, "Guided self-scheduling", IEEE ToC C-36(12), 1987.)
  *
  * word = generation << 32 | state, where state is how many numbers are left, IDLE (nobody fetches),
  * FETCHING or CLOSED (there will be none). Only who has set FETCHING changes the rest, and then
@@ -27,28 +32,38 @@ typedef struct nsh__claim_area {
     _Atomic int64_t end[2]; /* of the chunk of even and odd generations */
     _Alignas(64) atomic_uint generation;
     atomic_uint sleepers;
-    int64_t chunk, begin; /* guided: the next chunk's number and first; by who fetches */
+    int64_t size, since; /* of the present chunk, and when it was fetched; by who fetches */
+    int64_t seen;        /* a number that was the next one at some time; likewise */
     _Alignas(64) _Atomic int64_t next; /* direct */
 } nsh__claim_area;
 
-/* More numbers for this node: *begin < *end, or equal when there are none now; how the caller's
- * own failure is worded is its business. By one rank of a node at a time. */
-typedef int (*nsh__claim_source)(void *owner, int64_t *begin, int64_t *end);
+/* What a node asks for. */
+typedef struct nsh__claim_wish {
+    int64_t most; /* numbers */
+    int workers;  /* of the node, to whose share it is limited; 0: to none */
+    bool first;   /* it has had none */
+} nsh__claim_wish;
+
+/* More numbers for this node: *begin < *end, or equal when there are none now; how the caller's own
+ * failure is worded is its business. By one rank of a node at a time. */
+typedef int (*nsh__claim_source)(void *owner, const nsh__claim_wish *wish, int64_t *begin,
+                                 int64_t *end);
 
 /* One rank's view. */
 typedef struct nsh__claims {
     nsh_comm *comm;
     nsh__claim_area *area;
     int64_t n;
-    const nsh__words *words; /* word 0 of them: the next chunk's number; on one node none */
+    int workers, everywhere; /* who take on this node, and on all nodes */
+    int64_t chunk;           /* numbers of every chunk; 0: as many as suit */
+    const nsh__words *words; /* word 0 of them: the next number; on one node none */
     bool direct;
-    nsh__claim_source source; /* NULL: guided */
+    nsh__claim_source source; /* NULL: the word */
     void *owner;
 } nsh__claims;
 
 typedef enum nsh__claim_result {
     NSH__CLAIM_TAKEN,
-    NSH__CLAIM_LAST,   /* taken, and the caller is the one who fetches */
     NSH__CLAIM_REFILL, /* not taken, and the caller is the one who fetches */
     NSH__CLAIM_WAIT,   /* another one fetches: wait for the generation after *generation */
     NSH__CLAIM_NONE
@@ -58,6 +73,9 @@ typedef enum nsh__claim_result {
  * what is left in the chunk. */
 nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *first,
                                  int64_t *count, unsigned *generation);
+
+/* How many numbers that is, of so many that are left for the workers everywhere: 1 at the least. */
+int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t everywhere);
 
 /* [non-local] As the one who fetches: publish the next chunk, or none. *none: there are none, now.
  * On failure others may try. */

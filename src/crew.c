@@ -101,9 +101,6 @@ static bool take(hand *h, int64_t *first, int64_t *count)
         switch (nsh__claim_try(claims, h->work->parts, first, count, &generation)) {
         case NSH__CLAIM_TAKEN:
             return true;
-        case NSH__CLAIM_LAST:
-            order(h);
-            return true;
         case NSH__CLAIM_REFILL:
             order(h);
             break;

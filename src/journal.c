@@ -329,12 +329,12 @@ static int append(nsh__journal *j, const nsh__record *record, const void *result
 }
 
 /* A record that also is true from here on. */
-static int enact(nsh__journal *j, const nsh__record *record)
+static int enact(nsh__journal *j, const nsh__record *record, const char *behind)
 {
-    int rc = append(j, record, NULL);
+    int rc = append(j, record, behind);
 
     if (rc == NSH_SUCCESS)
-        nsh__ledger_apply(&j->ledger, record, NULL);
+        nsh__ledger_apply(&j->ledger, record, behind);
     return rc;
 }
 
@@ -659,6 +659,20 @@ static bool anybody_else(const nsh__journal *j)
     return false;
 }
 
+/* This process's job works in its slot. */
+static int announce(nsh__journal *j, int64_t workers, nsh__manner manner)
+{
+    nsh__record record = {.kind = NSH__RECORD_JOIN,
+                          .state = (uint8_t)manner,
+                          .slot = (uint16_t)j->slot,
+                          .value = (uint32_t)workers,
+                          .result_bytes = (int64_t)sizeof(nsh__job)};
+    nsh__job job = {.pid = (int64_t)getpid()};
+
+    gethostname(job.host, sizeof job.host - 1);
+    return enact(j, &record, (const char *)&job);
+}
+
 /* The first free slot. */
 static int take_slot(nsh__journal *j)
 {
@@ -683,7 +697,7 @@ static int release_dead(nsh__journal *j)
         nsh__record record = {.kind = NSH__RECORD_RELEASE, .slot = (uint16_t)s};
 
         if (s != j->slot && j->ledger.area->running[s] > 0 && slot_free(j, s))
-            rc = enact(j, &record);
+            rc = enact(j, &record, NULL);
     }
     return rc;
 }
@@ -793,8 +807,6 @@ int nsh__journal_attach(nsh__journal *j, int64_t ticket)
 /* Under the lock. */
 static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
 {
-    nsh__record record = {
-        .kind = NSH__RECORD_JOIN, .slot = (uint16_t)j->slot, .value = (uint32_t)workers};
     bool whole = false;
     int rc = may_begin_anew(j, mode);
 
@@ -808,7 +820,7 @@ static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_
     if (rc == NSH_SUCCESS)
         rc = catch_up(j);
     if (rc == NSH_SUCCESS)
-        rc = enact(j, &record);
+        rc = announce(j, workers, NSH__KILLED);
     j->joined = rc == NSH_SUCCESS;
     return j->joined ? release_dead(j) : rc;
 }
@@ -855,7 +867,54 @@ void nsh__journal_discard(nsh__journal *j)
 
 /* ---- tasks ---- */
 
-static int claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end)
+/* Under the lock, with all that others and this rank have to say. */
+static int begin_change(nsh__journal *j)
+{
+    int rc = lock(j);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = catch_up(j);
+    if (rc == NSH_SUCCESS)
+        rc = flush(j);
+    return rc == NSH_SUCCESS ? rc : leave(j, rc, true);
+}
+
+/* Of all jobs that live. A slot whose job has gone keeps its number of workers, so it is asked
+ * for. */
+static int64_t live_workers(const nsh__journal *j)
+{
+    const int64_t *workers = j->ledger.area->workers;
+    int64_t sum = workers[j->slot];
+
+    for (int s = 0; s < NSH__SLOTS; s++)
+        if (s != j->slot && workers[s] > 0 && !slot_free(j, s))
+            sum += workers[s];
+    return sum;
+}
+
+/* Tasks that may be tried again; those that may not have FAILED. */
+static int find(nsh__journal *j, int64_t most, int64_t *begin, int64_t *end)
+{
+    int rc = NSH_SUCCESS;
+
+    for (;;) {
+        nsh__record record = {
+            .kind = NSH__RECORD_END, .state = NSH_TASK_FAILED, .slot = (uint16_t)j->slot};
+
+        nsh__ledger_find(&j->ledger, most, begin, end);
+        if (rc != NSH_SUCCESS || *begin == *end || j->max_attempts == 0 ||
+            j->ledger.attempts[*begin] < j->max_attempts)
+            return rc;
+        record.first = *begin;
+        record.last = *end;
+        rc = enact(j, &record, NULL);
+        nsh__log("journal %s: task %" PRId64 " has FAILED: it ran when %d jobs were killed",
+                 j->path, *begin, j->ledger.attempts[*begin]);
+    }
+}
+
+static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end)
 {
     nsh__ledger *l = &j->ledger;
     nsh__record record = {.kind = NSH__RECORD_CLAIM, .slot = (uint16_t)j->slot};
@@ -865,13 +924,14 @@ static int claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end)
     *begin = *end = 0;
     if (l->area->open == 0)
         rc = release_dead(j);
-    if (rc != NSH_SUCCESS)
+    most = j->max_attempts > 0 ? 1 : least(wish->most, MOST_CLAIMED);
+    if (rc == NSH_SUCCESS && most > 1)
+        most = least(most, nsh__claim_part(wish, l->area->open, live_workers(j)));
+    if (rc == NSH_SUCCESS)
+        rc = find(j, most, &record.first, &record.last);
+    if (rc != NSH_SUCCESS || record.first == record.last)
         return rc;
-    most = least(l->area->open / shares, MOST_CLAIMED);
-    nsh__ledger_find(l, most > 0 ? most : 1, &record.first, &record.last);
-    if (record.first == record.last)
-        return NSH_SUCCESS;
-    rc = enact(j, &record);
+    rc = enact(j, &record, NULL);
     if (rc == NSH_SUCCESS) {
         *begin = record.first;
         *end = record.last;
@@ -879,18 +939,11 @@ static int claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end)
     return rc;
 }
 
-int nsh__journal_claim(nsh__journal *j, int shares, int64_t *begin, int64_t *end)
+int nsh__journal_claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end)
 {
-    int rc = lock(j);
+    int rc = begin_change(j);
 
-    if (rc != NSH_SUCCESS)
-        return rc;
-    rc = catch_up(j);
-    if (rc == NSH_SUCCESS)
-        rc = flush(j);
-    if (rc == NSH_SUCCESS)
-        rc = claim(j, shares, begin, end);
-    return leave(j, rc, true);
+    return rc == NSH_SUCCESS ? leave(j, claim(j, wish, begin, end), true) : rc;
 }
 
 /* For all ranks of the node that wait. */
@@ -950,32 +1003,42 @@ int nsh__journal_end(nsh__journal *j, int64_t task, nsh_task_state state, const 
     return own->code;
 }
 
+/* What this job has taken; it is over, or will take more. */
+static int give_back(nsh__journal *j, bool over)
+{
+    nsh__record record = {
+        .kind = NSH__RECORD_RELEASE, .state = NSH__GIVEN_BACK, .slot = (uint16_t)j->slot};
+    const nsh__ledger_area *area = j->ledger.area;
+
+    if (area->running[j->slot] == 0)
+        return NSH_SUCCESS;
+    return over ? enact(j, &record, NULL) : announce(j, area->workers[j->slot], NSH__GIVEN_BACK);
+}
+
 static int reopen(nsh__journal *j, unsigned states)
 {
     nsh__record ended = {.kind = NSH__RECORD_REOPEN, .value = states & ~(1U << NSH_TASK_RUNNING)};
-    nsh__record running = {.kind = NSH__RECORD_RELEASE, .slot = (uint16_t)j->slot};
     int rc = NSH_SUCCESS;
 
     if (ended.value != 0)
-        rc = enact(j, &ended);
-    if (rc == NSH_SUCCESS && (states & 1U << NSH_TASK_RUNNING) != 0 &&
-        j->ledger.area->running[j->slot] > 0)
-        rc = enact(j, &running);
+        rc = enact(j, &ended, NULL);
+    if (rc == NSH_SUCCESS && (states & 1U << NSH_TASK_RUNNING) != 0)
+        rc = give_back(j, false);
     return rc;
 }
 
 int nsh__journal_reopen(nsh__journal *j, unsigned states)
 {
-    int rc = lock(j);
+    int rc = begin_change(j);
 
-    if (rc != NSH_SUCCESS)
-        return rc;
-    rc = catch_up(j);
-    if (rc == NSH_SUCCESS)
-        rc = flush(j);
-    if (rc == NSH_SUCCESS)
-        rc = reopen(j, states);
-    return leave(j, rc, true);
+    return rc == NSH_SUCCESS ? leave(j, reopen(j, states), true) : rc;
+}
+
+int nsh__journal_leave(nsh__journal *j)
+{
+    int rc = begin_change(j);
+
+    return rc == NSH_SUCCESS ? leave(j, give_back(j, true), true) : rc;
 }
 
 /* What is taken beyond a job's number of workers counts as OPEN; look: and all that was taken by

@@ -13,6 +13,7 @@
 
 #include <nodeshare/batch.h>
 
+#include "claim.h"
 #include "comm.h"
 #include "ledger.h"
 #include "writer.h"
@@ -20,9 +21,10 @@
 typedef struct nsh__journal {
     nsh_comm *comm; /* to wait on; NULL: a process alone */
     const char *path;
-    int fd;          /* -1: not open */
-    int slot;        /* -1: none yet */
-    int64_t witness; /* of rank 0 */
+    int fd;           /* -1: not open */
+    int slot;         /* -1: none yet */
+    int64_t witness;  /* of rank 0 */
+    int max_attempts; /* a task that is RUNNING at so many kills has FAILED; 0: however many */
     bool sync, readonly;
     bool made;   /* by rank 0, and not there before */
     bool joined; /* rank 0 may write to it */
@@ -67,8 +69,10 @@ void nsh__journal_discard(nsh__journal *journal);
  * Of those that a job has taken, as many as it has workers are RUNNING. */
 int nsh__journal_catch_up(nsh__journal *journal, nsh_task_counts *out);
 
-/* [non-local] Take OPEN tasks for this job: at most a share of what is open. */
-int nsh__journal_claim(nsh__journal *journal, int shares, int64_t *begin, int64_t *end);
+/* [non-local] Take OPEN tasks for this job, by the number of workers of all jobs that live; one at a
+ * time if attempts are limited, so that what is taken is what runs. */
+int nsh__journal_claim(nsh__journal *journal, const nsh__claim_wish *wish, int64_t *begin,
+                       int64_t *end);
 
 /* [non-local] A task has ended: this rank writes that, or another one of its node does. On failure it
  * has in the ledger, and the record is kept. */
@@ -80,6 +84,9 @@ int nsh__journal_flush(nsh__journal *journal);
 
 /* [non-local] Tasks in these states are OPEN again; RUNNING: those of this job. */
 int nsh__journal_reopen(nsh__journal *journal, unsigned states);
+
+/* [non-local] What this job has taken is OPEN again, for it will run no more. */
+int nsh__journal_leave(nsh__journal *journal);
 
 /* A process alone, nsh status and nsh reset: a journal of whatever tasks. reset: reopen these
  * states, and what runs in jobs that are gone. */

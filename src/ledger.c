@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ledger.c -- what a journal's bytes say.
  *
- * Invariant: the counts are those of the states, and no task below area->lowest is OPEN. */
+ * Invariant: the counts are those of the states and attempts, and no task below area->lowest is OPEN
+ * without an attempt. */
 #include "ledger.h"
 
 #include "hash.h"
 
 #include <nodeshare/batch.h>
 
+#include <limits.h>
 #include <string.h>
 
 _Static_assert(sizeof(nsh__record) == NSH__RECORD, "a record has no holes");
@@ -20,7 +22,8 @@ enum { ORDER = 0x01020304, REVERSE = 0x04030201, NAME = sizeof magic - 1 };
 
 void nsh__ledger_init(nsh__ledger *ledger)
 {
-    *ledger->area = (nsh__ledger_area){.open = ledger->tasks};
+    memset(ledger->area, 0, sizeof *ledger->area);
+    ledger->area->open = ledger->area->fresh = ledger->tasks;
 }
 
 /* ---- the header ---- */
@@ -106,14 +109,20 @@ void nsh__record_write(const nsh__record *record, const void *result, int64_t pl
     memcpy(out, &sum, sizeof sum);
 }
 
+/* Bytes that follow such a record. */
+static int64_t bytes_behind(const nsh__ledger *ledger, const nsh__record *r)
+{
+    if (r->kind == NSH__RECORD_JOIN)
+        return (int64_t)sizeof(nsh__job);
+    return r->kind == NSH__RECORD_END && r->state == NSH_TASK_DONE ? ledger->result_bytes : 0;
+}
+
 /* Could such a record be one of this ledger? */
 static bool fits(const nsh__ledger *ledger, const nsh__record *r)
 {
-    bool done = r->kind == NSH__RECORD_END && r->state == NSH_TASK_DONE;
-
     return r->kind >= NSH__RECORD_JOIN && r->kind < NSH__RECORD_KINDS && r->slot < NSH__SLOTS &&
            r->state <= NSH_TASK_FAILED && r->first >= 0 && r->first <= r->last &&
-           r->last <= ledger->tasks && r->result_bytes == (done ? ledger->result_bytes : 0);
+           r->last <= ledger->tasks && r->result_bytes == bytes_behind(ledger, r);
 }
 
 int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
@@ -154,14 +163,37 @@ static unsigned char state_of(const nsh__ledger *ledger, int64_t task)
     return atomic_load_explicit(&ledger->states[task], memory_order_relaxed);
 }
 
+static unsigned attempts_of(const nsh__ledger *ledger, int64_t task)
+{
+    return ledger->attempts != NULL ? ledger->attempts[task] : 0;
+}
+
+static bool is_fresh(const nsh__ledger *ledger, int64_t task)
+{
+    return state_of(ledger, task) == NSH_TASK_OPEN && attempts_of(ledger, task) == 0;
+}
+
 /* release: who sees DONE sees the result. */
 static void set_state(nsh__ledger *ledger, int64_t task, unsigned char state)
 {
-    --*count_of(ledger->area, state_of(ledger, task));
-    ++*count_of(ledger->area, state);
+    nsh__ledger_area *area = ledger->area;
+
+    area->fresh -= is_fresh(ledger, task);
+    --*count_of(area, state_of(ledger, task));
+    ++*count_of(area, state);
     atomic_store_explicit(&ledger->states[task], state, memory_order_release);
-    if (state == NSH_TASK_OPEN && task < ledger->area->lowest)
-        ledger->area->lowest = task;
+    if (!is_fresh(ledger, task))
+        return;
+    area->fresh++;
+    if (task < area->lowest)
+        area->lowest = task;
+}
+
+/* Of a task that is not OPEN. */
+static void set_attempts(nsh__ledger *ledger, int64_t task, unsigned attempts)
+{
+    if (ledger->attempts != NULL && attempts <= UCHAR_MAX)
+        ledger->attempts[task] = (unsigned char)attempts;
 }
 
 static void reopen(nsh__ledger *ledger, int64_t task)
@@ -171,14 +203,40 @@ static void reopen(nsh__ledger *ledger, int64_t task)
         memset(ledger->results + task * ledger->result_bytes, 0, (size_t)ledger->result_bytes);
 }
 
-static void release(nsh__ledger *ledger, unsigned slot)
+static void release(nsh__ledger *ledger, unsigned slot, unsigned manner)
 {
     unsigned char running = (unsigned char)(slot << NSH__STATE_BITS | NSH_TASK_RUNNING);
 
-    for (int64_t t = 0; t < ledger->tasks && ledger->area->running[slot] > 0; t++)
-        if (state_of(ledger, t) == running)
-            reopen(ledger, t);
+    for (int64_t t = 0; t < ledger->tasks && ledger->area->running[slot] > 0; t++) {
+        if (state_of(ledger, t) != running)
+            continue;
+        if (manner == NSH__KILLED)
+            set_attempts(ledger, t, attempts_of(ledger, t) + 1);
+        reopen(ledger, t);
+    }
     ledger->area->workers[slot] = 0;
+}
+
+static void join(nsh__ledger *ledger, const nsh__record *record, const char *name)
+{
+    nsh__job *job = &ledger->area->jobs[record->slot];
+
+    release(ledger, record->slot, record->state);
+    ledger->area->workers[record->slot] = record->value;
+    memcpy(job, name, sizeof *job);
+    job->host[sizeof job->host - 1] = 0;
+}
+
+static void reopen_ended(nsh__ledger *ledger, unsigned from)
+{
+    for (int64_t t = 0; t < ledger->tasks; t++) {
+        unsigned char state = state_of(ledger, t);
+
+        if (state <= NSH_TASK_RUNNING || state > NSH_TASK_FAILED || (from & 1U << state) == 0)
+            continue;
+        set_attempts(ledger, t, 0);
+        reopen(ledger, t);
+    }
 }
 
 static void end(nsh__ledger *ledger, const nsh__record *record, const char *result)
@@ -198,11 +256,10 @@ void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const cha
 {
     switch (record->kind) {
     case NSH__RECORD_JOIN:
-        release(ledger, record->slot);
-        ledger->area->workers[record->slot] = record->value;
+        join(ledger, record, result);
         break;
     case NSH__RECORD_RELEASE:
-        release(ledger, record->slot);
+        release(ledger, record->slot, record->state);
         break;
     case NSH__RECORD_CLAIM:
         for (int64_t t = record->first; t < record->last; t++)
@@ -214,13 +271,7 @@ void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const cha
         end(ledger, record, result);
         break;
     default:
-        for (int64_t t = 0; t < ledger->tasks; t++) {
-            unsigned char state = state_of(ledger, t);
-
-            if (state > NSH_TASK_RUNNING && state <= NSH_TASK_FAILED &&
-                (record->value & 1U << state) != 0)
-                reopen(ledger, t);
-        }
+        reopen_ended(ledger, record->value);
     }
 }
 
@@ -249,16 +300,32 @@ bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_
     return false;
 }
 
+/* The first of the OPEN tasks with the fewest attempts; tasks: there is none. */
+static int64_t find_tried(const nsh__ledger *ledger)
+{
+    int64_t best = ledger->tasks;
+
+    for (int64_t t = 0; t < ledger->tasks; t++)
+        if (state_of(ledger, t) == NSH_TASK_OPEN &&
+            (best == ledger->tasks || attempts_of(ledger, t) < attempts_of(ledger, best)))
+            best = t;
+    return best;
+}
+
 void nsh__ledger_find(nsh__ledger *ledger, int64_t most, int64_t *begin, int64_t *end_)
 {
     int64_t t = ledger->area->lowest;
 
-    if (ledger->area->open == 0)
-        t = ledger->tasks;
-    while (t < ledger->tasks && state_of(ledger, t) != NSH_TASK_OPEN)
+    if (ledger->area->fresh == 0) {
+        ledger->area->lowest = ledger->tasks;
+        *begin = ledger->area->open > 0 ? find_tried(ledger) : ledger->tasks;
+        *end_ = *begin + (*begin < ledger->tasks);
+        return;
+    }
+    while (t < ledger->tasks && !is_fresh(ledger, t))
         t++;
     ledger->area->lowest = *begin = t;
-    while (t < ledger->tasks && t - *begin < most && state_of(ledger, t) == NSH_TASK_OPEN)
+    while (t < ledger->tasks && t - *begin < most && is_fresh(ledger, t))
         t++;
     *end_ = t;
 }

@@ -24,13 +24,27 @@ enum {
 enum { NSH__STATE_BITS = 2, NSH__STATE_MASK = 3 };
 
 typedef enum nsh__record_kind {
-    NSH__RECORD_JOIN = 1, /* slot is a new job's, of value workers; what RUNs there is OPEN again */
-    NSH__RECORD_RELEASE,  /* what RUNs in slot is OPEN again */
-    NSH__RECORD_CLAIM,    /* what is OPEN of [first, last) RUNs in slot */
-    NSH__RECORD_END,      /* task first is in this state; its result follows if DONE */
-    NSH__RECORD_REOPEN,   /* tasks in the states of value, a mask without RUNNING, are OPEN again */
+    NSH__RECORD_JOIN =
+        1, /* slot is a job's, of value workers, whose name follows; what RUNs there is
+                             OPEN again, in the manner of state */
+    NSH__RECORD_RELEASE, /* what RUNs in slot is OPEN again, likewise; nobody is there */
+    NSH__RECORD_CLAIM,   /* what is OPEN of [first, last) RUNs in slot */
+    NSH__RECORD_END,     /* task first is in this state; its result follows if DONE */
+    NSH__RECORD_REOPEN,  /* tasks in the states of value, a mask without RUNNING, are OPEN again */
     NSH__RECORD_KINDS
 } nsh__record_kind;
+
+/* How what was RUNNING has become OPEN again: the state of JOIN and RELEASE. */
+typedef enum nsh__manner {
+    NSH__KILLED, /* its job has gone; that counts as an attempt */
+    NSH__GIVEN_BACK
+} nsh__manner;
+
+/* Who works in a slot. */
+typedef struct nsh__job {
+    int64_t pid; /* of its rank 0 */
+    char host[56];
+} nsh__job;
 
 typedef struct nsh__record {
     uint64_t checksum; /* of what follows, the result and the place in the file */
@@ -58,7 +72,9 @@ typedef struct nsh__ledger_area {
     int64_t open, done, failed;
     int64_t running[NSH__SLOTS];
     int64_t workers[NSH__SLOTS];
-    int64_t lowest;  /* no task below is OPEN */
+    nsh__job jobs[NSH__SLOTS];
+    int64_t fresh;   /* tasks that are OPEN and have never been RUNNING when their job was killed */
+    int64_t lowest;  /* none of them is below */
     atomic_int lost; /* errno of a write that was reported and may not have reached the disk */
 } nsh__ledger_area;
 
@@ -67,6 +83,8 @@ typedef struct nsh__ledger {
     nsh__ledger_area *area;
     _Atomic unsigned char *states; /* tasks of them, all OPEN at first; read by anybody */
     char *results;                 /* result_bytes a task; NULL: not kept */
+    unsigned char *attempts; /* how often a task was RUNNING when its job was killed, up to 255;
+                                NULL: not counted */
     int64_t tasks, result_bytes;
     uint64_t result_mark, tag;
 } nsh__ledger;
@@ -112,7 +130,8 @@ int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, in
 /* Is there a good record anywhere in these bytes? place is a multiple of 8. */
 bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place);
 
-/* The next OPEN tasks in a row, most of them at most; none: *begin == *end. */
+/* The next OPEN tasks in a row, most of them at most; none: *begin == *end. Tasks that were RUNNING
+ * when a job was killed come last, those with the fewest attempts first, and one at a time. */
 void nsh__ledger_find(nsh__ledger *ledger, int64_t most, int64_t *begin, int64_t *end);
 
 #endif

@@ -67,12 +67,12 @@ static int check(const map *m)
         return nsh__fail(NSH_ERR_ARG, "%s: n %" PRId64 " is not in 0 .. 2^62 (rank %d)", call, m->n,
                          rank);
     if ((unsigned)o->context > NSH_RANKS_THREADS || (unsigned)o->schedule > NSH_GUIDED ||
-        o->threads < 0 || o->threads > INT32_MAX / m->comm->size || o->block < 0 ||
+        o->threads < 0 || o->threads > INT32_MAX / m->comm->size || o->block < 0 || o->chunk < 0 ||
         o->reduce_bytes < 0)
         return nsh__fail(NSH_ERR_ARG,
                          "%s: option out of range: context %d, schedule %d, threads %d, block "
-                         "%" PRId64 ", reduce_bytes %" PRId64 " (rank %d)",
-                         call, (int)o->context, (int)o->schedule, o->threads, o->block,
+                         "%" PRId64 ", chunk %" PRId64 ", reduce_bytes %" PRId64 " (rank %d)",
+                         call, (int)o->context, (int)o->schedule, o->threads, o->block, o->chunk,
                          o->reduce_bytes, rank);
     if (o->reduce_bytes > 0 && (o->combine == NULL || o->result == NULL))
         return nsh__fail(NSH_ERR_ARG, "%s: a reduction without %s (rank %d)", call,
@@ -131,7 +131,7 @@ static uint64_t map_mark(const map *m)
 
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->schedule), (uint64_t)o->threads);
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->block), (uint64_t)o->reduce_bytes);
-    mark = nsh__mix(mark, o->keep_going != 0);
+    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->chunk), o->keep_going != 0);
     if (o->identity != NULL && o->reduce_bytes > 0)
         mark = nsh__mix_bytes(mark, o->identity, (size_t)o->reduce_bytes);
     return nsh__mix(mark, m->out != NULL ? m->out->id : 0);
@@ -247,6 +247,9 @@ static int work_here(map *m, int threads, nsh__failure *failure)
     work.claims = (nsh__claims){.comm = comm,
                                 .area = (nsh__claim_area *)(void *)m->share.extent.rw,
                                 .n = m->blocks,
+                                .workers = (int)at_most(here, INT32_MAX),
+                                .everywhere = work.workers,
+                                .chunk = m->o.chunk,
                                 .words = &m->share.words,
                                 .direct = comm->node_count == 1 && m->o.schedule == NSH_DYNAMIC};
     if (m->o.schedule == NSH_GUIDED)

@@ -136,6 +136,7 @@ static void check_whole(void)
     nsh__ledger_area area;
     nsh__ledger l = {.area = &area,
                      .states = calloc(TASKS, 1),
+                     .attempts = calloc(TASKS, 1),
                      .results = calloc(TASKS, RESULT),
                      .tasks = TASKS,
                      .result_bytes = RESULT};
@@ -146,6 +147,7 @@ static void check_whole(void)
     assert_int_equal(nsh__ledger_replay(&l, bytes + NSH__JOURNAL_HEAD, n, NSH__JOURNAL_HEAD), n);
     free(bytes);
     free((void *)l.states);
+    free(l.attempts);
     free(l.results);
 }
 
@@ -244,24 +246,27 @@ static void test_flipped(void **state)
 static void replay_noise(nsh__ledger *l, char *bytes)
 {
     int64_t n = 0, used;
-    int64_t count[4] = {0, 0, 0, 0}, running = 0;
+    int64_t count[4] = {0, 0, 0, 0}, running = 0, fresh = 0;
 
     nsh__ledger_init(l);
     memset((void *)l->states, 0, TASKS);
+    memset(l->attempts, 0, TASKS);
     memset(l->results, 0, TASKS * RESULT);
     for (int i = 0; i < 30; i++) {
-        char result[RESULT];
+        char result[sizeof(nsh__job)];
         nsh__record r = {.kind = (uint8_t)below(NSH__RECORD_KINDS + 1),
                          .state = (uint8_t)below(5),
                          .slot = (uint16_t)below(NSH__SLOTS + 2),
                          .value = (uint32_t)below(16),
                          .first = below(TASKS + 2) - 1};
 
-        for (int k = 0; k < RESULT; k++)
+        for (size_t k = 0; k < sizeof result; k++)
             result[k] = (char)random_word();
         r.last = r.first + below(6) - 1;
         if (r.kind == NSH__RECORD_END && r.state == NSH_TASK_DONE)
             r.result_bytes = RESULT;
+        if (r.kind == NSH__RECORD_JOIN)
+            r.result_bytes = (int64_t)sizeof(nsh__job);
         nsh__record_write(&r, result, n, bytes + n);
         if (below(20) == 0)
             bytes[n + below(NSH__RECORD)] ^= 1;
@@ -271,15 +276,18 @@ static void replay_noise(nsh__ledger *l, char *bytes)
     assert_true(used >= 0 && used <= n);
     nsh__ledger_any_record(l, bytes + used, n - used, used);
     for (int t = 0; t < TASKS; t++)
+        fresh += l->states[t] == NSH_TASK_OPEN && l->attempts[t] == 0;
+    for (int t = 0; t < TASKS; t++)
         count[l->states[t] & NSH__STATE_MASK]++;
     for (int s = 0; s < NSH__SLOTS; s++)
         running += l->area->running[s];
     assert_int_equal(l->area->open, count[NSH_TASK_OPEN]);
+    assert_int_equal(l->area->fresh, fresh);
     assert_int_equal(running, count[NSH_TASK_RUNNING]);
     assert_int_equal(l->area->done, count[NSH_TASK_DONE]);
     assert_int_equal(l->area->failed, count[NSH_TASK_FAILED]);
     for (int64_t t = 0; t < l->area->lowest && t < TASKS; t++)
-        assert_true((l->states[t] & NSH__STATE_MASK) != NSH_TASK_OPEN);
+        assert_true((l->states[t] & NSH__STATE_MASK) != NSH_TASK_OPEN || l->attempts[t] > 0);
 }
 
 /* Bytes of a good journal, some changed: any answer, but no other harm, and status agrees. */
@@ -314,9 +322,10 @@ static void test_invented(void **state)
     const char *wish = getenv("NSH_FUZZ_SECONDS");
     time_t until = time(NULL) + (wish != NULL ? atoi(wish) : 1);
     nsh__ledger_area area;
-    char *bytes = malloc(30 * (NSH__RECORD + RESULT + 8)), *good;
+    char *bytes = malloc(30 * (NSH__RECORD + sizeof(nsh__job))), *good;
     nsh__ledger l = {.area = &area,
                      .states = calloc(TASKS, 1),
+                     .attempts = calloc(TASKS, 1),
                      .results = calloc(TASKS, RESULT),
                      .tasks = TASKS,
                      .result_bytes = RESULT};
@@ -337,6 +346,7 @@ static void test_invented(void **state)
     free(good);
     free(bytes);
     free((void *)l.states);
+    free(l.attempts);
     free(l.results);
     assert_int_equal(nsh_comm_free(&comm), NSH_SUCCESS);
 }

@@ -12,8 +12,11 @@
  *
  * A worker is a group of worker_size consecutive ranks, the last one may be smaller; its lowest
  * rank leads it. No rank is spent on managing. Taking a task is one atomic operation on one node;
- * over several nodes, nodes take chunks of tasks that shrink, with one remote operation each, and
- * their workers share those as on one node.
+ * over several nodes, and with a journal, a node takes a chunk of tasks with one remote operation
+ * or one record when one of its workers finds none, and its workers share that as on one node.
+ * Tasks are taken in the order of their numbers: number the long ones first. A chunk has as many
+ * tasks as the node has workers, so that order holds over all nodes; it has more where tasks are so
+ * short that taking them would cost something (options.chunk).
  *
  * States: a task is OPEN, RUNNING once a worker has taken it, and then DONE or FAILED. A task is
  * taken once; a FAILED one stays so until nsh_batch_reopen.
@@ -22,6 +25,9 @@
  * has ended, and results are appended before the call that does it returns. A run that was killed,
  * at any moment, is resumed by creating the batch with the same journal: what is DONE or FAILED
  * stays, with its results; what was RUNNING is OPEN again; half a record at the end is cut off.
+ * What was RUNNING at a kill goes last, for it may be what has killed the job: a task that crashes
+ * its process leaves all others done. options.max_attempts ends it as FAILED. Tasks that ran beside
+ * it, and up to a chunk that was only taken, count as having run.
  * Each job holds a lock on a slot of the file for its lifetime, so several jobs may work on one
  * journal at the same time: each task is taken by one of them, and the tasks of one that was killed
  * go to those that are still there when they run out, or to the next. A journal knows how many
@@ -97,7 +103,13 @@ typedef struct nsh_batch_options {
                      another tag is not resumed: NSH_ERR_MISMATCH */
     int sync;     /* not 0: every record is on the disk (fdatasync) before the call returns */
     int home;     /* rank with whose node the batch's words live; NSH_HOME_ANY */
-    int quiet;    /* not 0: no progress on stderr */
+    int64_t chunk;    /* tasks that a node takes at once, where it does not take them one by one
+                      anyway: over several nodes, or with a journal. 0: as many as it has workers,
+                      more while that many end within a millisecond, fewer when few are left */
+    int max_attempts; /* with a journal: a task that was RUNNING when its job was killed so many
+                         times has FAILED, 1 .. 255; 0: it is tried again however often. Tasks are
+                         then recorded one by one */
+    int quiet;        /* not 0: no progress on stderr */
     void (*progress)(const nsh_task_counts *counts, void *arg); /* called on rank 0, in its calls of
                                                                    next and finish; NULL: none */
     void *progress_arg;
@@ -106,16 +118,18 @@ typedef struct nsh_batch_options {
 
 #define NSH_BATCH_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, 0, NSH_HOME_ANY, 0, NULL, NULL, 1      \
+        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, 0, NSH_HOME_ANY, 0, 0, 0, NULL, NULL,  \
+            1                                                                                      \
     }
 
 /* ---- create and free ---- */
 
 /* [collective] Create a batch. ntasks >= 0 and the options but progress, progress_arg and the
- * addresses are equal on every rank. Memory: ntasks bytes and all results, once per node.
+ * addresses are equal on every rank. Memory: ntasks bytes (with a journal twice as many) and all
+ * results, once per node.
  *
  * Errors: ARG (ntasks < 0; worker_size not in 1 .. size; an unknown state, mode or home;
- * result_count < 1; progress_seconds < 0), TYPE, MISMATCH (also: the journal is one of another
+ * result_count < 1; chunk < 0; max_attempts not in 0 .. 255; progress_seconds < 0), TYPE, MISMATCH (also: the journal is one of another
  * number of tasks, another result or another tag), NOMEM, STATE (comm is broken), MPI; of a journal
  * EXISTS, BUSY (OVERWRITE; or 64 jobs work on it), IO (with the system's words), FORMAT (not a
  * journal, one of another version of nodeshare, or damaged elsewhere than at its end), UNSUPPORTED

@@ -14,8 +14,10 @@
  *   NSH_DYNAMIC  who is free takes the next block
  *   NSH_GUIDED   who is free takes a share of what is left, so large pieces first and small ones
  *                last; for very many very short indices
- * Taking a block costs one atomic operation on one node. Over several nodes, nodes take chunks that
- * shrink with one remote operation each, and their workers share those as on one node; what
+ * Taking a block costs one atomic operation on one node. Over several nodes, a node takes a chunk of
+ * blocks with one remote operation when one of its workers finds none, and its workers share that
+ * as on one node. A chunk has as many blocks as the node has workers, so that blocks begin in the
+ * order of their numbers, and more where blocks are very short (options.chunk). What
  * nodeshare/mutex.h says of a home that computes for long holds here too.
  *
  * Kernels on threads (NSH_THREADS, NSH_RANKS_THREADS) call neither MPI nor this library; the thread
@@ -96,6 +98,9 @@ typedef struct nsh_map_options {
     int64_t block;        /* indices that are taken at once; 0: n / 4096, fewer and larger blocks
                              where accumulators would take more than 64 MiB per node. NSH_STATIC
                              without a reduction has no blocks */
+    int64_t chunk;        /* over several nodes: blocks that a node takes at once; 0: as many as it
+                             has workers, more while that many end within a millisecond, fewer when
+                             few are left */
     int64_t reduce_bytes; /* of an accumulator; 0: no reduction */
     const void *identity; /* reduce_bytes with which every accumulator begins; NULL: zeroes */
     nsh_combine combine;  /* on every rank, if there is a reduction */
@@ -106,7 +111,7 @@ typedef struct nsh_map_options {
 
 #define NSH_MAP_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        NSH_RANKS, NSH_DYNAMIC, 0, 0, 0, NULL, NULL, NULL, 0                                       \
+        NSH_RANKS, NSH_DYNAMIC, 0, 0, 0, 0, NULL, NULL, NULL, 0                                    \
     }
 
 /* [collective] Run kernel(worker, index, arg) once for every index in 0 .. n-1, and reduce.
