@@ -193,9 +193,11 @@ static void group_fails(void)
     for (int r = 0; r < check_size; r++) {
         CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
         CHECK_EQ(task, r);
+        CHECK_EQ(state_of(b, r), NSH_TASK_RUNNING); /* on all nodes of the worker */
         CHECK_ALL(
             nsh_batch_finish(b, task, check_rank == r ? NSH_TASK_FAILED : NSH_TASK_DONE, result),
             NSH_SUCCESS);
+        CHECK_EQ(state_of(b, r), NSH_TASK_FAILED);
     }
     CHECK_ALL(nsh_batch_sync(b), NSH_SUCCESS);
     check_counts(b, check_size, 0, 0, 0, check_size);
@@ -453,6 +455,12 @@ static void create_errors(void)
     o.worker_size = check_size + 1;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
     o = with_results(1);
+    o.wait_seconds = -1;
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
+    o = with_results(1);
+    o.max_attempts = 256;
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
+    o = with_results(1);
     o.chunk = -1;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
     CHECK_HAS(nsh_error_detail(), "chunk -1");
@@ -488,6 +496,12 @@ static void create_errors(void)
         CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_MISMATCH);
         o = with_results(1);
         o.chunk = check_rank == 1;
+        CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_MISMATCH);
+        o = with_results(1);
+        o.wait = check_rank == 1;
+        CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_MISMATCH);
+        o = with_results(1);
+        o.max_attempts = check_rank == 1;
         CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_MISMATCH);
     }
     CHECK(b == NULL);

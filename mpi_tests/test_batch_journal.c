@@ -32,6 +32,8 @@ enum { N = 300 };
 
 typedef struct shared {
     char path[64];
+    atomic_int waiting; /* jobs that wait for another one's task, */
+    atomic_int got;     /* and have got it */
     atomic_int taken[N];
 } shared;
 
@@ -183,6 +185,7 @@ static void resume(int worker_size)
     nsh_batch *b = NULL;
     int64_t task = -1;
     nsh_task_state state;
+    nsh_task_counts counts = {-1, -1, -1, -1, -1};
 
     check_case("begun, left with a task taken, resumed, ended; workers of %d", worker_size);
     forget();
@@ -191,7 +194,7 @@ static void resume(int worker_size)
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     work(b, 20);
     CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
-    if (task >= 0 && nsh_batch_worker_rank(b) == 0) { /* its node knows */
+    if (task >= 0) { /* all nodes of the worker know */
         CHECK_EQ(nsh_batch_state(b, task, &state), NSH_SUCCESS);
         CHECK_EQ(state, NSH_TASK_RUNNING);
     }
@@ -226,6 +229,12 @@ static void resume(int worker_size)
     PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_DONE), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_RUNNING), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS); /* and is counted as before */
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_batch_counts(b, &counts), NSH_SUCCESS);
+    CHECK_EQ(counts.running, nsh_batch_worker_count(b));
+    PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_RUNNING), NSH_SUCCESS);
     work(b, N);
     check_ended(b);
@@ -292,6 +301,74 @@ static void one_each(int rounds)
         CHECK_EQ(s->taken[t], 1);
     PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_EQ(nsh_batch_free(&b), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free(&alone), NSH_SUCCESS);
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* Called on a rank that waits, until its call returns. */
+static void note_waiting(const nsh_task_counts *counts, void *arg)
+{
+    bool *noted = arg;
+
+    CHECK_EQ(counts->tasks, 1);
+    if (!*noted)
+        s->waiting++;
+    *noted = true;
+}
+
+/* Each rank is a job; rank 0 has the only task, and the others wait until it ends it, or frees its
+ * batch. They are known to wait by their progress. */
+static void wait_for_others(bool ends)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_task_state state;
+    nsh_comm *alone = NULL;
+    nsh_batch *b = NULL;
+    int64_t task = -7;
+    double result = 3;
+    bool noted = false;
+
+    check_case("jobs wait for one that %s its task", ends ? "ends" : "gives back");
+    s->waiting = s->got = 0;
+    CHECK_ALL(nsh_comm_create_serial(&alone), NSH_SUCCESS);
+    if (check_rank == 0) {
+        CHECK_EQ(nsh_batch_create(alone, 1, &o, &b), NSH_SUCCESS);
+        CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+        CHECK_EQ(task, 0);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    o.mode = NSH_RESUME;
+    o.wait = 1;
+    o.wait_seconds = 0.02;
+    if (check_rank != 0) {
+        CHECK_EQ(nsh_batch_create(alone, 1, &o, &b), NSH_SUCCESS);
+        CHECK_EQ(nsh_batch_next(b, &task), NSH_ERR_TIMEOUT);
+        CHECK_HAS(nsh_error_detail(), "still runs some");
+        CHECK_EQ(task, -7);
+        CHECK_EQ(nsh_batch_free(&b), NSH_SUCCESS);
+        o.wait_seconds = 0;
+        o.progress = note_waiting;
+        o.progress_arg = &noted;
+        o.progress_seconds = 0;
+        CHECK_EQ(nsh_batch_create(alone, 1, &o, &b), NSH_SUCCESS);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    while (check_rank == 0 && s->waiting < check_size - 1)
+        usleep(1000);
+    if (check_rank != 0)
+        CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    s->got += check_rank != 0 && task == 0;
+    if (check_rank == 0 && !ends)
+        CHECK_EQ(nsh_batch_free(&b), NSH_SUCCESS);
+    else if (task == 0)
+        CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, &result), NSH_SUCCESS);
+    if (check_rank != 0) {
+        CHECK_EQ(nsh_batch_state(b, 0, &state), NSH_SUCCESS);
+        CHECK_EQ(state, NSH_TASK_DONE);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(s->got, !ends);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_free(&alone), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
 }
@@ -752,6 +829,10 @@ int main(int argc, char **argv)
     two_at_once();
     one_each(1);
     one_each(20);
+    if (check_size > 1) {
+        wait_for_others(true);
+        wait_for_others(false);
+    }
     initial_states();
     errors();
     precious();

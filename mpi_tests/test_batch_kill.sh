@@ -151,7 +151,7 @@ ended_by()
 two_jobs()
 {
     local first second pids farming code
-    farming=("$farm" --usec 1500 --hold 100 --until "$tmp/go")
+    farming=("$farm" --usec 1500 --hold 100 --until "$tmp/go" --wait)
     rm -f "$tmp/go"
     [ "$1" -eq 0 ] || farming[6]=$tmp/never # the first job is killed there
     "$here/scripts/launch" one-node 2 "${farming[@]}" "$journal" "$tasks" "$log" </dev/null >"$tmp/first" 2>&1 &
@@ -183,6 +183,59 @@ two_jobs()
     code=$?
     [ $code -eq 0 ] || { echo "# exit code $code"; sed "s|^|# |" "$tmp/second"; return 1; }
     sed 's/^/# /' "$tmp/second"
+} 2>/dev/null
+
+# said NAME TEXT: what a job has printed at its end, besides what MPI has to say
+said()
+{
+    grep -qxF "$2" "$tmp/$1" || { sed "s|^|# $1: |" "$tmp/$1"; return 1; }
+}
+
+both_said()
+{
+    said first "$1" && said second "$1"
+}
+
+# Task 3 of 8 kills every job. What it leaves is done by the second one; the third, which may try it
+# twice, fails it.
+poisoned()
+{
+    local poison=("$farm" --serial --usec 0 --crash 3 --attempts 2 "$journal" 8 "$log")
+    "${poison[@]}" >/dev/null 2>&1 && return 1
+    status_is "8 Jobs: 3 Finished / 0 Running / 0 Failed / 5 in Queue" || return 1
+    "${poison[@]}" >/dev/null 2>&1 && return 1
+    status_is "8 Jobs: 7 Finished / 0 Running / 0 Failed / 1 in Queue" || return 1
+    "${poison[@]}" >"$tmp/first" 2>&1
+    said first "8 Jobs: 7 Finished / 0 Running / 1 Failed / 0 in Queue, 0 wrong" || return 1
+    "$nsh" reset --failed "$journal" || return 1
+    "$farm" --serial --attempts 1 "$journal" 8 "$log" >"$tmp/first" 2>&1
+    said first "8 Jobs: 8 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong"
+} 2>/dev/null
+
+# A job waits for the only task, which another job has; that one is killed. The status line names
+# the job that is waited for.
+inherits()
+{
+    local pid waiting code
+    "$farm" --serial --hold 1 --until "$tmp/never" "$journal" 1 "$log" >"$tmp/first" 2>&1 &
+    pid=$!
+    until [ "$(count start $pid)" -ge 1 ]; do kill -0 $pid || return 1; done
+    if command -v script >/dev/null; then # a terminal
+        script -qec "'$farm' --serial --wait '$journal' 1 '$log'" "$tmp/second" </dev/null >/dev/null 2>&1 &
+        waiting=$!
+        until grep -q "waits for process $pid on $(hostname)" "$tmp/second"; do
+            kill -0 $waiting || { sed 's/^/# /' "$tmp/second"; return 1; }
+            sleep 0.02
+        done
+    else
+        "$farm" --serial --wait "$journal" 1 "$log" >"$tmp/second" 2>&1 &
+        waiting=$!
+        until [ "$(grep -c ^process "$log")" -ge 2 ]; do kill -0 $waiting || return 1; done
+    fi
+    kill -9 $pid
+    wait $waiting
+    code=$?
+    [ $code -eq 0 ] && grep -q "1 Jobs: 1 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong" "$tmp/second"
 } 2>/dev/null
 
 # Two jobs that both live: no task twice.
@@ -236,6 +289,8 @@ tasks=2000
 verdict "two jobs on one journal" two_jobs 0
 verdict "each task once" log_once
 verdict "by all four processes" ended_by 4
+verdict "each job has seen all of them done" both_said \
+    "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong"
 verdict "all done" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
 
 forget
@@ -243,6 +298,17 @@ verdict "two jobs, one of them killed" two_jobs 1
 verdict "what was reported is not run again" log_good 1
 verdict "the other has finished its tasks" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
 
+verdict "and has seen all of them done" said second \
+    "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong"
+
+forget
+verdict "a task that crashes its process goes last, and fails in the end" poisoned
+forget
+verdict "a job waits for another one and does what that leaves" inherits
+
+forget
+tasks=2000
+"$farm" --serial --usec 0 "$journal" $tasks "$log" >/dev/null 2>&1
 # shellcheck disable=SC2016 # for the inner shell
 verdict "status --watch ends when all is done" timeout 20 sh -c '"$0" status "$1" --watch | grep -q "2000 Finished"' "$nsh" "$journal"
 verdict "reset --failed: there are none" "$nsh" reset --failed "$journal"

@@ -33,13 +33,14 @@ static int check_options(const nsh_comm *comm, int64_t tasks, const nsh_batch_op
     if (o->worker_size < 1 || o->worker_size > comm->size)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: workers of %d of %d ranks (rank %d)",
                          o->worker_size, comm->size, comm->rank);
-    if ((unsigned)o->mode > NSH_OVERWRITE || !(o->progress_seconds >= 0) || o->chunk < 0 ||
-        o->max_attempts < 0 || o->max_attempts > UCHAR_MAX ||
-        (o->result_type != MPI_DATATYPE_NULL && o->result_count < 1))
+    if ((unsigned)o->mode > NSH_OVERWRITE || !(o->progress_seconds >= 0) ||
+        !(o->wait_seconds >= 0) || o->chunk < 0 || o->max_attempts < 0 ||
+        o->max_attempts > UCHAR_MAX || (o->result_type != MPI_DATATYPE_NULL && o->result_count < 1))
         return nsh__fail(NSH_ERR_ARG,
                          "nsh_batch_create: option out of range: mode %d, result_count %" PRId64
-                         ", chunk %" PRId64 ", max_attempts %d, progress_seconds %g (rank %d)",
-                         (int)o->mode, o->result_count, o->chunk, o->max_attempts,
+                         ", chunk %" PRId64
+                         ", max_attempts %d, wait_seconds %g, progress_seconds %g (rank %d)",
+                         (int)o->mode, o->result_count, o->chunk, o->max_attempts, o->wait_seconds,
                          o->progress_seconds, comm->rank);
     for (int64_t t = 0; o->states != NULL && t < tasks; t++)
         if ((unsigned)o->states[t] > NSH_TASK_FAILED)
@@ -181,6 +182,8 @@ static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options
     b->held = -1;
     b->worker_comm = MPI_COMM_NULL;
     b->worker_size = o->worker_size;
+    b->wait = o->wait != 0 && o->journal != NULL;
+    b->wait_seconds = o->wait_seconds;
     b->worker_count = (comm->size - 1) / o->worker_size + 1;
     b->id = comm->created;
     rc = nsh__object_init(&b->object, &batch_kind, b, NSH__CALL_BATCH_CREATE, NULL);
@@ -202,6 +205,7 @@ static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_
     mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
     mark = nsh__mix(mark, o->tag);
     mark = nsh__mix(nsh__mix(mark, (uint64_t)o->chunk), (uint64_t)o->max_attempts);
+    mark = nsh__mix_bytes(nsh__mix(mark, o->wait != 0), &o->wait_seconds, sizeof o->wait_seconds);
     if (o->states != NULL && tasks > 0)
         mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
     if (o->result_type != MPI_DATATYPE_NULL)
@@ -227,14 +231,6 @@ static int64_t shared_bytes(const nsh_batch *b)
 
     return (int64_t)sizeof(nsh__batch_area) + largest_node(b->comm) * each +
            (b->journal != NULL ? 2 : 1) * padded(b->tasks) + b->tasks * b->result_bytes;
-}
-
-static int fetch_from_journal(void *owner, const nsh__claim_wish *wish, int64_t *begin,
-                              int64_t *end)
-{
-    nsh_batch *b = owner;
-
-    return nsh__journal_claim(b->journal, wish, begin, end);
 }
 
 static int workers_here(const nsh_comm *comm, int worker_size)
@@ -277,9 +273,10 @@ static void batch_furnish(nsh_batch *b, const nsh_batch_options *o)
                               .workers = workers_here(comm, b->worker_size),
                               .everywhere = b->worker_count,
                               .chunk = o->chunk,
+                              .deadline = NSH__NEVER,
                               .words = &b->object.share.words,
                               .direct = comm->node_count == 1 && b->journal == NULL,
-                              .source = b->journal != NULL ? fetch_from_journal : NULL,
+                              .source = b->journal != NULL ? nsh__batch_fetch : NULL,
                               .owner = b};
     if (b->journal != NULL) {
         b->journal->ledger.area = &b->area->ledger;

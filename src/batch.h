@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* batch.h -- what batch.c, task.c, tally.c and exchange.c know of a batch.
+/* batch.h -- what batch.c, task.c, fetch.c, tally.c and exchange.c know of a batch.
  *
  * A node keeps a byte of state for every task, and its result. Without a journal it knows what its
  * own workers do, and what all nodes did as of the last exchange: a state beyond OPEN is known to
@@ -60,11 +60,28 @@ struct nsh_batch {
     char *results;
     nsh__squad squad;
     nsh__claims claims;
+    bool wait;             /* for tasks that run in other jobs, */
+    double wait_seconds;   /* so long in a call; 0: without end */
+    int64_t waits_since;   /* this rank's call of next; 0: it does not wait */
     nsh__journal *journal; /* NULL: none */
     char *path;
     MPI_Comm worker_comm;
     nsh__progress progress;
 };
+
+/* ---- fetch.c: a node's next tasks from the journal ---- */
+
+/* [non-local] A source of claims, owner is the batch. Waits for tasks of other jobs until the
+ * deadline of the claims, if the batch waits: NSH_ERR_TIMEOUT (without a detail). */
+int nsh__batch_fetch(void *owner, const nsh__claim_wish *wish, int64_t *begin, int64_t *end);
+
+/* [non-local] nsh__claim_take of one task, with progress shown while it waits for other jobs. */
+int nsh__batch_claim(nsh_batch *batch, int64_t *task, int64_t *count);
+
+/* ---- task.c ---- */
+
+/* [non-local] Where progress is shown and due; note follows it. */
+void nsh__batch_show(nsh_batch *batch, const char *note, bool last);
 
 /* ---- tally.c: how many tasks are in which state ---- */
 

@@ -202,8 +202,10 @@ int nsh__claim_take(const nsh__claims *claims, int parts, int64_t *first, int64_
             rc = nsh__claim_refill(claims, &none);
             break;
         case NSH__CLAIM_WAIT:
-            rc = nsh__wait_word(&claims->comm->wait, &area->generation, generation + 1,
-                                &area->sleepers);
+            rc = nsh__wait_event(
+                &claims->comm->wait,
+                &(nsh__event){&area->generation, ~0U, generation + 1, &area->sleepers, -1},
+                claims->deadline);
             break;
         default:
             none = true;

@@ -58,6 +58,7 @@ typedef struct nsh__claims {
     int64_t chunk;           /* numbers of every chunk; 0: as many as suit */
     const nsh__words *words; /* word 0 of them: the next number; on one node none */
     bool direct;
+    int64_t deadline;         /* of nsh__claim_take, where another rank or the source waits */
     nsh__claim_source source; /* NULL: the word */
     void *owner;
 } nsh__claims;
@@ -81,7 +82,8 @@ int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t every
  * On failure others may try. */
 int nsh__claim_refill(const nsh__claims *claims, bool *none);
 
-/* [non-local] All of it, for a rank: *count is 0 when there are none. */
+/* [non-local] All of it, for a rank: *count is 0 when there are none. NSH_ERR_TIMEOUT (without a
+ * detail): neither is known by the deadline. */
 int nsh__claim_take(const nsh__claims *claims, int parts, int64_t *first, int64_t *count);
 
 /* [local] Begin anew, or only look again where there were none; while nobody takes. */

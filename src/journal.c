@@ -914,6 +914,26 @@ static int find(nsh__journal *j, int64_t most, int64_t *begin, int64_t *end)
     }
 }
 
+/* The first slot of another job in which tasks run, as of the last record read; NSH__SLOTS: none. */
+static int other_job(const nsh__journal *j)
+{
+    int s = 0;
+
+    while (s < NSH__SLOTS && (s == j->slot || j->ledger.area->running[s] == 0))
+        s++;
+    return s;
+}
+
+void nsh__journal_other(const nsh__journal *j, char text[NSH__JOB_TEXT])
+{
+    int s = other_job(j);
+
+    snprintf(text, NSH__JOB_TEXT, "another job");
+    if (s < NSH__SLOTS)
+        snprintf(text, NSH__JOB_TEXT, "process %" PRId64 " on %.55s", j->ledger.area->jobs[s].pid,
+                 j->ledger.area->jobs[s].host);
+}
+
 static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end)
 {
     nsh__ledger *l = &j->ledger;
@@ -939,11 +959,16 @@ static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, i
     return rc;
 }
 
-int nsh__journal_claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end)
+int nsh__journal_claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end,
+                       bool *others)
 {
     int rc = begin_change(j);
 
-    return rc == NSH_SUCCESS ? leave(j, claim(j, wish, begin, end), true) : rc;
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = claim(j, wish, begin, end);
+    *others = *begin == *end && other_job(j) < NSH__SLOTS;
+    return leave(j, rc, true);
 }
 
 /* For all ranks of the node that wait. */

@@ -70,9 +70,14 @@ void nsh__journal_discard(nsh__journal *journal);
 int nsh__journal_catch_up(nsh__journal *journal, nsh_task_counts *out);
 
 /* [non-local] Take OPEN tasks for this job, by the number of workers of all jobs that live; one at a
- * time if attempts are limited, so that what is taken is what runs. */
+ * time if attempts are limited, so that what is taken is what runs. *others: there are none to take,
+ * and a job that lives runs some. */
 int nsh__journal_claim(nsh__journal *journal, const nsh__claim_wish *wish, int64_t *begin,
-                       int64_t *end);
+                       int64_t *end, bool *others);
+
+/* [local] A job that others were, as text: "process 17 on c01", or "another job". */
+enum { NSH__JOB_TEXT = 96 };
+void nsh__journal_other(const nsh__journal *journal, char text[NSH__JOB_TEXT]);
 
 /* [non-local] A task has ended: this rank writes that, or another one of its node does. On failure it
  * has in the ledger, and the record is kept. */

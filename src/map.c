@@ -250,6 +250,7 @@ static int work_here(map *m, int threads, nsh__failure *failure)
                                 .workers = (int)at_most(here, INT32_MAX),
                                 .everywhere = work.workers,
                                 .chunk = m->o.chunk,
+                                .deadline = NSH__NEVER,
                                 .words = &m->share.words,
                                 .direct = comm->node_count == 1 && m->o.schedule == NSH_DYNAMIC};
     if (m->o.schedule == NSH_GUIDED)

@@ -61,25 +61,33 @@ bool nsh__progress_due(const nsh__progress *p)
     return now >= p->next_line || now >= p->next_call;
 }
 
-static void write_line(nsh__progress *p, const nsh_task_counts *counts, bool last)
+int64_t nsh__progress_next(const nsh__progress *p)
+{
+    if (!nsh__progress_on(p))
+        return INT64_MAX;
+    return p->next_line < p->next_call ? p->next_line : p->next_call;
+}
+
+static void write_line(nsh__progress *p, const nsh_task_counts *counts, const char *note, bool last)
 {
     char text[200];
 
     nsh__progress_text(counts, text, sizeof text);
     if (p->terminal)
-        fprintf(stderr, last ? "\r%s\033[K\n" : "\r%s\033[K", text);
+        fprintf(stderr, last ? "\r%s%s\033[K\n" : "\r%s%s\033[K", text, note);
     else
-        fprintf(stderr, "%s\n", text);
+        fprintf(stderr, "%s%s\n", text, note);
     fflush(stderr);
     p->drawn = true;
 }
 
-void nsh__progress_show(nsh__progress *p, const nsh_task_counts *counts, bool last)
+void nsh__progress_show(nsh__progress *p, const nsh_task_counts *counts, const char *note,
+                        bool last)
 {
     int64_t now = nsh__wait_clock();
 
     if (now >= p->next_line || (last && p->drawn)) {
-        write_line(p, counts, last);
+        write_line(p, counts, note, last);
         p->next_line = now + (p->terminal ? redraw_ns : line_ns);
     }
     if (p->call != NULL && (now >= p->next_call || last)) {

@@ -24,8 +24,12 @@ void nsh__progress_init(nsh__progress *progress, const nsh_batch_options *option
 bool nsh__progress_on(const nsh__progress *progress);
 bool nsh__progress_due(const nsh__progress *progress);
 
-/* [local] Show it; last: whatever the time, and end the line. */
-void nsh__progress_show(nsh__progress *progress, const nsh_task_counts *counts, bool last);
+/* [local] When something is to be shown next, by nsh__wait_clock; INT64_MAX: never. */
+int64_t nsh__progress_next(const nsh__progress *progress);
+
+/* [local] Show it, and the note behind it; last: whatever the time, and end the line. */
+void nsh__progress_show(nsh__progress *progress, const nsh_task_counts *counts, const char *note,
+                        bool last);
 
 /* [local] "2 Jobs: 0 Finished / 0 Running / 0 Failed / 2 in Queue" */
 void nsh__progress_text(const nsh_task_counts *counts, char *buffer, size_t n);

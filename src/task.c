@@ -7,13 +7,25 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void show_progress(nsh_batch *b, bool last)
+void nsh__batch_show(nsh_batch *b, const char *note, bool last)
 {
     nsh_task_counts now;
 
     if ((last ? nsh__progress_on(&b->progress) : nsh__progress_due(&b->progress)) &&
         nsh__tally_counts(b, &now) == NSH_SUCCESS)
-        nsh__progress_show(&b->progress, &now, last);
+        nsh__progress_show(&b->progress, &now, note, last);
+}
+
+/* On a node of the worker that is not its leader's: learn what the leader has done. It is known
+ * there until all ranks of the worker come to its next call. */
+static void follow(const nsh_batch *b, int64_t task, nsh_task_state state)
+{
+    if (task < 0 || b->comm->node_of[b->squad.leader] == b->comm->node_index)
+        return;
+    if (b->journal == NULL)
+        atomic_store_explicit(&b->states[task], (unsigned char)state, memory_order_relaxed);
+    else if ((b->states[task] & NSH__STATE_MASK) < state)
+        nsh__journal_catch_up(b->journal, NULL); /* if that fails, the next call tells */
 }
 
 static void count_up(_Atomic int64_t *counter)
@@ -38,7 +50,7 @@ static int take_task(nsh_batch *b, int64_t *task)
     int rc;
 
     do {
-        rc = nsh__claim_take(&b->claims, 0, task, &count);
+        rc = nsh__batch_claim(b, task, &count);
         if (rc != NSH_SUCCESS)
             return rc;
         if (count == 0) {
@@ -73,7 +85,8 @@ static int next_task(nsh_batch *b, int64_t *task)
     if (rc != NSH_SUCCESS)
         return rc;
     b->held = *task = round.value;
-    show_progress(b, round.value < 0);
+    follow(b, round.value, NSH_TASK_RUNNING);
+    nsh__batch_show(b, "", round.value < 0);
     return NSH_SUCCESS;
 }
 
@@ -139,10 +152,12 @@ static int finish_task(nsh_batch *b, int64_t task, nsh_task_state state, const v
     if (nsh__squad_leads(&b->squad) && round.code == NSH_SUCCESS)
         round.code = record_end(b, task, (nsh_task_state)round.flag, result);
     rc = nsh__squad_answer(&b->squad, &round);
-    if (round.value != 0)
+    if (round.value != 0) {
         b->held = -1;
+        follow(b, task, (nsh_task_state)round.flag);
+    }
     if (rc == NSH_SUCCESS)
-        show_progress(b, false);
+        nsh__batch_show(b, "", false);
     return rc;
 }
 

@@ -290,6 +290,54 @@ static void replay_noise(nsh__ledger *l, char *bytes)
         assert_true((l->states[t] & NSH__STATE_MASK) != NSH_TASK_OPEN || l->attempts[t] > 0);
 }
 
+/* Slot 0 takes tasks 0 .. 2, ends 1, and is gone: 3 comes next, then 0 and 2; what is given back, or
+ * reopened after it has ended, counts for nothing. */
+static void test_attempts(void **state)
+{
+    static const nsh__job job = {17, "c01"};
+    nsh__record join = {.kind = NSH__RECORD_JOIN, .value = 1, .result_bytes = (int64_t)sizeof job},
+                claim = {.kind = NSH__RECORD_CLAIM, .last = 3},
+                end = {.kind = NSH__RECORD_END, .state = NSH_TASK_FAILED, .first = 1, .last = 2},
+                back = {.kind = NSH__RECORD_RELEASE, .state = NSH__GIVEN_BACK},
+                reopened = {.kind = NSH__RECORD_REOPEN, .value = 1U << NSH_TASK_FAILED};
+    _Atomic unsigned char states[5] = {0};
+    unsigned char attempts[5] = {0};
+    nsh__ledger_area area;
+    nsh__ledger l = {.area = &area, .states = states, .tasks = 5, .attempts = attempts};
+    int64_t first, last;
+
+    (void)state;
+    nsh__ledger_init(&l);
+    nsh__ledger_apply(&l, &join, (const char *)&job);
+    nsh__ledger_apply(&l, &claim, NULL);
+    nsh__ledger_apply(&l, &end, NULL);
+    nsh__ledger_apply(&l, &join, (const char *)&job);
+    nsh__ledger_find(&l, 9, &first, &last);
+    assert_true(first == 3 && last == 5);
+    claim.first = 3;
+    claim.last = 5;
+    nsh__ledger_apply(&l, &claim, NULL);
+    nsh__ledger_find(&l, 9, &first, &last);
+    assert_true(first == 0 && last == 1); /* one at a time */
+    nsh__ledger_apply(&l, &back, NULL);
+    nsh__ledger_find(&l, 9, &first, &last);
+    assert_true(first == 3 && last == 5);
+    nsh__ledger_apply(&l, &claim, NULL);
+    nsh__ledger_apply(&l, &reopened, NULL);
+    nsh__ledger_find(&l, 9, &first, &last);
+    assert_true(first == 1 && last == 2);
+    claim.first = 0;
+    claim.last = 1;
+    nsh__ledger_apply(&l, &claim, NULL);
+    nsh__ledger_apply(&l, &join, (const char *)&job); /* 0 a second time, 3 and 4 */
+    claim.first = 1;
+    claim.last = 2;
+    nsh__ledger_apply(&l, &claim, NULL);
+    nsh__ledger_find(&l, 9, &first, &last);
+    assert_true(first == 2 && last == 3 && attempts[0] == 2 && attempts[4] == 1);
+    assert_string_equal(area.jobs[0].host, "c01");
+}
+
 /* Bytes of a good journal, some changed: any answer, but no other harm, and status agrees. */
 static void damage_file(nsh_comm *comm, const char *good, int64_t n)
 {
@@ -392,7 +440,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped),
-        cmocka_unit_test(test_invented), cmocka_unit_test(test_reset)};
+        cmocka_unit_test(test_attempts), cmocka_unit_test(test_invented),
+        cmocka_unit_test(test_reset)};
     int fd = mkstemp(path), failed;
 
     if (fd < 0)

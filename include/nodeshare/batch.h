@@ -30,7 +30,9 @@
  * it, and up to a chunk that was only taken, count as having run.
  * Each job holds a lock on a slot of the file for its lifetime, so several jobs may work on one
  * journal at the same time: each task is taken by one of them, and the tasks of one that was killed
- * go to those that are still there when they run out, or to the next. A journal knows how many
+ * go to those that are still there when they run out, or to the next. A job that finds no more
+ * tasks ends while others still run theirs, with results that lack those, unless options.wait is
+ * set. A journal knows how many
  * tasks it has, of what results, and options.tag, so that it is not resumed with other inputs: let
  * the tag be a hash of all that the results depend on. `nsh status FILE` shows how far it is,
  * `nsh reset FILE` reopens tasks.
@@ -109,7 +111,11 @@ typedef struct nsh_batch_options {
     int max_attempts; /* with a journal: a task that was RUNNING when its job was killed so many
                          times has FAILED, 1 .. 255; 0: it is tried again however often. Tasks are
                          then recorded one by one */
-    int quiet;        /* not 0: no progress on stderr */
+    int wait;         /* not 0, with a journal: there are no more tasks only when no other job runs
+                         one, so that what nsh_batch_results gives then is complete */
+    double wait_seconds; /* nsh_batch_next waits no longer than this for other jobs; 0: as long as
+                            they live */
+    int quiet;           /* not 0: no progress on stderr */
     void (*progress)(const nsh_task_counts *counts, void *arg); /* called on rank 0, in its calls of
                                                                    next and finish; NULL: none */
     void *progress_arg;
@@ -118,8 +124,8 @@ typedef struct nsh_batch_options {
 
 #define NSH_BATCH_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, 0, NSH_HOME_ANY, 0, 0, 0, NULL, NULL,  \
-            1                                                                                      \
+        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, 0, NSH_HOME_ANY, 0, 0, 0, 0, 0, NULL,  \
+            NULL, 1                                                                                \
     }
 
 /* ---- create and free ---- */
@@ -129,12 +135,13 @@ typedef struct nsh_batch_options {
  * results, once per node.
  *
  * Errors: ARG (ntasks < 0; worker_size not in 1 .. size; an unknown state, mode or home;
- * result_count < 1; chunk < 0; max_attempts not in 0 .. 255; progress_seconds < 0), TYPE, MISMATCH (also: the journal is one of another
- * number of tasks, another result or another tag), NOMEM, STATE (comm is broken), MPI; of a journal
- * EXISTS, BUSY (OVERWRITE; or 64 jobs work on it), IO (with the system's words), FORMAT (not a
- * journal, one of another version of nodeshare, or damaged elsewhere than at its end), UNSUPPORTED
- * (no locks there, or not between these ranks, or not the same file). Nothing is written before all
- * ranks have opened the file, and what the call has made is removed when it fails. */
+ * result_count < 1; chunk, wait_seconds or progress_seconds < 0; max_attempts not in 0 .. 255),
+ * TYPE, MISMATCH (also: the journal is one of another number of tasks, another result or another
+ * tag), NOMEM, STATE (comm is broken), MPI; of a journal EXISTS, BUSY (OVERWRITE; or 64 jobs work on
+ * it), IO (with the system's words), FORMAT (not a journal, one of another version of nodeshare, or
+ * damaged elsewhere than at its end), UNSUPPORTED (no locks there, or not between these ranks, or
+ * not the same file). Nothing is written before all ranks have opened the file, and what the call
+ * has made is removed when it fails. */
 NSH_API int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
                              nsh_batch **out);
 
@@ -154,8 +161,16 @@ NSH_API int nsh_batch_abandon(nsh_batch **batch);
 
 /* [collective] Over this rank's worker: take a task. *task is its number, or -1 if none is OPEN any
  * more. With a journal, tasks that run in another job may still come back: a later call sees that.
+ *
+ * With options.wait the call itself waits until they have ended or come back: it looks again after a
+ * 16th of the time for which it has waited, a second at most, and *task is -1 when no other job that
+ * lives runs a task. Rank 0 goes on to show progress meanwhile, and names a job that is waited for by
+ * its host and pid. Tasks of this job's other workers are not waited for: no other job will have
+ * them, and nsh_batch_results does. Two batches of one process must not wait for each other.
+ *
  * Errors: ARG (NULL), STATE (this worker has not finished its task; comm is broken), MPI; IO,
- * FORMAT (of the journal; nothing is taken). */
+ * FORMAT (of the journal), TIMEOUT (wait_seconds are over and another job still runs tasks): nothing
+ * is taken, and a later call may be made. */
 NSH_API int nsh_batch_next(nsh_batch *batch, int64_t *task);
 
 /* [collective] Over this rank's worker: the task that it has taken is DONE or FAILED; it is FAILED
@@ -172,8 +187,8 @@ NSH_API int nsh_batch_finish(nsh_batch *batch, int64_t task, nsh_task_state stat
 
 /* ---- look ---- */
 
-/* [local] The state of a task as this node knows it: of what its own workers do, now; of other
- * nodes, as of the last call of nsh_batch_sync, _results or _reopen; of other jobs, as of the last
+/* [local] The state of a task as this node knows it: of what workers with a rank on it do, now; of
+ * other nodes, as of the last call of nsh_batch_sync, _results or _reopen; of other jobs, as of the last
  * record read. Errors: ARG. */
 NSH_API int nsh_batch_state(const nsh_batch *batch, int64_t task, nsh_task_state *state);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* farm.c -- a job that can be killed: tasks that sleep, journalled, and a log of what happened.
  *
- *   [mpiexec -n RANKS] farm [--serial] [--usec N] [--hold K] [--until FILE] JOURNAL TASKS LOG
+ *   [mpiexec -n RANKS] farm [--serial] [--usec N] [--hold K] [--until FILE] [--wait] [--crash TASK]
+ *                           [--attempts N] JOURNAL TASKS LOG
  *
  * Goes on with the journal if there is one. Each task sleeps up to 2 N microseconds. The log gets a
  * line when a process starts, when it starts a task and when a task's end has been reported. At the
@@ -9,10 +10,13 @@
  *
  * --hold K: each process stays in its K-th task until it is killed, or with --until until FILE
  * exists. A script that kills the job can then wait for a line of the log, however fast the job is.
+ * --wait: ends only when no other job on the journal runs a task. --crash TASK: that task kills its
+ * process; --attempts N: it may do so N times.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +27,8 @@
 static int log_fd;
 static long hold_at; /* the task of this process in which it stays; 0: none */
 static const char *hold_until;
+static int64_t crash_at = -1; /* the task that kills its process */
+static nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
 
 /* One write a line: lines of processes do not mix. */
 static void note(const char *what, int64_t task)
@@ -68,6 +74,8 @@ static void work(nsh_batch *batch, long usec)
         note("start", task);
         if (++begun == hold_at)
             hold();
+        if (task == crash_at)
+            raise(SIGKILL);
         usleep(usec > 0 ? (useconds_t)(rand_r(&seed) % (2 * usec)) : 0);
         result = result_of(task);
         must(nsh_batch_finish(batch, task, NSH_TASK_DONE, &result), "finish");
@@ -98,7 +106,6 @@ static int64_t wrong_results(nsh_comm *comm, nsh_batch *batch, int64_t tasks)
 
 static int run(nsh_comm *comm, const char *journal, int64_t tasks, long usec)
 {
-    nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
     nsh_batch *batch;
     int64_t wrong;
     char line[100];
@@ -131,12 +138,18 @@ int main(int argc, char **argv)
             hold_at = atol(argv[++i]);
         else if (strcmp(argv[i], "--until") == 0 && i + 1 < argc)
             hold_until = argv[++i];
+        else if (strcmp(argv[i], "--wait") == 0)
+            options.wait = 1;
+        else if (strcmp(argv[i], "--crash") == 0 && i + 1 < argc)
+            crash_at = atoll(argv[++i]);
+        else if (strcmp(argv[i], "--attempts") == 0 && i + 1 < argc)
+            options.max_attempts = atoi(argv[++i]);
         else
             break;
     }
     if (argc - i != 3) {
-        fprintf(stderr, "usage: farm [--serial] [--usec N] [--hold K] [--until FILE] "
-                        "JOURNAL TASKS LOG\n");
+        fprintf(stderr, "usage: farm [--serial] [--usec N] [--hold K] [--until FILE] [--wait] "
+                        "[--crash TASK] [--attempts N] JOURNAL TASKS LOG\n");
         return 2;
     }
     log_fd = open(argv[i + 2], O_WRONLY | O_CREAT | O_APPEND, 0666);

@@ -229,6 +229,7 @@ int main(int argc, char **argv)
     options.result_type = MPI_INT64_T;
     options.result_count = 2;
     options.tag = tag;
+    options.wait = 1; /* of several jobs on the journal each prints what all have done */
     must(nsh_batch_create(comm, nfiles, &options, &batch), "batch");
     work(batch, nsh_array_data(all), first,
          nsh_comm_rank(comm) == nsh_comm_size(comm) - 1 ? kill_after : -1);
