@@ -13,7 +13,8 @@
  * that workers of all nodes take numbers in the order of the numbers. Chunks grow while they last
  * less than a millisecond, which is where fetching them would cost something, and shrink again when
  * they last ten. No later chunk is more than half of the node's share of what is left, so the last
- * numbers are fetched one by one. (Cf. Polychronopoulos and Kuck, "Guided self-scheduling", IEEE ToC C-36(12), 1987.)
+ * numbers are fetched one by one. (Cf. Polychronopoulos and Kuck, "Guided self-scheduling", IEEE
+ * ToC C-36(12), 1987.)
  *
  * word = generation << 32 | state, where state is how many numbers are left, IDLE (nobody fetches),
  * FETCHING or CLOSED (there will be none). Only who has set FETCHING changes the rest, and then

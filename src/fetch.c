@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fetch.c -- a node's next tasks from the journal, where other jobs may still have some to give back.
+/* fetch.c -- a node's next tasks from the journal, where other jobs may still have some to give
+ * back.
  *
  * Invariant: of the workers of a node that wait for other jobs one looks at the journal, as the one
  * who fetches (claim.h), and the others sleep. */

@@ -69,9 +69,9 @@ void nsh__journal_discard(nsh__journal *journal);
  * Of those that a job has taken, as many as it has workers are RUNNING. */
 int nsh__journal_catch_up(nsh__journal *journal, nsh_task_counts *out);
 
-/* [non-local] Take OPEN tasks for this job, by the number of workers of all jobs that live; one at a
- * time if attempts are limited, so that what is taken is what runs. *others: there are none to take,
- * and a job that lives runs some. */
+/* [non-local] Take OPEN tasks for this job, by the number of workers of all jobs that live; one at
+ * a time if attempts are limited, so that what is taken is what runs. *others: there are none to
+ * take, and a job that lives runs some. */
 int nsh__journal_claim(nsh__journal *journal, const nsh__claim_wish *wish, int64_t *begin,
                        int64_t *end, bool *others);
 

@@ -137,11 +137,11 @@ typedef struct nsh_batch_options {
  * Errors: ARG (ntasks < 0; worker_size not in 1 .. size; an unknown state, mode or home;
  * result_count < 1; chunk, wait_seconds or progress_seconds < 0; max_attempts not in 0 .. 255),
  * TYPE, MISMATCH (also: the journal is one of another number of tasks, another result or another
- * tag), NOMEM, STATE (comm is broken), MPI; of a journal EXISTS, BUSY (OVERWRITE; or 64 jobs work on
- * it), IO (with the system's words), FORMAT (not a journal, one of another version of nodeshare, or
- * damaged elsewhere than at its end), UNSUPPORTED (no locks there, or not between these ranks, or
- * not the same file). Nothing is written before all ranks have opened the file, and what the call
- * has made is removed when it fails. */
+ * tag), NOMEM, STATE (comm is broken), MPI; of a journal EXISTS, BUSY (OVERWRITE; or 64 jobs work
+ * on it), IO (with the system's words), FORMAT (not a journal, one of another version of
+ * nodeshare, or damaged elsewhere than at its end), UNSUPPORTED (no locks there, or not between
+ * these ranks, or not the same file). Nothing is written before all ranks have opened the file,
+ * and what the call has made is removed when it fails. */
 NSH_API int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
                              nsh_batch **out);
 
@@ -162,15 +162,16 @@ NSH_API int nsh_batch_abandon(nsh_batch **batch);
 /* [collective] Over this rank's worker: take a task. *task is its number, or -1 if none is OPEN any
  * more. With a journal, tasks that run in another job may still come back: a later call sees that.
  *
- * With options.wait the call itself waits until they have ended or come back: it looks again after a
- * 16th of the time for which it has waited, a second at most, and *task is -1 when no other job that
- * lives runs a task. Rank 0 goes on to show progress meanwhile, and names a job that is waited for by
- * its host and pid. Tasks of this job's other workers are not waited for: no other job will have
- * them, and nsh_batch_results does. Two batches of one process must not wait for each other.
+ * With options.wait the call itself waits until they have ended or come back: it looks again after
+ * a 16th of the time for which it has waited, a second at most, and *task is -1 when no other job
+ * that lives runs a task. Rank 0 goes on to show progress meanwhile, and names a job that is
+ * waited for by its host and pid. Tasks of this job's other workers are not waited for: no other
+ * job will have them, and nsh_batch_results does. Two batches of one process must not wait for
+ * each other.
  *
  * Errors: ARG (NULL), STATE (this worker has not finished its task; comm is broken), MPI; IO,
- * FORMAT (of the journal), TIMEOUT (wait_seconds are over and another job still runs tasks): nothing
- * is taken, and a later call may be made. */
+ * FORMAT (of the journal), TIMEOUT (wait_seconds are over and another job still runs tasks):
+ * nothing is taken, and a later call may be made. */
 NSH_API int nsh_batch_next(nsh_batch *batch, int64_t *task);
 
 /* [collective] Over this rank's worker: the task that it has taken is DONE or FAILED; it is FAILED
@@ -188,8 +189,8 @@ NSH_API int nsh_batch_finish(nsh_batch *batch, int64_t task, nsh_task_state stat
 /* ---- look ---- */
 
 /* [local] The state of a task as this node knows it: of what workers with a rank on it do, now; of
- * other nodes, as of the last call of nsh_batch_sync, _results or _reopen; of other jobs, as of the last
- * record read. Errors: ARG. */
+ * other nodes, as of the last call of nsh_batch_sync, _results or _reopen; of other jobs, as of
+ * the last record read. Errors: ARG. */
 NSH_API int nsh_batch_state(const nsh_batch *batch, int64_t task, nsh_task_state *state);
 
 /* [non-local] How many tasks are in which state: those of this node now, those of others as of

@@ -14,10 +14,10 @@
  *   NSH_DYNAMIC  who is free takes the next block
  *   NSH_GUIDED   who is free takes a share of what is left, so large pieces first and small ones
  *                last; for very many very short indices
- * Taking a block costs one atomic operation on one node. Over several nodes, a node takes a chunk of
- * blocks with one remote operation when one of its workers finds none, and its workers share that
- * as on one node. A chunk has as many blocks as the node has workers, so that blocks begin in the
- * order of their numbers, and more where blocks are very short (options.chunk). What
+ * Taking a block costs one atomic operation on one node. Over several nodes, a node takes a chunk
+ * of blocks with one remote operation when one of its workers finds none, and its workers share
+ * that as on one node. A chunk has as many blocks as the node has workers, so that blocks begin in
+ * the order of their numbers, and more where blocks are very short (options.chunk). What
  * nodeshare/mutex.h says of a home that computes for long holds here too.
  *
  * Kernels on threads (NSH_THREADS, NSH_RANKS_THREADS) call neither MPI nor this library; the thread
@@ -125,8 +125,8 @@ typedef struct nsh_map_options {
  * ranks return the code of the lowest index that fails, which is always run: the same one from run
  * to run. What kernels have written stays written; a reduction has no result.
  * Errors: ARG (n < 0 or > 2^62, kernel NULL, an option out of range, a reduction without combine or
- * result), MISMATCH, NOMEM, STATE (comm is broken; the call comes from a kernel of a map on comm, on
- * that rank alone), MPI, and what kernels return. */
+ * result), MISMATCH, NOMEM, STATE (comm is broken; the call comes from a kernel of a map on comm,
+ * on that rank alone), MPI, and what kernels return. */
 NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg,
                     const nsh_map_options *options);
 
