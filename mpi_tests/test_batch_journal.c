@@ -561,6 +561,7 @@ static void lost_write(void)
     check_case("a failed fdatasync is not forgotten");
     barrier_and_unlink();
     o.worker_size = check_size;
+    o.chunk = N; /* the second task is taken without a record */
     o.sync = 1;
     directory_syncs = 0;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
