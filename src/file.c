@@ -513,14 +513,11 @@ typedef struct committed {
 
 /* By the owner: the working copy, which is on disk, becomes the target, unless that is not the file
  * any more which it continues. */
-static int put_in_place(nsh_file *file, const char *name)
+static int put_in_place(nsh_file *file, const char *name, const nsh__identity *mine)
 {
-    nsh__identity mine;
     bool gone = false, new = !file->there && file->mode != NSH_FILE_CREATE;
-    int rc = nsh__identity_of(name, file->work, file->work_fd, &mine);
+    int rc = nsh__identity_still(name, file->work, mine, true, &gone);
 
-    if (rc == NSH_SUCCESS)
-        rc = nsh__identity_still(name, file->work, &mine, true, &gone);
     if (rc == NSH_SUCCESS && gone)
         rc = nsh__fail(NSH_ERR_IO, "%s: %.120s has been removed", name, file->work);
     if (rc == NSH_SUCCESS && file->there) {
@@ -564,9 +561,9 @@ static int replace(nsh_file *file, nsh__call call, committed *out)
     if (rc == NSH_SUCCESS)
         rc = nsh__disk_sync(name, file->path, fd);
     if (rc == NSH_SUCCESS)
-        rc = file->in_work ? put_in_place(file, name) : still_in_place(file, name);
-    if (rc == NSH_SUCCESS)
         rc = nsh__identity_of(name, file->path, fd, &out->target);
+    if (rc == NSH_SUCCESS)
+        rc = file->in_work ? put_in_place(file, name, &out->target) : still_in_place(file, name);
     file->failed = rc != NSH_SUCCESS;
     if (rc == NSH_SUCCESS)
         file->working = file->in_work = false;
