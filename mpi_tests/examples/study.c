@@ -5,8 +5,9 @@
  *
  * Rank 0 walks the tree (/usr/share/doc by default); the names are kept once per node. A task's
  * result is the file's size and its size after zlib's deflate. With a journal, a study that was
- * killed goes on where it was, unless the tree has changed since; --kill-after has the last rank kill itself when it has done so many
- * tasks. --serial: without MPI, by one process.
+ * killed goes on where it was, unless the tree has changed since. --kill-after N: a rank that has done
+ * N tasks kills itself. With more files than N times the ranks some rank always gets there.
+ * --serial: without MPI, by one process.
  */
 #define _GNU_SOURCE
 #include <ftw.h>
@@ -231,8 +232,7 @@ int main(int argc, char **argv)
     options.tag = tag;
     options.wait = 1; /* of several jobs on the journal each prints what all have done */
     must(nsh_batch_create(comm, nfiles, &options, &batch), "batch");
-    work(batch, nsh_array_data(all), first,
-         nsh_comm_rank(comm) == nsh_comm_size(comm) - 1 ? kill_after : -1);
+    work(batch, nsh_array_data(all), first, kill_after);
     report(comm, batch);
     must(nsh_batch_free(&batch), "free");
     must(nsh_array_free(&all), "free");
