@@ -684,6 +684,9 @@ static void test_growing_dims(void)
         CHECK_ALL(
             nsh_file_append_hyperslab(file, "run/time", MPI_DOUBLE, 0, NULL, &times[i], NULL, NULL),
             NSH_SUCCESS);
+    CHECK_ALL(nsh_file_get_attr(file, "run/time", "NAME", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_STR(got, "time");
+    free(got);
     append_frames(file, 4, 5);
     CHECK_ALL(nsh_file_set_dim(file, "run/p", 0, "time", NULL, NULL), NSH_SUCCESS);
     CHECK_ALL(nsh_file_append_hyperslab(file, "run/s", MPI_DOUBLE, 0, NULL, times, NULL, NULL),
@@ -693,9 +696,6 @@ static void test_growing_dims(void)
     CHECK_EQ(nsh_array_size(loaded), 4);
     CHECK_MEM(nsh_array_data(loaded), times, nsh_array_nbytes(loaded));
     CHECK_ALL(nsh_array_free(&loaded), NSH_SUCCESS);
-    CHECK_ALL(nsh_file_get_attr(file, "run/time", "NAME", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
-    CHECK_STR(got, "time");
-    free(got);
     CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS); /* before anything fails */
     CHECK_ALL(nsh_file_set_dim(file, "run/t", 1, "time", NULL, NULL), NSH_ERR_EXISTS);
     CHECK_HAS(nsh_error_detail(), "grows, the dimension does not");
