@@ -140,8 +140,9 @@ static int check_points(const dimension *d, const scale *s)
     if (type >= 0)
         H5Tclose(type);
     return good ? NSH_SUCCESS
-                : nsh__fail(NSH_ERR_TYPE, "%s: the coordinates \"%.80s\" are no doubles", d->call,
-                            d->path);
+                : nsh__fail(NSH_ERR_TYPE,
+                            "%s: \"%.80s\" is in the file and not of doubles, as points are",
+                            d->call, d->path);
 }
 
 /* The first n coordinates. Those of a growing dimension may be more: it is as long as the longest of

@@ -264,7 +264,8 @@ NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr
  * unit    attribute "units"; NULL: none
  * points  as many as the dimension is long, read on rank 0. NULL: a dataset of one dimension that is
  *         there under the name label, numbers of any type, becomes the coordinates; without one the
- *         dimension has just a length, until such a dataset is written or appended to (doubles)
+ *         dimension has just a length, until doubles are appended to label, or written to it with
+ *         nsh_file_write_hyperslab
  *
  * Coordinates of a growing dimension: label it once, without points, after the first frame, and
  * append a number to dataset label with each frame, the first too:
