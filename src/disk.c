@@ -249,6 +249,19 @@ int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const
     return rc;
 }
 
+int nsh__disk_zero(const char *call, const char *path, int fd, int64_t at, int64_t n)
+{
+    static const char zeros[DIRECT];
+    nsh__disk_guard guard;
+    int rc = NSH_SUCCESS;
+
+    nsh__disk_guard_begin(&guard);
+    for (int64_t done = 0; done < n && rc == NSH_SUCCESS; done += DIRECT)
+        rc = write_all(call, path, fd, at + done, zeros, min64(n - done, DIRECT));
+    nsh__disk_guard_end(&guard);
+    return rc;
+}
+
 int nsh__disk_sync(const char *call, const char *path, int fd)
 {
     if (fsync(fd) != 0 || nsh__fault(disk_sync))

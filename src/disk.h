@@ -37,6 +37,9 @@ int nsh__disk_write(const char *call, const char *path, int fd, int64_t at,
 int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const nsh__slab *in_file,
                    char *base, const nsh__slab *in_memory, int64_t from, int64_t n);
 
+/* Zeros from byte `at` on. */
+int nsh__disk_zero(const char *call, const char *path, int fd, int64_t at, int64_t n);
+
 int nsh__disk_sync(const char *call, const char *path, int fd);
 
 /* The names in the directory of path, where the open file is, are on the disk, if the file system

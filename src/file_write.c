@@ -398,11 +398,45 @@ int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset
                      more > 0 ? "a frame of " : "", name, there, here);
 }
 
+/* By the owner: zeros to where a new dataset lies on bytes that the file had before: HDF5 may have
+ * given it what belonged to something else. What comes after the old end of the file is zero. */
+static int clear_reused(nsh_file *file, nsh__call call, const nsh__found *found, int64_t old_end)
+{
+    const nsh__dataset *dataset = &found->dataset;
+    int64_t n = old_end - dataset->offset;
+    int fd, rc;
+
+    if (n <= 0 || dataset->nbytes == 0)
+        return NSH_SUCCESS;
+    rc = nsh__file_fd(file, call, &found->place, &fd);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    file->dirty_fd = fd;
+    return nsh__disk_zero(nsh__call_name(call), file->path, fd, dataset->offset,
+                          n < dataset->nbytes ? n : dataset->nbytes);
+}
+
+/* By the owner: a dataset that nobody has written to yet and that is zero. */
+static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
+                             const nsh__share_of *share, const nsh__form *form, nsh__found *out)
+{
+    const char *words = nsh__call_name(call);
+    int64_t old_end = out->place.identity.bytes;
+    int rc = nsh__h5_make(words, file->h5, name, form, share->ndim, share->extent, false);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__h5_flush(words, file->h5);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__file_find(file, call, name, NULL, false, out);
+    if (rc == NSH_SUCCESS && out->dataset.nbytes > 0 && out->dataset.offset < 0)
+        rc = nsh__fail(NSH_ERR_INTERNAL, "%s: HDF5 has no room for \"%.80s\"", words, name);
+    return rc == NSH_SUCCESS ? clear_reused(file, call, out, old_end) : rc;
+}
+
 /* By the owner: the dataset, as it is or made now. */
 static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
                            const nsh__share_of *share, nsh__found *out)
 {
-    const char *words = nsh__call_name(call);
     nsh__form form;
     nsh__detail kept;
     int rc = nsh__form_of_type(share->type, &form);
@@ -414,11 +448,7 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
         rc = nsh__file_find(file, call, name, NULL, false, out);
     if (rc == NSH_ERR_NOT_FOUND) {
         nsh__detail_restore(&kept);
-        rc = nsh__h5_make(words, file->h5, name, &form, share->ndim, share->extent, false);
-        if (rc == NSH_SUCCESS)
-            rc = nsh__h5_flush(words, file->h5);
-        if (rc == NSH_SUCCESS)
-            rc = nsh__file_find(file, call, name, NULL, false, out);
+        rc = make_zero_dataset(file, call, name, share, &form, out);
     }
     if (rc != NSH_SUCCESS)
         return rc;
