@@ -353,6 +353,89 @@ static void test_limit(void)
     CHECK_ALL(nsh_array_free(&big), NSH_SUCCESS);
 }
 
+/* 32 KiB of attribute each, which HDF5 writes when it closes the file, and a frame, which it writes
+ * from its own memory. The first code that is not success. */
+static int save_much(int attributes)
+{
+    static const double values[4096];
+    nsh_file *file = NULL;
+    int closed, rc = CHECK_SAME(nsh_file_open(comm, good, NSH_FILE_CREATE, NULL, &file));
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh_file_write(file, "a", array);
+    if (rc == NSH_SUCCESS)
+        rc = nsh_file_append(file, "series", array);
+    for (int i = 0; i < attributes && rc == NSH_SUCCESS; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "x%d", i);
+        rc = nsh_file_set_attr(file, NULL, name, NSH_ATTR_DOUBLE, 4096, values);
+    }
+    closed = CHECK_SAME(nsh_file_close(&file));
+    CHECK(file == NULL);
+    return CHECK_SAME(rc != NSH_SUCCESS ? rc : closed);
+}
+
+/* HDF5 meets the limit at every place, also when it closes the file. What is wrong after that shows
+ * at the latest when the process ends. */
+static void test_metadata(void)
+{
+    struct rlimit old, low;
+    int failures = 0;
+
+    check_case("no room for what HDF5 writes, from the first byte to the last");
+    getrlimit(RLIMIT_FSIZE, &old);
+    for (int kib = 0; kib <= 350; kib += kib < 4 ? 1 : 50) {
+        int rc;
+
+        low = old;
+        low.rlim_cur = (rlim_t)kib << 10;
+        setrlimit(RLIMIT_FSIZE, &low);
+        rc = save_much(8);
+        setrlimit(RLIMIT_FSIZE, &old);
+        CHECK(rc == NSH_ERR_IO || rc == NSH_SUCCESS);
+        failures += rc != NSH_SUCCESS;
+        if (rc != NSH_SUCCESS)
+            intact();
+        make_good();
+    }
+    CHECK(failures >= 6 && failures <= 11); /* of 12; the file has 260 KiB */
+    intact();
+}
+
+static void setup(void)
+{
+    const int64_t extent[] = {5, 8};
+
+    snprintf(good, sizeof good, "%s", scratch_path("good.h5"));
+    for (int i = 0; i < N; i++)
+        numbers[i] = 1000 + i;
+    CHECK_ALL(nsh_array_create(comm, MPI_INT32_T, 2, extent, NULL, &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_FLOAT, 2, extent, NULL, &other), NSH_SUCCESS);
+    make_good();
+}
+
+/* The same on a file system of 1 MiB, which mpi_tests/test_file.sh has made. */
+static int full_disk(void)
+{
+    scratch_make();
+    check_case("a full disk");
+    setup();
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(save_much(40), NSH_ERR_IO);
+        reason("nsh_file_", "No space left");
+        intact();
+        CHECK_EQ(save_much(4), NSH_SUCCESS);
+        make_good();
+    }
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&other), NSH_SUCCESS);
+    scratch_remove();
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+    return check_finish();
+}
+
 /* A change that has failed spoils the file, but not the target. On rank 0 it is HDF5 that meets the
  * limit; others meet it when they write around it. */
 static void spoil(bool by_rank_0)
@@ -491,19 +574,6 @@ static void test_stale(void)
     intact();
 }
 
-static void setup(void)
-{
-    const int64_t extent[] = {5, 8};
-
-    scratch_make();
-    snprintf(good, sizeof good, "%s", scratch_path("good.h5"));
-    for (int i = 0; i < N; i++)
-        numbers[i] = 1000 + i;
-    CHECK_ALL(nsh_array_create(comm, MPI_INT32_T, 2, extent, NULL, &array), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_create(comm, MPI_FLOAT, 2, extent, NULL, &other), NSH_SUCCESS);
-    make_good();
-}
-
 int main(int argc, char **argv)
 {
     nsh_file *file = NULL;
@@ -512,7 +582,10 @@ int main(int argc, char **argv)
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
     if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
         check_skip("built without HDF5");
+    if (argc > 1)
+        return full_disk();
     check_case("a good file");
+    scratch_make();
     setup();
     intact();
     listen_to_stderr();
@@ -524,6 +597,7 @@ int main(int argc, char **argv)
     test_nulls();
     test_mismatch();
     test_limit();
+    test_metadata();
     spoil(true);
     if (nsh_comm_node_count(comm) > 1)
         spoil(false);

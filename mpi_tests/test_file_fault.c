@@ -4,7 +4,7 @@
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Every fault site that a file passes, on every rank: one code everywhere, the old file whole, no
- * working copy left, and then it works. */
+ * working copy left, and then it works. An argument: only this site. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -190,8 +190,10 @@ static void without_locks(const char *path)
     check_file(path);
 }
 
-static bool is_ours(const char *site)
+static bool is_ours(const char *site, const char *wanted)
 {
+    if (wanted != NULL)
+        return strcmp(site, wanted) == 0;
     return strncmp(site, "file_", 5) == 0 || strncmp(site, "disk_", 5) == 0 ||
            strncmp(site, "h5_", 3) == 0;
 }
@@ -213,7 +215,7 @@ int main(int argc, char **argv)
     for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
         int hits = 0;
 
-        if (!is_ours(nsh__fault_sites[s]))
+        if (!is_ours(nsh__fault_sites[s], argc > 1 ? argv[1] : NULL))
             continue;
         check_case("%s fails", nsh__fault_sites[s]);
         for (int rank = 0; rank < check_size; rank++)

@@ -7,10 +7,12 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <nodeshare.h>
@@ -481,6 +483,115 @@ static void test_written(void)
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
 }
 
+/* A file that remembers the place of a dataset that was deleted, full of 4711s. */
+static void make_reusable(void)
+{
+    const hsize_t n = N;
+    hid_t create, space, id;
+    double old[N];
+
+    if (check_rank != 0)
+        return;
+    for (int i = 0; i < N; i++)
+        old[i] = 4711;
+    create = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_file_space_strategy(create, H5F_FSPACE_STRATEGY_FSM_AGGR, 1, 1);
+    foreign = H5Fcreate(path, H5F_ACC_TRUNC, create, H5P_DEFAULT);
+    space = H5Screate_simple(1, &n, NULL);
+    for (int k = 0; k < 2; k++) { /* the second one keeps the first from the end of the file */
+        id = H5Dcreate2(foreign, k == 0 ? "old" : "kept", H5T_NATIVE_DOUBLE, space, H5P_DEFAULT,
+                        H5P_DEFAULT, H5P_DEFAULT);
+        CHECK(H5Dwrite(id, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, old) >= 0);
+        H5Dclose(id);
+    }
+    H5Sclose(space);
+    H5Pclose(create);
+    CHECK(H5Ldelete(foreign, "old", H5P_DEFAULT) >= 0);
+    CHECK(H5Fclose(foreign) >= 0);
+}
+
+static void test_reused(int in_place)
+{
+    const int64_t extent = N, offset = 100 + check_rank, count = 1;
+    nsh_file_options options = NSH_FILE_OPTIONS_INIT;
+    const double one = 1;
+    nsh_array *array = NULL;
+    nsh_file *file = NULL;
+
+    check_case("parts that nobody writes are zero, also on old bytes%s",
+               in_place ? ", in place" : "");
+    make_reusable();
+    options.in_place = in_place;
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, &options, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "new", MPI_DOUBLE, 1, &extent, &one, &offset, &count),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_load(file, "new", &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    for (int i = 0; i < N; i++)
+        CHECK(((const double *)nsh_array_data(array))[i] == (i >= 100 && i < 100 + check_size));
+    CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
+}
+
+/* The program has the file open too: with HDF5's defaults, or as others would hold its lock. */
+static void test_company(void)
+{
+    static const double zeros[N];
+    const nsh_file_options in_place = {.in_place = 1};
+    nsh_file *file = NULL;
+    int fd = -1;
+
+    check_case("a program that has the file open with HDF5 itself");
+    begin();
+    put("d", H5T_NATIVE_DOUBLE, H5T_NATIVE_DOUBLE, H5P_DEFAULT, zeros);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "this program has");
+    CHECK_HAS(nsh_error_detail(), "with HDF5 itself, for writing");
+    if (check_rank == 0) {
+        CHECK(H5Fclose(foreign) >= 0);
+        foreign = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    }
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, &in_place, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, "d", "x", NSH_ATTR_TEXT, 1, "y"), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "with HDF5 itself");
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    if (check_rank == 0) {
+        CHECK(H5Fclose(foreign) >= 0);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        CHECK_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+    }
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file), NSH_ERR_BUSY);
+    CHECK_HAS(nsh_error_detail(), "open elsewhere, for writing");
+    if (check_rank == 0)
+        close(fd);
+}
+
+/* HDF5 looks for it beside the file that has the link. */
+static void test_external(void)
+{
+    static double values[N];
+    nsh_file *file = NULL;
+
+    check_case("a link to a file beside");
+    begin();
+    put("d", H5T_NATIVE_DOUBLE, H5T_NATIVE_DOUBLE, H5P_DEFAULT, values);
+    file = end();
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    if (check_rank == 0) {
+        foreign = H5Fcreate(scratch_path("links.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+        CHECK(H5Lcreate_external("foreign.h5", "d", foreign, "there", H5P_DEFAULT, H5P_DEFAULT) >=
+              0);
+        CHECK(H5Fclose(foreign) >= 0);
+    }
+    CHECK_ALL(nsh_file_open(comm, scratch_path("links.h5"), NSH_FILE_READ, NULL, &file),
+              NSH_SUCCESS);
+    loads(file, "there", MPI_DOUBLE, values, sizeof values);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -493,6 +604,10 @@ int main(int argc, char **argv)
     test_refused();
     test_checksums();
     test_written();
+    test_reused(0);
+    test_reused(1);
+    test_company();
+    test_external();
     scratch_remove();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     return check_finish();

@@ -53,6 +53,8 @@
     X(disk_sync, "fsync")                                                                          \
     X(disk_rename, "rename of a working copy")                                                     \
     X(h5_open, "H5Fcreate, H5Fopen")                                                               \
+    X(h5_pwrite, "pwrite and ftruncate by HDF5")                                                   \
+    X(h5_pread, "pread by HDF5")                                                                   \
     X(h5_flush, "H5Fflush")                                                                        \
     X(h5_close, "H5Fclose")                                                                        \
     X(h5_dataset, "H5Dopen")                                                                       \

@@ -78,116 +78,198 @@ int nsh__h5_failed(const char *call, int code, const char *what, const char *nam
                      reason[0] != '\0' ? reason : "no reason given");
 }
 
+int nsh__h5_written(const char *call, const nsh__h5 *h5, int rc)
+{
+    if (h5->backing.error == 0)
+        return rc;
+    return nsh__fail(NSH_ERR_IO, "%s: cannot write the file: %s (errno = %d)", call,
+                     strerror(h5->backing.error), h5->backing.error);
+}
+
+/* ---- the library ---- */
+
+/* False: it cannot begin, as with a plug-in in the environment that is not there. */
+static bool linked_version(unsigned version[3])
+{
+    bool begun;
+
+    pthread_mutex_lock(&turn);
+    begun = H5get_libversion(&version[0], &version[1], &version[2]) >= 0;
+    pthread_mutex_unlock(&turn);
+    return begun;
+}
+
 const char *nsh__h5_version(void)
 {
-    static char text[32];
-    unsigned major = 0, minor = 0, release = 0;
-    nsh__h5_visit visit;
+    static char text[48];
+    unsigned version[3] = {0};
 
-    nsh__h5_enter(&visit);
-    H5get_libversion(&major, &minor, &release);
-    nsh__h5_leave(&visit);
-    snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
+    linked_version(version);
+    snprintf(text, sizeof text, "%u.%u.%u", version[0], version[1], version[2]);
     return text;
 }
 
+/* Releases of one minor version with one soname have the same interface. */
 int nsh__h5_available(const char *call)
 {
-    (void)call;
+    unsigned version[3] = {0};
+
+    if (!linked_version(version))
+        return nsh__fail(NSH_ERR_UNSUPPORTED,
+                         "%s: HDF5 cannot begin; do the variables HDF5_* name what exists?", call);
+    if (version[0] != H5_VERS_MAJOR || version[1] != H5_VERS_MINOR)
+        return nsh__fail(NSH_ERR_UNSUPPORTED,
+                         "%s: built with HDF5 %d.%d.%d, but the process has HDF5 %u.%u.%u", call,
+                         H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE, version[0], version[1],
+                         version[2]);
     return NSH_SUCCESS;
 }
 
 /* ---- files ---- */
 
-/* The ordinary driver, whatever the environment says; and a close is a close. */
-static hid_t access_list(void)
+/* Our driver and HDF5's own format, whatever the environment says; and a close is a close. */
+static hid_t access_list(nsh__h5_backing *backing)
 {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
 
-    H5Pset_fapl_sec2(list);
+    if (list >= 0 && nsh__h5_driver_set(list, backing) < 0) {
+        H5Pclose(list);
+        list = -1;
+    }
+#if H5_VERSION_GE(1, 12, 0)
+    H5Pset_vol(list, H5VL_NATIVE, NULL);
+#endif
     H5Pset_fclose_degree(list, H5F_CLOSE_STRONG);
     return list;
 }
 
-/* The name under which HDF5 opens what is behind a descriptor, whatever has become of its path. */
+static bool is_file(const struct stat *st, int fd)
+{
+    struct stat its;
+
+    return fstat(fd, &its) == 0 && its.st_dev == st->st_dev && its.st_ino == st->st_ino;
+}
+
+/* Is this file of the process, open with HDF5's ordinary driver, the one with that status, and may
+ * one of the two opens change it under the other? */
+static bool conflicts(hid_t id, const struct stat *st, bool write)
+{
+    hid_t list = H5Fget_access_plist(id);
+    bool ordinary = list >= 0 && H5Pget_driver(list) == H5FD_SEC2;
+    unsigned intent = 0;
+    int *fd = NULL;
+
+    if (list >= 0)
+        H5Pclose(list);
+    return ordinary && H5Fget_vfd_handle(id, H5P_DEFAULT, (void **)&fd) >= 0 && fd != NULL &&
+           is_file(st, *fd) && H5Fget_intent(id, &intent) >= 0 &&
+           (write || (intent & H5F_ACC_RDWR) != 0);
+}
+
+/* The program may use HDF5 itself. What it has written is not in the file before it closes it. */
+static int check_program(const char *call, const char *path, int fd, bool write)
+{
+    ssize_t n = H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_FILE);
+    hid_t *id = n > 0 ? calloc((size_t)n, sizeof *id) : NULL;
+    bool found = false;
+    struct stat st;
+
+    if (id != NULL && fstat(fd, &st) == 0)
+        n = H5Fget_obj_ids(H5F_OBJ_ALL, H5F_OBJ_FILE, (size_t)n, id);
+    else
+        n = 0;
+    for (ssize_t i = 0; i < n && !found; i++)
+        found = conflicts(id[i], &st, write);
+    free(id);
+    if (!found)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_STATE, "%s: this program has %.120s open with HDF5 itself%s", call,
+                     path, write ? "" : ", for writing");
+}
+
+/* The name of the file behind fd. HDF5 looks for the files of external links beside it, and wants
+ * something to be there: the path, unless it has gone elsewhere. */
 static const char *name_of(const char *path, int fd, char out[32])
 {
+    struct stat st;
+
     snprintf(out, 32, "/proc/self/fd/%d", fd);
-    return access(out, F_OK) == 0 ? out : path;
+    return (stat(path, &st) == 0 && is_file(&st, fd)) || access(out, F_OK) != 0 ? path : out;
 }
 
-/* Is what HDF5 has open, or else what is at path, the file behind fd? */
-static bool is_that(hid_t id, const char *path, int fd)
-{
-    struct stat mine, theirs;
-    int *handle = NULL;
+typedef enum opening { CREATE, READ, CHANGE } opening;
 
-    if (fstat(fd, &mine) != 0)
-        return false;
-    if (id < 0)
-        return stat(path, &theirs) == 0 && mine.st_dev == theirs.st_dev &&
-               mine.st_ino == theirs.st_ino;
-    return H5Fget_vfd_handle(id, H5P_DEFAULT, (void **)&handle) >= 0 && handle != NULL &&
-           fstat(*handle, &theirs) == 0 && mine.st_dev == theirs.st_dev &&
-           mine.st_ino == theirs.st_ino;
+static hid_t open_id(const char *path, opening how, hid_t access)
+{
+    hid_t create, id;
+
+    if (how != CREATE)
+        return H5Fopen(path, how == READ ? H5F_ACC_RDONLY : H5F_ACC_RDWR, access);
+    create = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    id = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
+    H5Pclose(create);
+    return id;
 }
 
-static int wrap(const char *call, const char *path, int fd, hid_t id, int code, nsh__h5 **out)
+/* What has become of opening it; on failure it is closed. */
+static int check_opened(const char *call, const char *path, opening how, nsh__h5 *h5)
 {
-    bool that = is_that(id, path, fd);
-    nsh__h5 *h5;
+    int rc = NSH_SUCCESS;
 
-    if (id >= 0 && (!that || nsh__fault(h5_open))) {
-        H5Fclose(id);
-        id = -1;
+    if (h5->id >= 0 && nsh__fault(h5_open)) {
+        H5Fclose(h5->id);
+        h5->id = -1;
     }
-    if (!that)
+    if (h5->id < 0 && h5->backing.replaced)
         return nsh__fail(NSH_ERR_STATE, "%s: %.120s has been replaced by another file", call, path);
-    if (id < 0)
-        return nsh__h5_failed(call, code, "cannot open", path);
-    h5 = calloc(1, sizeof *h5);
-    if (h5 == NULL) {
-        H5Fclose(id);
+    if (h5->id < 0 && h5->backing.busy)
+        return nsh__fail(NSH_ERR_BUSY, "%s: %.120s is open elsewhere%s", call, path,
+                         how == READ ? ", for writing" : "");
+    if (h5->id < 0)
+        rc = nsh__h5_failed(call, how == CREATE ? NSH_ERR_IO : NSH_ERR_FORMAT, "cannot open", path);
+    rc = nsh__h5_written(call, h5, rc);
+    if (rc != NSH_SUCCESS && h5->id >= 0)
+        H5Fclose(h5->id);
+    return rc;
+}
+
+static int open_file(const char *call, const char *path, int fd, opening how, nsh__h5 **out)
+{
+    nsh__h5 *h5 = calloc(1, sizeof *h5);
+    nsh__h5_visit visit;
+    char name[32];
+    hid_t access;
+    int rc;
+
+    if (h5 == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "%s: no memory", call);
+    nsh__h5_enter(&visit);
+    rc = how == CREATE ? NSH_SUCCESS : check_program(call, path, fd, how == CHANGE);
+    if (rc == NSH_SUCCESS) {
+        h5->backing.fd = fd;
+        access = access_list(&h5->backing);
+        h5->id = open_id(name_of(path, fd, name), how, access);
+        h5->backing.fd = -1;
+        rc = check_opened(call, path, how, h5);
+        H5Pclose(access);
     }
-    h5->id = id;
-    *out = h5;
-    return NSH_SUCCESS;
+    nsh__h5_leave(&visit);
+    if (rc == NSH_SUCCESS)
+        *out = h5;
+    else
+        free(h5);
+    return rc;
 }
 
 int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out)
 {
-    nsh__h5_visit visit;
-    hid_t access, create, id;
-    char name[32];
-    int rc;
-
-    nsh__h5_enter(&visit);
-    access = access_list();
-    create = H5Pcreate(H5P_FILE_CREATE);
-    H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-    id = H5Fcreate(name_of(path, fd, name), H5F_ACC_TRUNC, create, access);
-    rc = wrap(call, path, fd, id, NSH_ERR_IO, out);
-    H5Pclose(create);
-    H5Pclose(access);
-    nsh__h5_leave(&visit);
-    return rc;
+    return open_file(call, path, fd, CREATE, out);
 }
 
 int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out)
 {
-    nsh__h5_visit visit;
-    hid_t access, id;
-    char name[32];
-    int rc;
-
-    nsh__h5_enter(&visit);
-    access = access_list();
-    id = H5Fopen(name_of(path, fd, name), write ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
-    rc = wrap(call, path, fd, id, NSH_ERR_FORMAT, out);
-    H5Pclose(access);
-    nsh__h5_leave(&visit);
-    return rc;
+    return open_file(call, path, fd, write ? CHANGE : READ, out);
 }
 
 int nsh__h5_flush(const char *call, nsh__h5 *h5)
@@ -198,6 +280,7 @@ int nsh__h5_flush(const char *call, nsh__h5 *h5)
     nsh__h5_enter(&visit);
     if (H5Fflush(h5->id, H5F_SCOPE_GLOBAL) < 0 || nsh__fault(h5_flush))
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot write", "metadata");
+    rc = nsh__h5_written(call, h5, rc);
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -216,16 +299,21 @@ int nsh__h5_close(const char *call, nsh__h5 **h5)
 {
     nsh__h5_visit visit;
     int rc = NSH_SUCCESS;
+    bool closed;
 
     if (*h5 == NULL)
         return NSH_SUCCESS;
     nsh__h5_enter(&visit);
     for (int i = 0; i < NSH__H5_OPEN; i++)
         forget(&(*h5)->open[i]);
-    if ((H5Fclose((*h5)->id) < 0 || nsh__fault(h5_close)) && call != NULL)
+    closed = H5Fclose((*h5)->id) >= 0;
+    if ((!closed || nsh__fault(h5_close)) && call != NULL)
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot close", "the file");
+    if (call != NULL)
+        rc = nsh__h5_written(call, *h5, rc);
     nsh__h5_leave(&visit);
-    free(*h5);
+    if (closed)
+        free(*h5); /* otherwise HDF5 may still use the backing in it */
     *h5 = NULL;
     return rc;
 }
@@ -358,6 +446,14 @@ static void describe_filters(hid_t list, nsh__dataset *out)
     }
 }
 
+/* Is it a dataset of this file, and not of another one that an external link leads to? */
+static bool is_own(const nsh__h5 *h5, const H5O_info_t *dataset)
+{
+    H5O_info_t root;
+
+    return H5Oget_info2(h5->id, &root, H5O_INFO_BASIC) >= 0 && root.fileno == dataset->fileno;
+}
+
 /* True where the bytes lie in the file in one piece. */
 static bool describe_layout(hid_t id, nsh__dataset *out)
 {
@@ -399,15 +495,16 @@ static int describe(const char *call, nsh__h5 *h5, const char *name, nsh__datase
                          &out->nbytes))
         return nsh__fail(NSH_ERR_FORMAT, "%s: \"%.100s\" has more than INT64_MAX bytes", call,
                          name);
-    in_one_piece = describe_layout(dataset->id, out);
+    if (H5Oget_info2(dataset->id, &info, H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS) < 0)
+        return nsh__h5_failed(call, NSH_ERR_FORMAT, "cannot look at", name);
+    out->attributes = (int32_t)info.num_attrs;
+    in_one_piece = describe_layout(dataset->id, out) && is_own(h5, &info);
     out->stored = out->chunked ? -1 : (int64_t)H5Dget_storage_size(dataset->id);
     offset = in_one_piece && dataset->plain ? H5Dget_offset(dataset->id) : HADDR_UNDEF;
     out->offset = offset != HADDR_UNDEF && offset <= INT64_MAX && out->stored == out->nbytes &&
                           out->nbytes <= INT64_MAX - (int64_t)offset
                       ? (int64_t)offset
                       : -1;
-    if (H5Oget_info2(dataset->id, &info, H5O_INFO_NUM_ATTRS) >= 0)
-        out->attributes = (int32_t)info.num_attrs;
     return NSH_SUCCESS;
 }
 
@@ -575,7 +672,7 @@ int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__for
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = make(call, h5, name, form, ndim, extent, series);
+    rc = nsh__h5_written(call, h5, make(call, h5, name, form, ndim, extent, series));
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -616,6 +713,7 @@ int nsh__h5_resize(const char *call, nsh__h5 *h5, const char *name, int64_t lead
         if (H5Dset_extent(dataset->id, extent) < 0 || nsh__fault(h5_resize))
             rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot extend", name);
     }
+    rc = nsh__h5_written(call, h5, rc);
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -678,7 +776,7 @@ int nsh__h5_write(const char *call, nsh__h5 *h5, const char *name, const int64_t
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = move(call, h5, name, offset, count, NULL, data);
+    rc = nsh__h5_written(call, h5, move(call, h5, name, offset, count, NULL, data));
     nsh__h5_leave(&visit);
     return rc;
 }

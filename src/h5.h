@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* h5.h -- HDF5, as one process uses it: files, datasets, attributes. No MPI in here, and HDF5
- * nowhere else: only h5*.c include hdf5.h.
+ * nowhere else: only h5*.c see hdf5.h.
  *
  * All functions are [local], return a status and word a failure with the name of the public call
  * and with HDF5's own reason. HDF5 prints nothing meanwhile, one thread at a time is inside, and

@@ -115,6 +115,7 @@ int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char
         if (at >= 0)
             H5Oclose(at);
     }
+    rc = nsh__h5_written(call, h5, rc);
     nsh__h5_leave(&visit);
     return rc;
 }

@@ -354,7 +354,7 @@ int nsh__h5_set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, co
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = set_dim(call, h5, name, dim, label, unit, points);
+    rc = nsh__h5_written(call, h5, set_dim(call, h5, name, dim, label, unit, points));
     nsh__h5_leave(&visit);
     return rc;
 }

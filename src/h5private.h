@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* h5private.h -- what h5*.c share. The only header that includes hdf5.h. */
+/* h5private.h -- what h5*.c share. */
 #ifndef NSH_SRC_H5PRIVATE_H
 #define NSH_SRC_H5PRIVATE_H
 
-#include <hdf5.h>
-
 #include "disk.h"
 #include "h5.h"
+#include "h5driver.h"
 
 enum { NSH__H5_OPEN = 8 }; /* datasets that stay open: opening one costs as much as a small write */
 
@@ -20,6 +19,7 @@ typedef struct nsh__h5_open_dataset {
 
 struct nsh__h5 {
     hid_t id;
+    nsh__h5_backing backing;
     int next; /* the next of these to give up its place */
     nsh__h5_open_dataset open[NSH__H5_OPEN];
 };
@@ -40,6 +40,9 @@ void nsh__h5_leave(nsh__h5_visit *visit);
 
 /* What HDF5 says of its last failure, worded; code, or NSH_ERR_IO where the system is to blame. */
 int nsh__h5_failed(const char *call, int code, const char *what, const char *name);
+
+/* The outcome of a call that may have written: rc, or NSH_ERR_IO where a write has failed. */
+int nsh__h5_written(const char *call, const nsh__h5 *h5, int rc);
 
 /* "" and NULL are the file itself. */
 int nsh__h5_exists(const nsh__h5 *h5, const char *name);
