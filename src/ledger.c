@@ -65,6 +65,21 @@ nsh__head_kind nsh__journal_head_kind(const nsh__journal_head *head, int64_t n)
     return NSH__HEAD_GOOD;
 }
 
+bool nsh__journal_head_mend(nsh__journal_head *head)
+{
+    unsigned char *bytes = (unsigned char *)head;
+
+    for (size_t i = 0; i < sizeof *head; i++) {
+        for (int more = 1; more < 256; more++) {
+            bytes[i]++;
+            if (nsh__journal_head_kind(head, NSH__JOURNAL_HEAD) == NSH__HEAD_GOOD)
+                return true;
+        }
+        bytes[i]++; /* what it was */
+    }
+    return false;
+}
+
 char nsh__journal_format(const nsh__journal_head *head)
 {
     char format = head->magic[NAME];

@@ -107,6 +107,9 @@ typedef enum nsh__head_kind {
 
 nsh__head_kind nsh__journal_head_kind(const nsh__journal_head *head, int64_t n);
 
+/* Mend a header of which one byte is wrong. False: it has not one byte with which it is good. */
+bool nsh__journal_head_mend(nsh__journal_head *head);
+
 /* Of NSH__HEAD_OTHER: its format, something to print. */
 char nsh__journal_format(const nsh__journal_head *head);
 

@@ -13,6 +13,7 @@ static const char usage[] =
     "  info FILE [-v]            what is in an HDF5 file\n"
     "  status FILE [--watch]     how far a batch is, from its journal\n"
     "  reset --failed|--all FILE reopen tasks that failed, or all that ended, in a journal\n"
+    "  salvage FILE NEW          the good records of a damaged journal, in a new one\n"
     "  bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N]\n"
     "                            against what one would write instead, in the same run\n"
     "  --help, --version\n";
@@ -31,11 +32,9 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
         bool mpi;
-    } commands[] = {{"topo", tool_topo, true},
-                    {"info", tool_info, true},
-                    {"bench", tool_bench, true},
-                    {"status", tool_status, false},
-                    {"reset", tool_reset, false}};
+    } commands[] = {{"topo", tool_topo, true},    {"info", tool_info, true},
+                    {"bench", tool_bench, true},  {"status", tool_status, false},
+                    {"reset", tool_reset, false}, {"salvage", tool_salvage, false}};
     int level, code = 2;
 
     if (argc >= 2 && strcmp(argv[1], "--version") == 0) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* status.c -- nsh status and nsh reset: the journal of a batch, from outside. Without MPI. */
+/* status.c -- nsh status, nsh reset and nsh salvage: the journal of a batch, from outside. Without MPI. */
 #define _GNU_SOURCE
 #include "tool.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 
 #include "journal.h"
 #include "progress.h"
+#include "salvage.h"
 
 static int complain(const char *command, int rc)
 {
@@ -79,4 +81,28 @@ int tool_reset(int argc, char **argv)
     }
     rc = nsh__journal_reset(argv[1], states);
     return rc == NSH_SUCCESS ? 0 : complain("reset", rc);
+}
+
+static void report_dropped(int64_t at, int64_t bytes)
+{
+    printf("dropped: %" PRId64 " bytes from byte %" PRId64 " on\n", bytes, at);
+}
+
+int tool_salvage(int argc, char **argv)
+{
+    nsh__salvage found;
+    int rc;
+
+    if (argc != 2 || argv[0][0] == '-' || argv[1][0] == '-') {
+        fprintf(stderr, "usage: nsh salvage FILE NEW\n");
+        return 2;
+    }
+    rc = nsh__salvage_journal(argv[0], argv[1], report_dropped, &found);
+    if (rc != NSH_SUCCESS)
+        return complain("salvage", rc);
+    if (found.mended)
+        puts("mended: one byte of the header");
+    printf("%" PRId64 " records kept, %" PRId64 " bytes in %" PRId64 " places dropped\n",
+           found.records, found.dropped, found.stretches);
+    return tool_status(1, argv + 1);
 }

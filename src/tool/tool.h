@@ -11,9 +11,10 @@ int tool_topo(int argc, char **argv);
 /* nsh info FILE [-v] */
 int tool_info(int argc, char **argv);
 
-/* nsh status FILE [--watch], nsh reset --failed|--all FILE; without MPI */
+/* nsh status FILE [--watch], nsh reset --failed|--all FILE, nsh salvage FILE NEW; without MPI */
 int tool_status(int argc, char **argv);
 int tool_reset(int argc, char **argv);
+int tool_salvage(int argc, char **argv);
 
 /* nsh bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N] */
 int tool_bench(int argc, char **argv);
