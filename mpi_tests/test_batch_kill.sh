@@ -271,6 +271,18 @@ fails_with()
     [ $? -eq "$code" ]
 }
 
+# A journal in which two bytes are wrong is refused, and its good records are kept in a new one.
+salvaged()
+{
+    local copy=$tmp/copy new=$tmp/new
+    cp "$journal" "$copy"
+    printf '\377\376' | dd of="$copy" bs=1 seek=2000 conv=notrunc status=none
+    fails_with 1 "$nsh" status "$copy" || return 1
+    "$nsh" salvage "$copy" "$new" >"$tmp/said" || return 1
+    grep -q '^dropped: ' "$tmp/said" && grep -Eq '(2000|1999) Finished' "$tmp/said" || return 1
+    fails_with 1 "$nsh" salvage "$copy" "$new"
+}
+
 forget
 verdict "100 random kills" killed_alone
 verdict "what was reported is not run again" log_good 0 # what ran at a kill goes last
@@ -313,6 +325,8 @@ tasks=2000
 verdict "status --watch ends when all is done" timeout 20 sh -c '"$0" status "$1" --watch | grep -q "2000 Finished"' "$nsh" "$journal"
 verdict "reset --failed: there are none" "$nsh" reset --failed "$journal"
 verdict "status is the same" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
+verdict "salvage of a damaged journal" salvaged
+verdict "salvage of nothing" fails_with 2 "$nsh" salvage "$journal"
 verdict "reset --all" "$nsh" reset --all "$journal"
 verdict "all in the queue" status_is "2000 Jobs: 0 Finished / 0 Running / 0 Failed / 2000 in Queue"
 verdict "status of no file" fails_with 1 "$nsh" status "$tmp/none"

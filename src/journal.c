@@ -249,8 +249,10 @@ static int cut_tail(nsh__journal *j, int64_t end, int64_t size)
     int rc = damaged(j, end, size, &found);
 
     if (rc == NSH_SUCCESS && found)
-        rc = nsh__fail(NSH_ERR_FORMAT, "journal %s: damaged at byte %" PRId64 " (rank %d)", j->path,
-                       end, rank_of(j));
+        rc = nsh__fail(NSH_ERR_FORMAT,
+                       "journal %s: damaged at byte %" PRId64
+                       "; nsh salvage keeps what is good (rank %d)",
+                       j->path, end, rank_of(j));
     if (rc == NSH_SUCCESS && !j->readonly && ftruncate(j->fd, (off_t)end) != 0)
         rc = io_failed(j, NSH_ERR_IO, "ftruncate");
     return rc;
@@ -621,8 +623,9 @@ static int look_at_head(const nsh__journal *j, nsh_journal_mode mode, bool *whol
     if (rc != NSH_SUCCESS || !*whole)
         return rc;
     if (nsh__journal_head_kind(&head, got) == NSH__HEAD_DAMAGED)
-        return nsh__fail(NSH_ERR_FORMAT, "journal %s: its header is damaged (rank %d)", j->path,
-                         rank_of(j));
+        return nsh__fail(NSH_ERR_FORMAT,
+                         "journal %s: its header is damaged; nsh salvage may mend it (rank %d)",
+                         j->path, rank_of(j));
     return check_head(j, &head);
 }
 

@@ -36,6 +36,8 @@
  * tasks it has, of what results, and options.tag, so that it is not resumed with other inputs: let
  * the tag be a hash of all that the results depend on. `nsh status FILE` shows how far it is,
  * `nsh reset FILE` reopens tasks.
+ * `nsh salvage FILE NEW` copies the good records of a damaged journal (FORMAT) to a new one: a lost
+ * record of an end makes its task OPEN again, a lost one of a reset leaves its tasks ended.
  *
  * Caveats
  *   - Over several nodes chunks are words at a home: what nodeshare/mutex.h says of a home that
