@@ -19,7 +19,7 @@
 #include <sys/vfs.h>
 
 /* What fstatfs(2) calls them. */
-static const uint32_t known[] = {
+static const uint32_t local[] = {
     /* of one host, which has all pages itself */
     0xEF53,     /* ext2, ext3, ext4 */
     0x58465342, /* XFS */
@@ -32,6 +32,8 @@ static const uint32_t known[] = {
     0xCA451A4E, /* bcachefs */
     0x3153464A, /* JFS */
     0x52654973, /* reiserfs */
+};
+static const uint32_t shared[] = {
     /* of several hosts, with locks or tokens for pages */
     0x0BD00BD0, /* Lustre */
     0x47504653, /* GPFS, Spectrum Scale */
@@ -40,12 +42,24 @@ static const uint32_t known[] = {
     0x00C36400, /* Ceph */
 };
 
-static bool is_known(uint32_t type)
+static bool is_in(const uint32_t list[], size_t bytes, uint32_t type)
 {
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (known[i] == type)
+    for (size_t i = 0; i < bytes / sizeof list[0]; i++)
+        if (list[i] == type)
             return true;
     return false;
+}
+
+static bool is_known(uint32_t type)
+{
+    return is_in(local, sizeof local, type) || is_in(shared, sizeof shared, type);
+}
+
+bool nsh__of_this_host(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && is_in(local, sizeof local, (uint32_t)fs.f_type);
 }
 
 bool nsh__coherent(const char *call, const char *path)
@@ -77,6 +91,12 @@ bool nsh__coherent(const char *call, const char *path)
 bool nsh__coherent(const char *call, const char *path)
 {
     nsh__log("%s: nothing is known of the file system of %s: one node writes", call, path);
+    return false;
+}
+
+bool nsh__of_this_host(int fd)
+{
+    (void)fd;
     return false;
 }
 

@@ -10,4 +10,9 @@
  * Where not, one log line in the name of the public call says which it is. */
 bool nsh__coherent(const char *call, const char *path);
 
+/* [local] Is the open file on a file system of this host alone? Then its locks are known to all who
+ * can open it, and are apart from those of flock(2). On others some locks stay on their host, and
+ * some shut out flock(2) too. */
+bool nsh__of_this_host(int fd);
+
 #endif

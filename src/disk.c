@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "disk.h"
 
+#include "coherent.h"
 #include "disk_lock.h"
 #include "error.h"
 #include "fault.h"
@@ -342,7 +343,7 @@ static void remove_stale(int directory, const char *name, const char *maker)
         return;
     own_host(host);
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        (nsh__disk_is_local(fd) || strcmp(host, maker) == 0) &&
+        (nsh__of_this_host(fd) || strcmp(host, maker) == 0) &&
         nsh__disk_lock_take(fd) == NSH__LOCK_HELD)
         unlinkat(directory, name, 0);
     close(fd);
@@ -385,7 +386,7 @@ static bool leads_to(const char *path, int fd)
 /* Only on a local file system: elsewhere the lock may keep out those who read with HDF5. */
 static int lock_target(const char *call, const char *path, int fd)
 {
-    nsh__disk_lock lock = nsh__disk_is_local(fd) ? nsh__disk_lock_take(fd) : NSH__LOCK_NONE;
+    nsh__disk_lock lock = nsh__of_this_host(fd) ? nsh__disk_lock_take(fd) : NSH__LOCK_NONE;
 
     if (lock == NSH__LOCK_BUSY)
         return nsh__fail(NSH_ERR_BUSY, "%s: another handle has %.120s open for changes", call,
@@ -530,7 +531,7 @@ int nsh__disk_replace(const char *call, const char *work, int fd, const char *pa
 {
     if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
         return failed(call, "cannot replace", path, errno != 0 ? errno : EIO);
-    if (!nsh__disk_is_local(fd))
+    if (!nsh__of_this_host(fd))
         nsh__disk_lock_drop(fd); /* a target has none there: see lock_target */
     return nsh__disk_sync_directory(call, path, fd);
 }

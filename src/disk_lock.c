@@ -7,12 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#if defined(__linux__)
-#include <sys/vfs.h>
-#endif
 
 /* Far from all bytes that HDF5 or anyone locks. */
 #define LOCK_BYTE (INT64_C(1) << 60)
@@ -48,34 +43,4 @@ void nsh__disk_lock_drop(int fd)
 #else
     (void)fd;
 #endif
-}
-
-bool nsh__disk_is_local(int fd)
-{
-#if defined(__linux__)
-    static const uint32_t local[] = {
-        0xEF53,     /* ext2, ext3, ext4 */
-        0x58465342, /* XFS */
-        0x9123683E, /* btrfs */
-        0xCA451A4E, /* bcachefs */
-        0x2FC12FC1, /* ZFS */
-        0xF2F52010, /* F2FS */
-        0x3153464A, /* JFS */
-        0x01021994, /* tmpfs */
-        0x858458F6, /* ramfs */
-        0x794C7630, /* overlayfs */
-        0x4D44,     /* FAT */
-        0x2011BAB0, /* exFAT */
-    };
-    struct statfs fs;
-
-    if (fstatfs(fd, &fs) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
-        if ((uint32_t)fs.f_type == local[i])
-            return true;
-#else
-    (void)fd;
-#endif
-    return false; /* who knows */
 }

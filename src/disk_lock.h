@@ -8,8 +8,6 @@
 #ifndef NSH_SRC_DISK_LOCK_H
 #define NSH_SRC_DISK_LOCK_H
 
-#include <stdbool.h>
-
 typedef enum nsh__disk_lock {
     NSH__LOCK_HELD, /* by this descriptor, now or before */
     NSH__LOCK_BUSY, /* by another one */
@@ -18,9 +16,5 @@ typedef enum nsh__disk_lock {
 
 nsh__disk_lock nsh__disk_lock_take(int fd);
 void nsh__disk_lock_drop(int fd);
-
-/* Is the file on a file system of this host alone, so that a lock is one among all who can open it?
- * On others there may be locks, but some stay on their host, and some shut out flock(2) too. */
-bool nsh__disk_is_local(int fd);
 
 #endif

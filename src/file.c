@@ -119,9 +119,13 @@ int nsh__file_readable(nsh_file *file, nsh__call call)
 static int begin_change(nsh_file *file, nsh__call call)
 {
     const char *name = nsh__call_name(call);
-    int rc = nsh__h5_close(name, &file->h5);
-    bool in_place = file->in_place && file->there;
+    bool in_place = file->in_place && file->there, gone;
+    int rc = NSH_SUCCESS;
 
+    if (file->there) /* the commit will ask again, but a copy of it may take long */
+        rc = nsh__identity_still(name, file->path, &file->target, in_place, &gone);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__h5_close(name, &file->h5);
     if (rc == NSH_SUCCESS && !in_place) {
         rc = nsh__disk_work(name, file->path, file->work, &file->work_fd);
         file->in_work = rc == NSH_SUCCESS;

@@ -271,13 +271,13 @@ static int driver_compare(const H5FD_t *a, const H5FD_t *b)
     return x->inode == y->inode ? 0 : x->inode < y->inode ? -1 : 1;
 }
 
-/* Those of HDF5's own driver for POSIX. */
+/* Those of HDF5's own driver for POSIX, but that its handle is no one's for a look at the path: that
+ * fails where the file has gone from there, and open_backing has looked. */
 static herr_t driver_query(const H5FD_t *public, unsigned long *flags)
 {
     (void)public;
     *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
-             H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_POSIX_COMPAT_HANDLE |
-             H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+             H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
     return 0;
 }
 
