@@ -50,13 +50,28 @@ static int taken(const dimension *d, const char *why)
     return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.80s\" is in the file and %s", d->call, d->path, why);
 }
 
+/* Any file may come here: HDF5's own functions for scales trust the attribute to be one short string.
+ */
 bool nsh__h5_is_length(hid_t dataset)
 {
-    char name[sizeof length_only + 16] = "";
+    char text[256] = "";
+    hid_t id, type, space;
+    bool is;
 
-    return H5DSis_scale(dataset) > 0 &&
-           H5DSget_scale_name(dataset, name, sizeof name - 1) >= (ssize_t)sizeof length_only - 1 &&
-           strncmp(name, length_only, sizeof length_only - 1) == 0;
+    if (H5Aexists(dataset, "NAME") <= 0 || (id = H5Aopen(dataset, "NAME", H5P_DEFAULT)) < 0)
+        return false;
+    type = H5Aget_type(id);
+    space = H5Aget_space(id);
+    is = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+         H5Tget_size(type) < sizeof text && space >= 0 &&
+         H5Sget_simple_extent_npoints(space) == 1 && H5Aread(id, type, text) >= 0 &&
+         strncmp(text, length_only, sizeof length_only - 1) == 0;
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    H5Aclose(id);
+    return is;
 }
 
 int nsh__h5_make_coordinate(hid_t dataset, const char *name)
