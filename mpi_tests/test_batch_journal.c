@@ -808,6 +808,36 @@ static void trampled(void)
     CHECK(b == NULL);
 }
 
+/* A chunk is taken at once, but a task runs from when a worker has it. */
+static void states(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL;
+    int64_t task = -1, running = 0;
+    nsh_task_state state;
+
+    check_case("tasks of a chunk that no worker has yet are OPEN");
+    barrier_and_unlink();
+    o.chunk = 20;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    CHECK_EQ(nsh_batch_state(b, task, &state), NSH_SUCCESS);
+    CHECK_EQ(state, NSH_TASK_RUNNING);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    for (int64_t t = 0; t < N; t++) {
+        CHECK_EQ(nsh_batch_state(b, t, &state), NSH_SUCCESS);
+        running += state == NSH_TASK_RUNNING;
+    }
+    CHECK(running >= nsh_comm_node_size(comm));
+    if (nsh_comm_node_count(comm) == 1) /* else those of other nodes, a chunk each */
+        CHECK_EQ(running, check_size);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_FAILED, NULL), NSH_SUCCESS);
+    CHECK_EQ(nsh_batch_state(b, task, &state), NSH_SUCCESS);
+    CHECK_EQ(state, NSH_TASK_FAILED);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -835,6 +865,7 @@ int main(int argc, char **argv)
         wait_for_others(false);
     }
     initial_states();
+    states();
     errors();
     precious();
     tags();

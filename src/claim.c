@@ -71,6 +71,23 @@ nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *
     }
 }
 
+bool nsh__claim_holds(const nsh__claims *claims, int64_t number)
+{
+    const nsh__claim_area *area = claims->area;
+    uint64_t word, again = atomic_load_explicit(&area->word, memory_order_acquire);
+    uint32_t left;
+    int64_t end;
+
+    do { /* until the end is that of the word */
+        word = again;
+        left = (uint32_t)word;
+        end = atomic_load_explicit(&area->end[word >> GENERATION_SHIFT & 1], memory_order_acquire);
+        again = atomic_load_explicit(&area->word, memory_order_relaxed);
+    } while (word >> GENERATION_SHIFT != again >> GENERATION_SHIFT);
+    return left != IDLE && left != FETCHING && left != CLOSED && number < end &&
+           number >= end - left;
+}
+
 /* ---- fetch ---- */
 
 static int64_t in_range(int64_t value, int64_t least, int64_t most)

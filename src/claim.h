@@ -76,6 +76,9 @@ typedef enum nsh__claim_result {
 nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *first,
                                  int64_t *count, unsigned *generation);
 
+/* [local, any thread] Is number in the node's chunk, and nobody has taken it yet? */
+bool nsh__claim_holds(const nsh__claims *claims, int64_t number);
+
 /* How many numbers that is, of so many that are left for the workers everywhere: 1 at the least. */
 int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t everywhere);
 

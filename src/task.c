@@ -174,6 +174,19 @@ int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const voi
     return nsh__subject_end(b->comm, finish_task(b, task, state, result));
 }
 
+/* A journal says RUNNING of all that a job has taken; what no worker of this node has begun is
+ * still in the node's chunk. */
+static nsh_task_state state_of(const nsh_batch *b, int64_t task)
+{
+    unsigned state = atomic_load_explicit(&b->states[task], memory_order_acquire);
+
+    if (b->journal != NULL && (state & NSH__STATE_MASK) == NSH_TASK_RUNNING &&
+        state >> NSH__STATE_BITS == (unsigned)b->journal->slot &&
+        nsh__claim_holds(&b->claims, task))
+        return NSH_TASK_OPEN;
+    return (nsh_task_state)(state & NSH__STATE_MASK);
+}
+
 int nsh_batch_state(const nsh_batch *b, int64_t task, nsh_task_state *state)
 {
     if (b == NULL || state == NULL)
@@ -184,7 +197,6 @@ int nsh_batch_state(const nsh_batch *b, int64_t task, nsh_task_state *state)
         return nsh__fail(NSH_ERR_ARG,
                          "nsh_batch_state: task %" PRId64 " is not in 0 .. %" PRId64 " (rank %d)",
                          task, b->tasks - 1, b->comm->rank);
-    *state = (nsh_task_state)(atomic_load_explicit(&b->states[task], memory_order_acquire) &
-                              NSH__STATE_MASK);
+    *state = state_of(b, task);
     return NSH_SUCCESS;
 }

@@ -192,7 +192,8 @@ NSH_API int nsh_batch_finish(nsh_batch *batch, int64_t task, nsh_task_state stat
 
 /* [local] The state of a task as this node knows it: of what workers with a rank on it do, now; of
  * other nodes, as of the last call of nsh_batch_sync, _results or _reopen; of other jobs, as of
- * the last record read. Errors: ARG. */
+ * the last record read. With a journal, tasks that another node or job has taken in one chunk are
+ * all RUNNING, though its workers may not have begun each of them. Errors: ARG. */
 NSH_API int nsh_batch_state(const nsh_batch *batch, int64_t task, nsh_task_state *state);
 
 /* [non-local] How many tasks are in which state: those of this node now, those of others as of
