@@ -456,6 +456,34 @@ static void local_locks(void)
     barrier_and_unlink();
 }
 
+/* A job on another host, where this one's locks are not seen, takes its slot: that is noticed. */
+static void robbed(void)
+{
+    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch *b = NULL, *other = NULL;
+    int64_t task = -1;
+
+    check_case("a job that does not see this one's locks");
+    forget();
+    o.worker_size = check_size;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
+    work(b, 3);
+    CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
+    o.mode = NSH_RESUME;
+    lock_host = 1;
+    CHECK_ALL(nsh_batch_create(comm, N, &o, &other), NSH_SUCCESS);
+    lock_host = 0;
+    CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_FAILED, NULL), NSH_ERR_UNSUPPORTED);
+    CHECK_HAS(nsh_error_detail(), "does not see this one's locks");
+    CHECK_ALL(nsh_batch_free(&b), NSH_ERR_IO);
+    lock_host = 1;
+    work(other, N);
+    check_ended(other);
+    CHECK_ALL(nsh_batch_free(&other), NSH_SUCCESS);
+    lock_host = 0;
+    barrier_and_unlink();
+}
+
 /* Each rank in a directory of its own: with a journal there, and without. */
 static void other_directories(void)
 {
@@ -871,6 +899,7 @@ int main(int argc, char **argv)
     tags();
     marks();
     local_locks();
+    robbed();
     other_directories();
     one_writer();
     removed(false);

@@ -344,7 +344,9 @@ static int begin_journal(nsh_batch *b, const nsh_batch_options *o)
 
     if (rc == NSH_SUCCESS)
         rc = read_journal(b, o);
-    if (rc != NSH_SUCCESS && b->comm->rank == 0)
+    if (rc == NSH_SUCCESS)
+        nsh__journal_ready(b->journal);
+    else if (b->comm->rank == 0)
         nsh__journal_discard(b->journal);
     return rc;
 }

@@ -258,6 +258,18 @@ static int cut_tail(nsh__journal *j, int64_t end, int64_t size)
     return rc;
 }
 
+/* A job that joins in a slot has seen that nobody has it locked. If that is this job's, the two do
+ * not see each other's locks, and each will take what the other has. */
+static int check_slot(const nsh__journal *j)
+{
+    if (!atomic_load(&j->ledger.area->robbed))
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_UNSUPPORTED,
+                     "journal %s: a job that does not see this one's locks has taken its tasks: "
+                     "locks stay on the host (rank %d)",
+                     j->path, rank_of(j));
+}
+
 /* Under the lock, or readonly: the ledger knows all there is. */
 static int catch_up(nsh__journal *j)
 {
@@ -276,7 +288,9 @@ static int catch_up(nsh__journal *j)
         end += used;
         set_end(j, end);
     }
-    return rc == NSH_SUCCESS && end < size ? cut_tail(j, end, size) : rc;
+    if (rc == NSH_SUCCESS && end < size)
+        rc = cut_tail(j, end, size);
+    return rc == NSH_SUCCESS ? check_slot(j) : rc;
 }
 
 /* ---- append; all under the lock, after catch_up ---- */
@@ -514,7 +528,7 @@ int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sy
 
     j->comm = comm;
     j->path = path;
-    j->fd = j->slot = -1;
+    j->fd = j->slot = j->ledger.slot = -1;
     j->sync = sync;
     j->room = longest > ROOM / 2 ? 2 * longest : ROOM;
     j->buffer = nsh__fault(batch_alloc) ? NULL : malloc((size_t)j->room);
@@ -670,7 +684,7 @@ static int announce(nsh__journal *j, int64_t workers, nsh__manner manner)
                           .slot = (uint16_t)j->slot,
                           .value = (uint32_t)workers,
                           .result_bytes = (int64_t)sizeof(nsh__job)};
-    nsh__job job = {.pid = (int64_t)getpid()};
+    nsh__job job = {.pid = (int64_t)getpid(), .witness = j->witness};
 
     gethostname(job.host, sizeof job.host - 1);
     return enact(j, &record, (const char *)&job);
@@ -792,8 +806,9 @@ int nsh__journal_attach(nsh__journal *j, int64_t ticket)
     int rc = check_open(j, try_open(j, O_RDWR));
 
     j->slot = (int)(ticket % NSH__SLOTS);
+    j->witness = ticket / NSH__SLOTS;
     if (rc == NSH_SUCCESS)
-        rc = is_held(j, WITNESS_BYTE + ticket / NSH__SLOTS, &seen);
+        rc = is_held(j, WITNESS_BYTE + j->witness, &seen);
     if (rc == NSH_SUCCESS && !seen)
         rc = nsh__fail(NSH_ERR_UNSUPPORTED,
                        "journal %s: rank 0's lock on it is not seen here: another file under this "
@@ -852,6 +867,12 @@ int nsh__journal_read(nsh__journal *j)
         return rc;
     set_end(j, NSH__JOURNAL_HEAD);
     return nsh__journal_catch_up(j, NULL);
+}
+
+void nsh__journal_ready(nsh__journal *j)
+{
+    j->ledger.slot = j->slot;
+    j->ledger.witness = j->witness;
 }
 
 void nsh__journal_discard(nsh__journal *j)
@@ -1123,7 +1144,8 @@ static int open_any(nsh__journal *j, const char *path, bool readonly)
                               .tasks = head.tasks,
                               .result_bytes = head.result_bytes,
                               .result_mark = head.result_mark,
-                              .tag = head.tag};
+                              .tag = head.tag,
+                              .slot = -1};
     j->room = 2 * (head.result_bytes + 8 + NSH__RECORD);
     if (j->room < ROOM)
         j->room = ROOM;

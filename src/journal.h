@@ -23,7 +23,7 @@ typedef struct nsh__journal {
     const char *path;
     int fd;           /* -1: not open */
     int slot;         /* -1: none yet */
-    int64_t witness;  /* of rank 0 */
+    int64_t witness;  /* the byte that rank 0 has locked */
     int max_attempts; /* a task that is RUNNING at so many kills has FAILED; 0: however many */
     bool sync, readonly;
     bool made;   /* by rank 0, and not there before */
@@ -60,6 +60,10 @@ int nsh__journal_begin(nsh__journal *journal, nsh_journal_mode mode, int workers
 
 /* [non-local] One rank of every other node: read it into this node's ledger. */
 int nsh__journal_read(nsh__journal *journal);
+
+/* [local] All ranks, when all nodes have read it: whoever joins in this slot now does not see that it
+ * is locked. */
+void nsh__journal_ready(nsh__journal *journal);
 
 /* [non-local] Rank 0, when a step has failed on any rank: a file that it has made is removed, unless
  * another job has come to it. */

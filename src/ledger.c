@@ -290,6 +290,17 @@ void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const cha
     }
 }
 
+/* Does another job join in this one's slot? */
+static bool is_robbed(const nsh__ledger *ledger, const nsh__record *record, const char *result)
+{
+    nsh__job job;
+
+    if (record->kind != NSH__RECORD_JOIN || record->slot != ledger->slot)
+        return false;
+    memcpy(&job, result, sizeof job);
+    return job.witness != ledger->witness;
+}
+
 int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place)
 {
     const char *result;
@@ -298,6 +309,8 @@ int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, in
 
     while ((all = nsh__record_read(ledger, bytes + done, n - done, place + done, &record,
                                    &result)) > 0) {
+        if (is_robbed(ledger, &record, result))
+            atomic_store(&ledger->area->robbed, true);
         nsh__ledger_apply(ledger, &record, result);
         done += all;
     }

@@ -42,8 +42,9 @@ typedef enum nsh__manner {
 
 /* Who works in a slot. */
 typedef struct nsh__job {
-    int64_t pid; /* of its rank 0 */
-    char host[56];
+    int64_t pid;     /* of its rank 0 */
+    int64_t witness; /* a random number, see journal.h */
+    char host[48];
 } nsh__job;
 
 typedef struct nsh__record {
@@ -73,9 +74,10 @@ typedef struct nsh__ledger_area {
     int64_t running[NSH__SLOTS];
     int64_t workers[NSH__SLOTS];
     nsh__job jobs[NSH__SLOTS];
-    int64_t fresh;   /* tasks that are OPEN and have never been RUNNING when their job was killed */
-    int64_t lowest;  /* none of them is below */
-    atomic_int lost; /* errno of a write that was reported and may not have reached the disk */
+    int64_t fresh;  /* tasks that are OPEN and have never been RUNNING when their job was killed */
+    int64_t lowest; /* none of them is below */
+    atomic_bool robbed; /* another job has joined in this job's slot */
+    atomic_int lost;    /* errno of a write that was reported and may not have reached the disk */
 } nsh__ledger_area;
 
 /* One process's view. */
@@ -87,6 +89,8 @@ typedef struct nsh__ledger {
                                 NULL: not counted */
     int64_t tasks, result_bytes;
     uint64_t result_mark, tag;
+    int slot;        /* of this job, once it has joined and read that; -1: none yet */
+    int64_t witness; /* of this job */
 } nsh__ledger;
 
 void nsh__ledger_init(nsh__ledger *ledger);
@@ -127,7 +131,7 @@ int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n
 void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const char *result);
 
 /* Apply the records in n bytes from place, as far as they are whole and good. Returns how many
- * bytes those are. */
+ * bytes those are. Sets area->robbed. */
 int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place);
 
 /* Is there a good record anywhere in these bytes? place is a multiple of 8. */

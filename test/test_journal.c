@@ -294,7 +294,7 @@ static void replay_noise(nsh__ledger *l, char *bytes)
  * reopened after it has ended, counts for nothing. */
 static void test_attempts(void **state)
 {
-    static const nsh__job job = {17, "c01"};
+    static const nsh__job job = {.pid = 17, .host = "c01"};
     nsh__record join = {.kind = NSH__RECORD_JOIN, .value = 1, .result_bytes = (int64_t)sizeof job},
                 claim = {.kind = NSH__RECORD_CLAIM, .last = 3},
                 end = {.kind = NSH__RECORD_END, .state = NSH_TASK_FAILED, .first = 1, .last = 2},

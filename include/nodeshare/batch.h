@@ -49,7 +49,9 @@
  *   - All ranks of a batch must reach one file, and see each other's locks on it: other working
  *     directories, a disk of each host's own, or a file system whose locks stay on the host (NFS
  *     with nolock, Lustre with localflock, BeeGFS as it is installed) make create fail with
- *     NSH_ERR_UNSUPPORTED, and nothing is written.
+ *     NSH_ERR_UNSUPPORTED, and nothing is written. Two jobs that do not see each other's locks cannot
+ *     know it when they begin: one whose tasks are taken by the other gets NSH_ERR_UNSUPPORTED from
+ *     then on, and what ran in it runs twice.
  *   - Kills lose nothing that was reported. A power failure may, unless options.sync is set. Once an
  *     fdatasync has failed, nobody knows what is on the disk: that call and all later ones that
  *     write to the journal return NSH_ERR_IO.
@@ -172,8 +174,8 @@ NSH_API int nsh_batch_abandon(nsh_batch **batch);
  * each other.
  *
  * Errors: ARG (NULL), STATE (this worker has not finished its task; comm is broken), MPI; IO,
- * FORMAT (of the journal), TIMEOUT (wait_seconds are over and another job still runs tasks):
- * nothing is taken, and a later call may be made. */
+ * FORMAT, UNSUPPORTED (of the journal), TIMEOUT (wait_seconds are over and another job still runs
+ * tasks): nothing is taken, and a later call may be made. */
 NSH_API int nsh_batch_next(nsh_batch *batch, int64_t *task);
 
 /* [collective] Over this rank's worker: the task that it has taken is DONE or FAILED; it is FAILED
@@ -183,8 +185,8 @@ NSH_API int nsh_batch_next(nsh_batch *batch, int64_t *task);
  *         Not read otherwise
  *
  * Errors: ARG (NULL; task out of range; state is neither), STATE (task is not this worker's; comm
- * is broken), MPI. IO, FORMAT: the task is finished, its state and result are kept in memory, and
- * written to the journal with the next record that can be. */
+ * is broken), MPI. IO, FORMAT, UNSUPPORTED: the task is finished, its state and result are kept in
+ * memory, and written to the journal with the next record that can be. */
 NSH_API int nsh_batch_finish(nsh_batch *batch, int64_t task, nsh_task_state state,
                              const void *result);
 
