@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <glob.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #include <nodeshare.h>
 
+#include "h5.h"
 #include "scratch.h"
 
 static nsh_comm *comm;
@@ -451,6 +453,94 @@ static void without_hdf5(void)
     CHECK(file == NULL);
 }
 
+/* ---- files of other versions of HDF5 ---- */
+
+enum { EXCHANGED = 3 };
+
+static const char *const exchanged[EXCHANGED] = {"g/numbers", "complex", "flags"};
+
+static void make_exchanged(nsh_array *array[EXCHANGED], char *data[EXCHANGED])
+{
+    const MPI_Datatype type[] = {MPI_DOUBLE, MPI_C_DOUBLE_COMPLEX, MPI_C_BOOL};
+    const int64_t extent[] = {30, 7};
+
+    for (int i = 0; i < EXCHANGED; i++) {
+        array[i] = make(comm, type[i], 2, extent, exchanged[i]);
+        data[i] = set(array[i], 100 + i);
+    }
+}
+
+static void write_exchanged(const char *path, nsh_array *const array[EXCHANGED])
+{
+    const int64_t seven = 7;
+    nsh_file *file = NULL;
+
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_CREATE, NULL, &file), NSH_SUCCESS);
+    for (int i = 0; i < EXCHANGED; i++) {
+        CHECK_ALL(nsh_file_write(file, exchanged[i], array[i]), NSH_SUCCESS);
+        CHECK_ALL(nsh_file_append(file, "series", array[0]), NSH_SUCCESS);
+    }
+    CHECK_ALL(nsh_file_set_attr(file, exchanged[0], "seven", NSH_ATTR_INT64, 1, &seven),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, exchanged[0], 1, "x", "m", NULL), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+}
+
+/* What is in it is what this version writes, and more can be added. */
+static void read_exchanged(const char *path, nsh_array *const array[EXCHANGED],
+                           char *const data[EXCHANGED])
+{
+    const int64_t last[] = {2, 0, 0}, frame[] = {1, 30, 7};
+    nsh_file *file = NULL;
+    void *seven = NULL;
+    int64_t n = 0;
+
+    CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file), NSH_SUCCESS);
+    for (int i = 0; i < EXCHANGED; i++) {
+        zero(array[i]);
+        CHECK_ALL(nsh_file_read(file, exchanged[i], array[i]), NSH_SUCCESS);
+        CHECK_MEM(nsh_array_data(array[i]), data[i], nsh_array_nbytes(array[i]));
+    }
+    CHECK_ALL(nsh_file_append(file, "series", array[0]), NSH_SUCCESS);
+    zero(array[0]);
+    CHECK_ALL(nsh_file_read_hyperslab(file, "series", last, frame, array[0], NULL), NSH_SUCCESS);
+    CHECK_MEM(nsh_array_data(array[0]), data[0], nsh_array_nbytes(array[0]));
+    CHECK_ALL(nsh_file_get_attr(file, exchanged[0], "seven", NSH_ATTR_INT64, &n, &seven),
+              NSH_SUCCESS);
+    CHECK(n == 1 && seven != NULL && *(int64_t *)seven == 7);
+    free(seven);
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+}
+
+/* NSH_TEST_EXCHANGE is a directory with files that this test has written with other versions of HDF5;
+ * that of this version is added. */
+static void test_exchange(void)
+{
+    const char *directory = getenv("NSH_TEST_EXCHANGE");
+    nsh_array *array[EXCHANGED];
+    char *data[EXCHANGED], path[600];
+    glob_t found;
+
+    check_case("files of every version of HDF5");
+    if (directory != NULL)
+        snprintf(path, sizeof path, "%.500s/hdf5-%s.h5", directory, nsh__h5_version());
+    else
+        snprintf(path, sizeof path, "%s", scratch_path("exchange.h5"));
+    make_exchanged(array, data);
+    write_exchanged(path, array);
+    if (directory != NULL)
+        snprintf(path, sizeof path, "%.500s/hdf5-*.h5", directory);
+    CHECK_EQ(glob(path, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        if (check_rank == 0)
+            check_note("%s", found.gl_pathv[i]);
+        read_exchanged(found.gl_pathv[i], array, data);
+    }
+    globfree(&found);
+    for (int i = 0; i < EXCHANGED; i++)
+        release(&array[i], data[i]);
+}
+
 int main(int argc, char **argv)
 {
     nsh_file *file = NULL;
@@ -470,6 +560,7 @@ int main(int argc, char **argv)
         test_append();
         test_info();
         test_many();
+        test_exchange();
         scratch_remove();
     }
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);

@@ -19,7 +19,8 @@
  * a row arrays; other derived types are opaque. What is no number gets a name in the file's root
  * (_bool, _complex128, _struct_...), as netCDF needs it.
  *
- * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5; nsh topo says),
+ * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5, as nsh topo says, or
+ * the process has another HDF5 than the library was built with),
  * ARG (NULL), STATE (communicator is broken; the file is open for reading only, or a change of it
  * has failed), MISMATCH, NOMEM, IO (the system's reason or HDF5's is in the detail), FORMAT (the
  * file is not HDF5, damaged or truncated), MPI.
@@ -35,6 +36,15 @@
  *   - A change of a file that exists (NSH_FILE_APPEND, or any change after a commit) first copies
  *     it: commit as often as you would take a checkpoint, not after every frame. File systems that
  *     share blocks between copies (XFS, btrfs) do so. Option in_place does without.
+ *   - Elements of a dataset that no rank has written are zero.
+ *   - A write of HDF5 that fails (a full disk, a quota, RLIMIT_FSIZE) is reported as IO by the call in
+ *     which it happens, at the latest by nsh_file_commit or nsh_file_close; HDF5 may keep what it has
+ *     to write until then.
+ *   - A program may also use HDF5 itself. While it has a file open with HDF5 for writing, opening that
+ *     file here is STATE; while it has it open for reading, only changing it in place is. Where files
+ *     are locked as HDF5 does it, a file that another process has open so is BUSY; the environment
+ *     variable HDF5_USE_FILE_LOCKING=FALSE turns that off, as for HDF5. The file is always reached
+ *     with HDF5's native connector, whatever HDF5_VOL_CONNECTOR and HDF5_DRIVER say.
  *   - All nodes must see the file under the same path.
  *   - A handle goes on with the file that it opened or last committed, also when another program
  *     has put another file at the path meanwhile. One rank of each node keeps it open from
@@ -131,7 +141,8 @@ typedef struct nsh_file_options {
  *
  * A file that exists must be one that this user may write to, unless it is opened for reading.
  * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), BUSY (NSH_FILE_APPEND: another
- * handle changes it), STATE (ranks do not see the same file, or it is replaced all the time), IO,
+ * handle changes it; or another process has it open with HDF5 for writing), STATE (ranks do not see
+ * the same file, or it is replaced all the time, or this program has it open with HDF5 itself), IO,
  * FORMAT. */
 NSH_API int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
                           const nsh_file_options *options, nsh_file **out);
