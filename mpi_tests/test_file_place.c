@@ -355,6 +355,32 @@ static void test_group(void)
     PMPI_Barrier(MPI_COMM_WORLD);
 }
 
+static void test_sticky_directory(void)
+{
+    nsh_file_options options = NSH_FILE_OPTIONS_INIT;
+    nsh_file *file = NULL;
+
+    check_case("another user's file in a sticky directory: refused at once, but not in place");
+    make_directory("sticky");
+    save(in_top("sticky/x.h5"));
+    ON_RANK_0(chmod(in_top("sticky/x.h5"), 0666));
+    ON_RANK_0(chmod(in_top("sticky"), 01777));
+    CHECK_EQ(seteuid(NOBODY), 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_file_open(comm, in_top("sticky/x.h5"), NSH_FILE_CREATE, NULL, &file), NSH_ERR_IO);
+    CHECK_HAS(nsh_error_detail(), "sticky");
+    CHECK_ALL(nsh_file_open(comm, in_top("sticky/x.h5"), NSH_FILE_APPEND, NULL, &file), NSH_ERR_IO);
+    options.in_place = 1;
+    CHECK_ALL(nsh_file_open(comm, in_top("sticky/x.h5"), NSH_FILE_APPEND, &options, &file),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write(file, "more", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    save(in_top("sticky/own.h5"));
+    save(in_top("sticky/own.h5"));
+    CHECK_EQ(seteuid(0), 0);
+    PMPI_Barrier(MPI_COMM_WORLD);
+}
+
 static void test_blind_directory(void)
 {
     nsh_file *file;
@@ -448,6 +474,7 @@ int main(int argc, char **argv)
     if (geteuid() == 0) {
         test_owner();
         test_group();
+        test_sticky_directory();
         test_blind_directory();
     }
     test_space();

@@ -293,6 +293,22 @@ int nsh__disk_look(const char *call, const char *path, bool write)
     return NSH_SUCCESS;
 }
 
+int nsh__disk_replaceable(const char *call, const char *path)
+{
+    char directory[NSH__PATH];
+    struct stat file, around;
+    uid_t me = geteuid();
+
+    nsh__path_directory(path, directory);
+    if (me == 0 || stat(path, &file) != 0 || stat(directory, &around) != 0 ||
+        (around.st_mode & S_ISVTX) == 0 || file.st_uid == me || around.st_uid == me)
+        return NSH_SUCCESS;
+    return nsh__fail(
+        NSH_ERR_IO,
+        "%s: cannot replace %.120s: its directory is sticky and it is another user's: %s", call,
+        path, strerror(EPERM));
+}
+
 /* A working copy of path is called PATH.tmp-HOST-PID-NUMBER.nsh. */
 static void name_work(const char *path, const char *host, unsigned number, char out[NSH__PATH])
 {

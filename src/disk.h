@@ -57,6 +57,10 @@ int nsh__disk_open_locked(const char *call, const char *path, int *fd);
  * be changed or replaced. NSH_ERR_EXISTS: a link that was not followed, and leads to nothing. */
 int nsh__disk_look(const char *call, const char *path, bool write);
 
+/* Could a working copy take the place of the file at path, as far as can be told before it tries?
+ * NSH_ERR_IO. */
+int nsh__disk_replaceable(const char *call, const char *path);
+
 /* Make an empty working copy beside path, with a lock that says that it is in use, and the target's
  * owner and permissions; remove those that nobody uses any more. */
 int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd);

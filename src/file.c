@@ -322,14 +322,16 @@ static int file_describe(nsh_comm *comm, const char *path, nsh_file_mode mode,
  * but not for one that must not exist yet: there open(2) does not follow it either. */
 static int look_at_target(nsh_file *file, const char *name, bool reads)
 {
-    bool excl = file->mode == NSH_FILE_EXCL;
+    bool excl = file->mode == NSH_FILE_EXCL, changes = !excl && file->mode != NSH_FILE_READ;
     char path[NSH__PATH];
     int rc = nsh__path_resolve(name, file->path, !excl, path);
 
     if (rc != NSH_SUCCESS)
         return rc;
     memcpy(file->path, path, sizeof path);
-    rc = nsh__disk_look(name, path, !excl && file->mode != NSH_FILE_READ);
+    rc = nsh__disk_look(name, path, changes);
+    if (rc == NSH_SUCCESS && changes && !file->in_place)
+        rc = nsh__disk_replaceable(name, path);
     if (rc == NSH_SUCCESS && file->mode == NSH_FILE_APPEND)
         rc = nsh__disk_open_locked(name, path, &file->target_fd);
     else if (rc == NSH_SUCCESS && reads)

@@ -139,7 +139,9 @@ typedef struct nsh_file_options {
  * options  NULL for defaults
  * out      close it with nsh_file_close; its communicator cannot be freed before
  *
- * A file that exists must be one that this user may write to, unless it is opened for reading.
+ * A file that exists must be one that this user may write to, unless it is opened for reading; and
+ * one that this user may replace (in a sticky directory another user's file is not), but with
+ * in_place.
  * Errors: ARG, NOT_FOUND (NSH_FILE_READ), EXISTS (NSH_FILE_EXCL), BUSY (NSH_FILE_APPEND: another
  * handle changes it; or another process has it open with HDF5 for writing), STATE (ranks do not see
  * the same file, or it is replaced all the time, or this program has it open with HDF5 itself), IO,
