@@ -8,8 +8,10 @@
 enum {
     MOST_IN_CHUNK = 1 << 30, /* fits beside a generation, and below the states */
     GENERATION_SHIFT = 32,
-    SHORT_NS = 1000 * 1000, /* a chunk that lasts less is followed by a larger one, */
-    LONG_NS = 10 * SHORT_NS /* and one that lasts longer by a smaller one */
+    COSTS = 32,               /* a chunk that lasts less than so many times its cost, */
+    SHORT_NS = 1000 * 1000,   /* but this at the least, */
+    LONG_NS = 10 * SHORT_NS,  /* and this at the most, is followed by a larger one, */
+    TOO_LONG_NS = 4 * LONG_NS /* and one that lasts longer than this by a smaller one */
 };
 
 static const uint32_t IDLE = 0, FETCHING = UINT32_MAX, CLOSED = UINT32_MAX - 1;
@@ -106,9 +108,9 @@ static int64_t next_size(const nsh__claims *claims, int64_t lasted)
         return in_range(claims->chunk, 1, MOST_IN_CHUNK);
     if (size == 0)
         return claims->workers;
-    if (lasted < SHORT_NS)
+    if (lasted < in_range(COSTS * claims->area->cost, SHORT_NS, LONG_NS))
         size *= 2;
-    else if (lasted > LONG_NS)
+    else if (lasted > TOO_LONG_NS)
         size /= 2;
     return in_range(size, claims->workers, MOST_IN_CHUNK);
 }
@@ -161,7 +163,7 @@ static int fetch_here(const nsh__claims *claims, int64_t *begin, int64_t *end)
 static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
 {
     nsh__claim_area *area = claims->area;
-    int64_t lasted = nsh__wait_clock() - area->since;
+    int64_t now = nsh__wait_clock(), lasted = now - area->since;
     nsh__claim_wish wish = {.most = next_size(claims, lasted),
                             .workers = claims->chunk > 0 ? 0 : claims->workers,
                             .first = area->size == 0};
@@ -176,6 +178,7 @@ static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
     if (rc == NSH_SUCCESS && *begin < *end) {
         area->size = *end - *begin;
         area->since = nsh__wait_clock();
+        area->cost = area->since - now;
     }
     return rc;
 }

@@ -11,10 +11,10 @@
  *
  * The first chunk has a number for each worker of the node, or its share if there are fewer, so
  * that workers of all nodes take numbers in the order of the numbers. Chunks grow while they last
- * less than a millisecond, which is where fetching them would cost something, and shrink again when
- * they last ten. No later chunk is more than half of the node's share of what is left, so the last
- * numbers are fetched one by one. (Cf. Polychronopoulos and Kuck, "Guided self-scheduling", IEEE
- * ToC C-36(12), 1987.)
+ * less than a millisecond, or than 32 times what it took to fetch them but 10 ms, for there
+ * fetching would cost something; they shrink again when they last 40. No later chunk is more than
+ * half of the node's share of what is left, so the last numbers are fetched one by one. (Cf.
+ * Polychronopoulos and Kuck, "Guided self-scheduling", IEEE ToC C-36(12), 1987.)
  *
  * word = generation << 32 | state, where state is how many numbers are left, IDLE (nobody fetches),
  * FETCHING or CLOSED (there will be none). Only who has set FETCHING changes the rest, and then
@@ -33,8 +33,9 @@ typedef struct nsh__claim_area {
     _Atomic int64_t end[2]; /* of the chunk of even and odd generations */
     _Alignas(64) atomic_uint generation;
     atomic_uint sleepers;
-    int64_t size, since; /* of the present chunk, and when it was fetched; by who fetches */
-    int64_t seen;        /* a number that was the next one at some time; likewise */
+    int64_t size, since, cost; /* of the present chunk, when and in what time it was fetched; by who
+                                  fetches */
+    int64_t seen;              /* a number that was the next one at some time; likewise */
     _Alignas(64) _Atomic int64_t next; /* direct */
 } nsh__claim_area;
 

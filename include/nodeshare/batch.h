@@ -111,7 +111,7 @@ typedef struct nsh_batch_options {
     int home;     /* rank with whose node the batch's words live; NSH_HOME_ANY */
     int64_t chunk;    /* tasks that a node takes at once, where it does not take them one by one
                       anyway: over several nodes, or with a journal. 0: as many as it has workers,
-                      more while that many end within a millisecond, fewer when few are left */
+                      more while that many end within milliseconds, fewer when few are left */
     int max_attempts; /* with a journal: a task that was RUNNING when its job was killed so many
                          times has FAILED, 1 .. 255; 0: it is tried again however often. Tasks are
                          then recorded one by one */

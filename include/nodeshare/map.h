@@ -99,7 +99,7 @@ typedef struct nsh_map_options {
                              where accumulators would take more than 64 MiB per node. NSH_STATIC
                              without a reduction has no blocks */
     int64_t chunk;        /* over several nodes: blocks that a node takes at once; 0: as many as it
-                             has workers, more while that many end within a millisecond, fewer when
+                             has workers, more while that many end within milliseconds, fewer when
                              few are left */
     int64_t reduce_bytes; /* of an accumulator; 0: no reduction */
     const void *identity; /* reduce_bytes with which every accumulator begins; NULL: zeroes */
