@@ -58,6 +58,7 @@
  *   - A commit never replaces a file that another program has written to, or put there, since this
  *     handle opened or last committed it: it says STATE, and that file stays. (NSH_FILE_CREATE
  *     replaces whatever is there at its first commit.) A change of owner, mode or links is none.
+ *     Where the file has been removed meanwhile the commit makes it again.
  *   - On network file systems (all but ext4, XFS, btrfs, ZFS, tmpfs and their like) the file is not
  *     locked, because there a lock may shut out those who read with HDF5: two handles can change it
  *     at the same time, and the later commit says STATE. NSH_LOG=1 says where that is so. There,
