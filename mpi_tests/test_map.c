@@ -441,10 +441,10 @@ static void idle_cores(void)
 
     check_case("threads of rank 0 use the cores of ranks that idle");
     CHECK_EQ(nsh_comm_create_serial(&alone), NSH_SUCCESS);
-    cores = threads_of(alone); /* for any number of ranks, on as many processors and quotas */
+    cores = threads_of(alone); /* on the processors of one rank */
     CHECK_EQ(nsh_comm_free(&alone), NSH_SUCCESS);
     n = threads_of(comm);
-    CHECK(check_rank != 0 || n == cores);
+    CHECK(check_rank != 0 || n >= cores);
     sched_getaffinity(0, sizeof before, &before);
     if (check_size < 2 || nsh_comm_node_size(comm) != check_size || CPU_COUNT(&before) < 2)
         return;
