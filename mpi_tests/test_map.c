@@ -70,6 +70,7 @@ static void once_each(int context, int schedule)
         nsh_map_options o = options_of(context, schedule);
 
         o.block = k == 4 ? 3 : 0;
+        o.chunk = k == 3 ? 2 : 0;
         forget();
         CHECK_ALL(nsh_map(comm, sizes[k], count_index, &o, &o), NSH_SUCCESS);
         for (int64_t i = 0; i < sizes[k]; i++)
@@ -324,6 +325,10 @@ static void errors(void)
     o.block = -1;
     CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_ARG);
     o.block = 0;
+    o.chunk = -1;
+    CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "chunk -1");
+    o.chunk = 0;
     o.reduce_bytes = -1;
     CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_ARG);
     o.reduce_bytes = sizeof result;
@@ -341,6 +346,9 @@ static void errors(void)
         CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
         o = options_of(NSH_RANKS, NSH_DYNAMIC);
         o.keep_going = check_rank == 1;
+        CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
+        o = options_of(NSH_RANKS, NSH_DYNAMIC);
+        o.chunk = check_rank == 1;
         CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
     }
 }
