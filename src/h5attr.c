@@ -12,7 +12,6 @@
 #include "h5private.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,7 +249,7 @@ static bool whole_number(kind as, const void *values, int64_t i, int64_t least, 
 {
     double real = as >= SINGLE ? ((const double *)values)[i] : 0;
 
-    if (as >= SINGLE && !(real >= -0x1p63 && real < 0x1p63 && real == floor(real)))
+    if (as >= SINGLE && !(real >= -0x1p63 && real < 0x1p63 && real == (double)(int64_t)real))
         return false;
     if (as == UNSIGNED && ((const uint64_t *)values)[i] > INT64_MAX)
         return false;
