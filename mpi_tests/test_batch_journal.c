@@ -649,8 +649,7 @@ static void errors(void)
 /* What is no journal stays as it is, whatever is asked for; journals of 0.1 too. */
 static void precious(void)
 {
-    static const char *const texts[] = {"precious data that nobody may lose, a line of more than a "
-                                        "header's bytes",
+    static const char *const texts[] = {"precious data that nobody may lose, longer than a header",
                                         "short", "nshjrnl1 and what follows in a journal of 0.1"};
     static const char *const words[] = {"not a journal", "not a journal", "format is 1, not 2"};
     nsh_batch *b = NULL;
