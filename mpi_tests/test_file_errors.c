@@ -173,13 +173,13 @@ static void test_contents(void)
 
 static void test_names(void)
 {
-    static const char *const bad[] = {"", "/", "a/", NULL};
+    static const char *const bad[] = {"", "/", "a/", "b/./c", "./a", "a/.", NULL};
     nsh_file *file = open_good(NSH_FILE_APPEND);
     nsh_array *made = (nsh_array *)numbers;
     char longest[1100];
 
     check_case("names");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < (int)(sizeof bad / sizeof bad[0]); i++) {
         CHECK_ALL(nsh_file_write(file, bad[i], array), NSH_ERR_ARG);
         reason("nsh_file_write", "no name");
         CHECK_ALL(nsh_file_read(file, bad[i], array), NSH_ERR_ARG);

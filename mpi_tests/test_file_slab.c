@@ -585,6 +585,7 @@ static void test_attrs(void)
     CHECK_ALL(nsh_file_set_attr(file, NULL, "title", NSH_ATTR_TEXT, -1, "H\xc3\xa4us"),
               NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_attr(file, NULL, "empty", NSH_ATTR_TEXT, 0, ""), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_attr(file, NULL, "parts", NSH_ATTR_TEXT, 7, "abc\0def"), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_attr(file, "x", "whole", NSH_ATTR_INT64, 3, whole), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_attr(file, "x", "real", NSH_ATTR_DOUBLE, 2, real), NSH_SUCCESS);
     CHECK_ALL(nsh_file_set_attr(file, "x", "one", NSH_ATTR_TEXT, -1, "first"), NSH_SUCCESS);
@@ -603,6 +604,10 @@ static void test_attrs(void)
     CHECK_ALL(nsh_file_get_attr(file, "", "title", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
     CHECK_STR(got, "H\xc3\xa4us");
     CHECK_EQ(n, 5);
+    free(got);
+    CHECK_ALL(nsh_file_get_attr(file, NULL, "parts", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
+    CHECK_EQ(n, 7);
+    CHECK_MEM(got, "abc\0def", 7);
     free(got);
     CHECK_ALL(nsh_file_get_attr(file, NULL, "empty", NSH_ATTR_TEXT, &n, &got), NSH_SUCCESS);
     CHECK_STR(got, "");

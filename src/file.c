@@ -37,11 +37,23 @@ int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t mark)
     return nsh__agree(file->comm, call, code, nsh__mix(file->mail->id, mark));
 }
 
+/* Is a part of the name "."? HDF5 skips such a part when it looks a name up, but cannot make it. */
+static bool has_dot(const char *name)
+{
+    for (const char *part = name; part != NULL; part = strchr(part, '/')) {
+        part += strspn(part, "/");
+        if (part[0] == '.' && (part[1] == '/' || part[1] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 uint64_t nsh__file_name_mark(const nsh_file *file, nsh__call call, const char *name, int *code)
 {
     size_t n = name != NULL ? strlen(name) : 0;
 
-    if (*code == NSH_SUCCESS && (n == 0 || n > NSH__FILE_NAME || name[n - 1] == '/'))
+    if (*code == NSH_SUCCESS &&
+        (n == 0 || n > NSH__FILE_NAME || name[n - 1] == '/' || has_dot(name)))
         *code = nsh__fail(NSH_ERR_ARG, "%s: \"%.80s\" is no name within a file (rank %d)",
                           nsh__call_name(call), name != NULL ? name : "(NULL)", file->comm->rank);
     return nsh__mix_bytes(1, name, n);
@@ -557,8 +569,9 @@ static int replace(nsh_file *file, nsh__call call, committed *out)
 
     *out = (committed){.changed = file->working, .renamed = file->in_work, .target = file->target};
     if (file->failed)
-        return nsh__fail(NSH_ERR_STATE, "%s: an earlier change has failed; %.120s is as it was",
-                         name, file->path);
+        return nsh__fail(
+            NSH_ERR_STATE, "%s: an earlier change has failed; %.120s %s", name, file->path,
+            file->in_place ? "was changed in place, and may be damaged" : "is as it was");
     if (!file->working)
         return NSH_SUCCESS;
     rc = nsh__h5_close(name, &file->h5);

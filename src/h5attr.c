@@ -159,10 +159,21 @@ static void join(char **text, int64_t *used, int64_t *room, const char *more, si
     (*text)[*used] = '\0';
 }
 
+/* The length of a string of fixed size: up to the first NUL, or to those that fill it up. */
+static size_t fixed_length(H5T_str_t padding, const char *text, size_t size)
+{
+    if (padding == H5T_STR_NULLTERM)
+        return strnlen(text, size);
+    while (size > 0 && text[size - 1] == '\0')
+        size--;
+    return size;
+}
+
 /* Strings of any kind, one after another with commas. */
 static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
 {
     bool pointers = H5Tis_variable_str(type) > 0;
+    H5T_str_t padding = H5Tget_strpad(type);
     size_t size = pointers ? sizeof(char *) : H5Tget_size(type);
     int64_t count, room = 0, used = 0;
     void *data;
@@ -180,7 +191,8 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
         if (i > 0)
             join(&text, &used, &room, ", ", 2);
         if (one != NULL)
-            join(&text, &used, &room, one, pointers ? strlen(one) : strnlen(one, size));
+            join(&text, &used, &room, one,
+                 pointers ? strlen(one) : fixed_length(padding, one, size));
     }
     if (pointers && (space = H5Aget_space(id)) >= 0) {
         H5Dvlen_reclaim(memory, space, H5P_DEFAULT, data);

@@ -59,8 +59,7 @@ static void name_awaited(const nsh_comm *comm, const atomic_uint *word, char *te
         snprintf(text, size, "node %d (leader rank %d)", comm->awaited,
                  comm->leader_of[comm->awaited]);
     } else {
-        snprintf(text, size, "%s",
-                 word != NULL ? "another rank" : "messages between nodes");
+        snprintf(text, size, "%s", word != NULL ? "another rank" : "messages between nodes");
     }
 }
 

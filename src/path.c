@@ -19,7 +19,8 @@ enum {
 int nsh__path_check(const char *call, const char *path)
 {
     if (path[0] == '\0' || strlen(path) > LONGEST)
-        return nsh__fail(NSH_ERR_ARG, "%s: path of %zu bytes", call, strlen(path));
+        return nsh__fail(NSH_ERR_ARG, "%s: path of %zu bytes; at least 1 and at most %d", call,
+                         strlen(path), LONGEST);
     return NSH_SUCCESS;
 }
 
@@ -48,7 +49,8 @@ static int make_absolute(const char *call, const char *path, char out[NSH__PATH]
         n = snprintf(out, NSH__PATH, "%s", path);
     free(real);
     if (n > LONGEST)
-        return nsh__fail(NSH_ERR_ARG, "%s: %.120s has an absolute path of %d bytes", call, path, n);
+        return nsh__fail(NSH_ERR_ARG, "%s: %.120s has an absolute path of %d bytes, more than %d",
+                         call, path, n, LONGEST);
     return NSH_SUCCESS;
 }
 

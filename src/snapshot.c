@@ -27,6 +27,14 @@ static int check_names(nsh_comm *comm, nsh__call call, nsh_array *const arrays[]
     return nsh__agree(comm, call, rc, (uint64_t)n);
 }
 
+/* What is wrong with arrays that have no communicator. */
+static int no_arrays(nsh__call call, int n)
+{
+    if (n > 0)
+        return nsh__file_null(call, "the first of arrays");
+    return nsh__fail(NSH_ERR_ARG, "%s: n is %d, not at least 1", nsh__call_name(call), n);
+}
+
 int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
 {
     const nsh__call call = NSH__CALL_SNAPSHOT_SAVE;
@@ -35,7 +43,7 @@ int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
     int rc;
 
     if (comm == NULL)
-        return nsh__file_null(call, "the first of arrays");
+        return no_arrays(call, n);
     rc = check_names(comm, call, arrays, n);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
@@ -57,7 +65,7 @@ int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n)
     int rc;
 
     if (comm == NULL)
-        return nsh__file_null(call, "the first of arrays");
+        return no_arrays(call, n);
     rc = check_names(comm, call, arrays, n);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);

@@ -2,12 +2,14 @@
 /* file.h -- arrays to and from HDF5 files: snapshots, hyperslabs, series.
  *
  * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; what others have written
- * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups.
+ * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups; no part
+ * of a name is ".".
  *
  * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N.nsh") until
  * nsh_file_commit or nsh_file_close has put it on disk and renamed it: whoever opens path sees the
  * old file or the new one, whole, whatever is killed when. A working copy that a killed job has left
  * is removed when the same path is next opened for a change and its lock shows that nobody uses it.
+ * It is its maker's: what another program does to its bytes is committed with them.
  *
  * How: rank 0 alone calls HDF5. The bytes of datasets that lie in one piece in the file go around
  * it: one rank of each node writes or reads its part, and on several nodes what was read is
@@ -121,8 +123,10 @@ typedef struct nsh_file_options {
     int writers;  /* how many nodes write at the same time; 0: all, but where hosts may not see each
                      other's changes at once (see Caveats) only that of rank 0. Equal on all ranks,
                      like in_place */
-    int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill may then
-                     leave a damaged file; commit puts on disk what there is */
+    int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill, a full disk
+                     or any other failed change may then leave a damaged file; commit puts on disk
+                     what there is. HDF5's own lock is taken: a change is BUSY while others have
+                     the file open with HDF5, and they cannot open it while it is changed */
 } nsh_file_options;
 
 #define NSH_FILE_OPTIONS_INIT                                                                      \
@@ -134,9 +138,11 @@ typedef struct nsh_file_options {
 
 /* [collective] Open or begin a file.
  *
- * path     equal on all ranks; what counts is what rank 0 finds there now: symbolic links are
- *          followed, also those that lead to nothing yet (but NSH_FILE_EXCL follows none), and later
- *          changes of the working directory or of links do not matter
+ * path     equal on all ranks, at most 3968 bytes when it is absolute; its last name is about 80 bytes
+ *          shorter than the file system allows, unless the file is only read. What counts is what
+ *          rank 0 finds there now: symbolic links are followed, also those that lead to nothing yet
+ *          (but NSH_FILE_EXCL follows none), and later changes of the working directory or of links
+ *          do not matter
  * options  NULL for defaults
  * out      close it with nsh_file_close; its communicator cannot be freed before
  *
@@ -186,7 +192,7 @@ NSH_API int nsh_file_load(nsh_file *file, const char *name, nsh_array **out);
 
 /* [collective] A file of these arrays under their names, which they must have, all on one
  * communicator; n > 0. It replaces the file at path only when it is whole and on disk.
- * Errors: ARG, TYPE, IO. */
+ * Errors: ARG, EXISTS (two of one name), TYPE, IO. */
 NSH_API int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n);
 
 /* [collective] Read these arrays by their names. Types and extents of all are compared before any
@@ -256,8 +262,8 @@ NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Data
 /* [collective] Give dataset or group name, or the file (name NULL), an attribute, in place of one
  * of the same name. It is stored as the type that is given: "_FillValue" wants that of the dataset.
  * values: n numbers of at most 32 KiB, equal on all ranks; for NSH_ATTR_TEXT n bytes, at most 1 GiB,
- * -1: up to the terminating NUL. Text of more than 60,000 bytes, in which there can be no NUL, is
- * stored as a string of variable length. (h5py reads shorter text as bytes: use .decode().)
+ * -1: up to the terminating NUL. NULs at the end of text are not kept. Text of more than 60,000 bytes,
+ * in which there can be no NUL, is stored as a string of variable length. (h5py reads shorter text as bytes: use .decode().)
  * Errors: ARG, NOT_FOUND, IO. */
 NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t n, const void *values);
@@ -318,8 +324,9 @@ typedef struct nsh_dataset_info {
 /* [collective] What dataset name is. Errors: NOT_FOUND, TYPE, FORMAT. */
 NSH_API int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out);
 
-/* [collective] The full names of all n datasets, in alphabetical order of each group. One block of
- * memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
+/* [collective] The full names of all n datasets, in alphabetical order of each group. A dataset with
+ * several names (hard links) comes once, under one of them; soft and external links do not come.
+ * One block of memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
 NSH_API int nsh_file_list(nsh_file *file, int64_t *n, char ***names);
 
 /* [collective] The same of the attributes of dataset or group name, or of the file (name NULL).
