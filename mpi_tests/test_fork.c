@@ -258,6 +258,37 @@ static void parent_frees(void)
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+/* A journal belongs to the job and not to its children: when the job has freed the batch another one
+ * may have it, although a child of every rank lives on. */
+static void test_journal_of_parent(const char *path)
+{
+    nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
+    char journal[160], byte;
+    int ends[2];
+    pid_t child;
+
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    snprintf(journal, sizeof journal, "%s.journal", path);
+    options.journal = journal;
+    options.quiet = 1;
+    options.mode = NSH_OVERWRITE;
+    CHECK_ALL(nsh_batch_create(comm, 10, &options, &batch), NSH_SUCCESS);
+    CHECK_EQ(pipe(ends), 0);
+    child = fork();
+    if (child == 0) { /* it lives until its parent has closed the pipe */
+        close(ends[1]);
+        _exit(read(ends[0], &byte, 1) != 0);
+    }
+    close(ends[0]);
+    MPI_Barrier(MPI_COMM_WORLD);
+    CHECK_ALL(nsh_batch_free(&batch), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(comm, 10, &options, &batch), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_free(&batch), NSH_SUCCESS);
+    close(ends[1]);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     char path[128] = "/tmp/nsh-fork-XXXXXX", journal[160];
@@ -276,6 +307,8 @@ int main(int argc, char **argv)
     check_case("their parents go on");
     parent_goes_on();
     parent_frees();
+    check_case("a journal is its job's alone");
+    test_journal_of_parent(path);
     if (check_rank == 0) {
         snprintf(journal, sizeof journal, "%s.journal", path);
         unlink(path);

@@ -410,6 +410,8 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
 int nsh_batch_free(nsh_batch **batch)
 {
     nsh_batch *b;
+    nsh_comm *comm;
+    bool journal;
     int rc = NSH_SUCCESS;
 
     if (batch == NULL)
@@ -428,8 +430,12 @@ int nsh_batch_free(nsh_batch **batch)
     rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc, b->id);
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO)
         return rc;
-    nsh__object_free(b->comm, &b->object);
+    comm = b->comm;
+    journal = b->journal != NULL;
+    nsh__object_free(comm, &b->object);
     *batch = NULL;
+    if (journal) /* when a rank goes on, none holds the slot of this job any more */
+        nsh__agree(comm, NSH__CALL_BATCH_FREE, NSH_SUCCESS, 0);
     return rc;
 }
 

@@ -11,6 +11,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* A descriptor whose locks are this process's alone. A child that kept it would keep the locks when
+ * this process is gone, so fork closes it in the child. */
+typedef struct nsh__own_fd {
+    int fd; /* -1: not open */
+    struct nsh__own_fd *next;
+} nsh__own_fd;
+
 /* How many forks lead to this process since it, or an ancestor, made its first communicator.
  * Written in a child before fork returns there, when it has one thread. */
 extern atomic_uint nsh__forks;
@@ -20,5 +27,10 @@ extern bool nsh__mpi_inherited;
 
 /* [local] Count forks from now on; false: no memory. Any number of times. */
 bool nsh__fork_watch(void);
+
+/* [local] From now on own->fd is -1 in a child. It must not move until it is released, which may be
+ * done of what is not guarded. */
+void nsh__fork_guard(nsh__own_fd *own);
+void nsh__fork_release(nsh__own_fd *own);
 
 #endif

@@ -62,7 +62,8 @@ static int set_lock(const nsh__journal *j, short type, int64_t byte, bool wait)
 
     do {
         errno = ENOLCK; /* of the failure on purpose, which must not leave a lock behind */
-        rc = nsh__fault(journal_lock) ? -1 : fcntl(j->fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &f);
+        rc = nsh__fault(journal_lock) ? -1
+                                      : fcntl(j->file.fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &f);
     } while (rc != 0 && errno == EINTR);
     if (rc == 0)
         return NSH_SUCCESS;
@@ -78,7 +79,7 @@ static int is_held(const nsh__journal *j, int64_t byte, bool *held)
 {
     struct flock f = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
 
-    if (fcntl(j->fd, F_OFD_GETLK, &f) != 0)
+    if (fcntl(j->file.fd, F_OFD_GETLK, &f) != 0)
         return io_failed(j, NSH_ERR_IO, "look for a lock");
     *held = f.l_type != F_UNLCK;
     return NSH_SUCCESS;
@@ -140,7 +141,7 @@ static void unlock_file(const nsh__journal *j)
     struct flock f = {
         .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)LOCK_BYTE, .l_len = 1};
 
-    fcntl(j->fd, F_OFD_SETLK, &f);
+    fcntl(j->file.fd, F_OFD_SETLK, &f);
 }
 
 /* Does the path lead to the file that is open? Where that cannot be told, it does. */
@@ -150,7 +151,8 @@ static bool in_place(const nsh__journal *j)
 
     if (stat(j->path, &there) != 0)
         return errno != ENOENT && errno != ENOTDIR;
-    return fstat(j->fd, &here) != 0 || (here.st_dev == there.st_dev && here.st_ino == there.st_ino);
+    return fstat(j->file.fd, &here) != 0 ||
+           (here.st_dev == there.st_dev && here.st_ino == there.st_ino);
 }
 
 /* What is written to a file that nobody finds any more is lost. */
@@ -200,7 +202,7 @@ static int file_size(const nsh__journal *j, int64_t *size)
 {
     struct stat s;
 
-    if (fstat(j->fd, &s) != 0)
+    if (fstat(j->file.fd, &s) != 0)
         return io_failed(j, NSH_ERR_IO, "fstat");
     *size = (int64_t)s.st_size;
     return NSH_SUCCESS;
@@ -210,7 +212,7 @@ static int file_size(const nsh__journal *j, int64_t *size)
 static int read_at(const nsh__journal *j, char *out, int64_t n, int64_t at, int64_t *got)
 {
     for (*got = 0; *got < n;) {
-        ssize_t k = pread(j->fd, out + *got, (size_t)(n - *got), (off_t)(at + *got));
+        ssize_t k = pread(j->file.fd, out + *got, (size_t)(n - *got), (off_t)(at + *got));
 
         if (nsh__fault(journal_read)) {
             k = -1;
@@ -227,17 +229,18 @@ static int read_at(const nsh__journal *j, char *out, int64_t n, int64_t at, int6
     return NSH_SUCCESS;
 }
 
-/* Is there a good record behind the bad one at end? */
+/* Is what follows end more than half an append? Then it is longer than one, or there are good
+ * records in it, perhaps moved by bytes that were lost or came in before them. */
 static int damaged(const nsh__journal *j, int64_t end, int64_t size, bool *found)
 {
-    int64_t step = j->room / 2 / 8 * 8, got; /* a record is no longer than half the room */
+    int64_t step = j->room / 2, got; /* a record is no longer than half the room */
     int rc = NSH_SUCCESS;
 
-    *found = false;
-    for (int64_t at = end + 8; at < size && rc == NSH_SUCCESS && !*found; at += step) {
+    *found = size - end > j->room;
+    for (int64_t at = end + 1; at < size && rc == NSH_SUCCESS && !*found; at += step) {
         rc = read_at(j, j->buffer, least(j->room, size - at), at, &got);
         if (rc == NSH_SUCCESS)
-            *found = nsh__ledger_any_record(&j->ledger, j->buffer, got, at);
+            *found = nsh__ledger_any_record(&j->ledger, j->buffer, got);
     }
     return rc;
 }
@@ -253,7 +256,7 @@ static int cut_tail(nsh__journal *j, int64_t end, int64_t size)
                        "journal %s: damaged at byte %" PRId64
                        "; nsh salvage keeps what is good (rank %d)",
                        j->path, end, rank_of(j));
-    if (rc == NSH_SUCCESS && !j->readonly && ftruncate(j->fd, (off_t)end) != 0)
+    if (rc == NSH_SUCCESS && !j->readonly && ftruncate(j->file.fd, (off_t)end) != 0)
         rc = io_failed(j, NSH_ERR_IO, "ftruncate");
     return rc;
 }
@@ -305,7 +308,7 @@ static ssize_t write_some(const nsh__journal *j, const char *bytes, int64_t n, i
 
     if (limited)
         nsh__disk_guard_begin(&guard);
-    k = pwrite(j->fd, bytes, (size_t)n, (off_t)at);
+    k = pwrite(j->file.fd, bytes, (size_t)n, (off_t)at);
     error = errno;
     if (limited)
         nsh__disk_guard_end(&guard);
@@ -328,7 +331,7 @@ static int write_at_end(nsh__journal *j, const char *bytes, int64_t n)
         if (k <= 0) {
             int rc = io_failed(j, NSH_ERR_IO, "write");
 
-            if (ftruncate(j->fd, (off_t)end) != 0)
+            if (ftruncate(j->file.fd, (off_t)end) != 0)
                 nsh__log("journal %s: half a record stays at its end", j->path);
             return rc;
         }
@@ -360,7 +363,7 @@ static int sync_data(nsh__journal *j)
 {
     atomic_int *lost = &j->ledger.area->lost;
 
-    if (fdatasync(j->fd) != 0 || nsh__fault(journal_sync)) {
+    if (fdatasync(j->file.fd) != 0 || nsh__fault(journal_sync)) {
         atomic_store(lost, errno != 0 ? errno : EIO);
         return io_failed(j, NSH_ERR_IO, "fdatasync");
     }
@@ -389,7 +392,7 @@ static int settle(nsh__journal *j, int rc)
  * descriptor's duplicate is closed like the descriptor, and the locks stay. */
 static int settle_at_close(nsh__journal *j)
 {
-    int copy = fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
+    int copy = fcntl(j->file.fd, F_DUPFD_CLOEXEC, 0);
 
     if (copy >= 0 && close(copy) != 0 && errno != EINTR) {
         atomic_store(&j->ledger.area->lost, errno);
@@ -492,7 +495,7 @@ static int flush(nsh__journal *j)
     while (done < j->unwritten_bytes) {
         memcpy(&record, j->unwritten + done, sizeof record);
         n = nsh__record_bytes(&record);
-        rc = append(j, &record, j->unwritten + done + sizeof record);
+        rc = enact(j, &record, j->unwritten + done + sizeof record);
         if (rc != NSH_SUCCESS)
             break;
         done += n;
@@ -528,7 +531,7 @@ int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sy
 
     j->comm = comm;
     j->path = path;
-    j->fd = j->slot = j->ledger.slot = -1;
+    j->file.fd = j->slot = j->ledger.slot = -1;
     j->sync = sync;
     j->room = longest > ROOM / 2 ? 2 * longest : ROOM;
     j->buffer = nsh__fault(batch_alloc) ? NULL : malloc((size_t)j->room);
@@ -540,13 +543,16 @@ int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sy
 /* errno, or 0. */
 static int try_open(nsh__journal *j, int flags)
 {
-    j->fd = open(j->path, flags | O_CLOEXEC | O_NOCTTY, 0666);
-    if (nsh__fault(journal_open) && j->fd >= 0) {
-        close(j->fd);
-        j->fd = -1;
+    j->file.fd = open(j->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    if (nsh__fault(journal_open) && j->file.fd >= 0) {
+        close(j->file.fd);
+        j->file.fd = -1;
         errno = EIO;
     }
-    return j->fd >= 0 ? 0 : errno;
+    if (j->file.fd < 0)
+        return errno;
+    nsh__fork_guard(&j->file);
+    return 0;
 }
 
 /* After try_open. */
@@ -557,7 +563,7 @@ static int check_open(const nsh__journal *j, int error)
     errno = error;
     if (error != 0)
         return io_failed(j, error == EEXIST ? NSH_ERR_EXISTS : NSH_ERR_IO, "open");
-    if (fstat(j->fd, &st) == 0 && !S_ISREG(st.st_mode))
+    if (fstat(j->file.fd, &st) == 0 && !S_ISREG(st.st_mode))
         return nsh__fail(NSH_ERR_FORMAT, "journal %s: not a regular file (rank %d)", j->path,
                          rank_of(j));
     return NSH_SUCCESS;
@@ -565,9 +571,14 @@ static int check_open(const nsh__journal *j, int error)
 
 static void close_file(nsh__journal *j)
 {
-    if (j->fd >= 0)
-        close(j->fd); /* and with it the locks */
-    j->fd = -1;
+    struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    nsh__fork_release(&j->file);
+    if (j->file.fd >= 0) {
+        fcntl(j->file.fd, F_OFD_SETLK, &all); /* a child that has just begun may hold them too */
+        close(j->file.fd);
+    }
+    j->file.fd = -1;
 }
 
 void nsh__journal_destroy(nsh__journal *j)
@@ -643,26 +654,16 @@ static int look_at_head(const nsh__journal *j, nsh_journal_mode mode, bool *whol
     return check_head(j, &head);
 }
 
-static int begin_file(nsh__journal *j, const nsh_task_state states[])
+static int begin_file(nsh__journal *j)
 {
     nsh__journal_head head;
     int rc = NSH_SUCCESS;
 
     nsh__ledger_head(&j->ledger, &head);
     set_end(j, 0);
-    if (ftruncate(j->fd, 0) != 0)
+    if (ftruncate(j->file.fd, 0) != 0)
         return io_failed(j, NSH_ERR_IO, "ftruncate");
     rc = write_at_end(j, (const char *)&head, (int64_t)sizeof head);
-    for (int64_t t = 0; states != NULL && t < j->ledger.tasks && rc == NSH_SUCCESS; t++) {
-        nsh__record r = {.kind = NSH__RECORD_END,
-                         .state = (uint8_t)states[t],
-                         .first = t,
-                         .last = t + 1,
-                         .result_bytes = states[t] == NSH_TASK_DONE ? j->ledger.result_bytes : 0};
-
-        if (states[t] == NSH_TASK_DONE || states[t] == NSH_TASK_FAILED)
-            rc = append(j, &r, NULL);
-    }
     set_end(j, NSH__JOURNAL_HEAD); /* read like any other */
     return rc;
 }
@@ -822,6 +823,27 @@ int nsh__journal_attach(nsh__journal *j, int64_t ticket)
     return rc;
 }
 
+static bool ever_joined(const nsh__journal *j)
+{
+    for (int s = 0; s < NSH__SLOTS; s++)
+        if (j->ledger.area->jobs[s].pid != 0)
+            return true;
+    return false;
+}
+
+static int write_states(nsh__journal *j, const nsh_task_state states[])
+{
+    int rc = NSH_SUCCESS;
+
+    for (int64_t t = 0; t < j->ledger.tasks && rc == NSH_SUCCESS; t++) {
+        nsh__record r = end_record(j, t, states[t]);
+
+        if (states[t] >= NSH_TASK_DONE && j->ledger.states[t] == NSH_TASK_OPEN)
+            rc = enact(j, &r, NULL);
+    }
+    return rc;
+}
+
 /* Under the lock. */
 static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
 {
@@ -833,10 +855,12 @@ static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_
     if (rc != NSH_SUCCESS)
         return rc;
     if (!whole)
-        rc = begin_file(j, states);
+        rc = begin_file(j);
     set_end(j, NSH__JOURNAL_HEAD);
     if (rc == NSH_SUCCESS)
         rc = catch_up(j);
+    if (rc == NSH_SUCCESS && states != NULL && !ever_joined(j))
+        rc = write_states(j, states);
     if (rc == NSH_SUCCESS)
         rc = announce(j, workers, NSH__KILLED);
     j->joined = rc == NSH_SUCCESS;
@@ -852,7 +876,7 @@ int nsh__journal_begin(nsh__journal *j, nsh_journal_mode mode, int workers,
         return rc;
     rc = leave(j, begin(j, mode, workers, states), true);
     return rc == NSH_SUCCESS && j->sync
-               ? nsh__disk_sync_directory("nsh_batch_create", j->path, j->fd)
+               ? nsh__disk_sync_directory("nsh_batch_create", j->path, j->file.fd)
                : rc;
 }
 
@@ -875,16 +899,30 @@ void nsh__journal_ready(nsh__journal *j)
     j->ledger.witness = j->witness;
 }
 
+static void remove_file(const nsh__journal *j)
+{
+    if (unlink(j->path) != 0)
+        nsh__log("journal %s: unlink: %s", j->path, strerror(errno));
+}
+
 void nsh__journal_discard(nsh__journal *j)
 {
     nsh__detail kept;
+    int64_t size = -1;
+    int rc;
 
     nsh__detail_keep(&kept); /* of what it is discarded for */
     j->joined = j->joined && !j->made;
-    if (j->made && j->fd >= 0 && lock(j) == NSH_SUCCESS) {
-        if (!anybody_else(j) && unlink(j->path) != 0)
-            nsh__log("journal %s: unlink: %s", j->path, strerror(errno));
-        unlock(j);
+    if (j->made && j->file.fd >= 0) {
+        rc = lock(j);
+        if (rc == NSH_SUCCESS && !anybody_else(j))
+            remove_file(j);
+        if (rc == NSH_SUCCESS)
+            unlock(j);
+        /* Nobody can have joined where there are no locks. */
+        if (rc == NSH_ERR_UNSUPPORTED && in_place(j) && file_size(j, &size) == NSH_SUCCESS &&
+            size == 0)
+            remove_file(j);
     }
     nsh__detail_restore(&kept);
 }
@@ -933,8 +971,9 @@ static int find(nsh__journal *j, int64_t most, int64_t *begin, int64_t *end)
         record.first = *begin;
         record.last = *end;
         rc = enact(j, &record, NULL);
-        nsh__log("journal %s: task %" PRId64 " has FAILED: it ran when %d jobs were killed",
-                 j->path, *begin, j->ledger.attempts[*begin]);
+        if (rc == NSH_SUCCESS)
+            nsh__log("journal %s: task %" PRId64 " has FAILED: it ran when %d jobs were killed",
+                     j->path, *begin, j->ledger.attempts[*begin]);
     }
 }
 
@@ -963,16 +1002,18 @@ static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, i
     nsh__ledger *l = &j->ledger;
     nsh__record record = {.kind = NSH__RECORD_CLAIM, .slot = (uint16_t)j->slot};
     int64_t most;
-    int rc = NSH_SUCCESS;
+    int rc;
 
     *begin = *end = 0;
-    if (l->area->open == 0)
-        rc = release_dead(j);
     most = j->max_attempts > 0 ? 1 : least(wish->most, MOST_CLAIMED);
-    if (rc == NSH_SUCCESS && most > 1)
+    if (most > 1)
         most = least(most, nsh__claim_part(wish, l->area->open, live_workers(j)));
-    if (rc == NSH_SUCCESS)
-        rc = find(j, most, &record.first, &record.last);
+    rc = find(j, most, &record.first, &record.last);
+    if (rc == NSH_SUCCESS && record.first == record.last) {
+        rc = release_dead(j);
+        if (rc == NSH_SUCCESS)
+            rc = find(j, most, &record.first, &record.last);
+    }
     if (rc != NSH_SUCCESS || record.first == record.last)
         return rc;
     rc = enact(j, &record, NULL);
@@ -990,7 +1031,9 @@ int nsh__journal_claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *be
 
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = claim(j, wish, begin, end);
+    *begin = *end = 0;
+    if (atomic_load(&j->ledger.area->lost) == 0) /* otherwise leave says so, and nothing is taken */
+        rc = claim(j, wish, begin, end);
     *others = *begin == *end && other_job(j) < NSH__SLOTS;
     return leave(j, rc, true);
 }
@@ -1129,7 +1172,7 @@ static int open_any(nsh__journal *j, const char *path, bool readonly)
     int64_t got = 0;
     int rc;
 
-    *j = (nsh__journal){.path = path, .fd = -1, .slot = -1, .readonly = readonly};
+    *j = (nsh__journal){.path = path, .file = {.fd = -1}, .slot = -1, .readonly = readonly};
     rc = check_open(j, try_open(j, readonly ? O_RDONLY : O_RDWR));
     if (rc == NSH_SUCCESS)
         rc = read_head(j, &head, &got);
@@ -1181,12 +1224,15 @@ int nsh__journal_status(const char *path, nsh_task_counts *out)
 int nsh__journal_reset(const char *path, unsigned states)
 {
     nsh__journal j;
+    bool whole;
     int rc = open_any(&j, path, false);
 
     if (rc == NSH_SUCCESS)
         rc = lock(&j);
     if (rc == NSH_SUCCESS) {
-        rc = catch_up(&j);
+        rc = look_at_head(&j, NSH_RESUME, &whole);
+        if (rc == NSH_SUCCESS)
+            rc = catch_up(&j);
         if (rc == NSH_SUCCESS)
             rc = release_dead(&j);
         if (rc == NSH_SUCCESS)

@@ -15,13 +15,14 @@
 
 #include "claim.h"
 #include "comm.h"
+#include "fork.h"
 #include "ledger.h"
 #include "writer.h"
 
 typedef struct nsh__journal {
     nsh_comm *comm; /* to wait on; NULL: a process alone */
     const char *path;
-    int fd;           /* -1: not open */
+    nsh__own_fd file;
     int slot;         /* -1: none yet */
     int64_t witness;  /* the byte that rank 0 has locked */
     int max_attempts; /* a task that is RUNNING at so many kills has FAILED; 0: however many */

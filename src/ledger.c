@@ -99,10 +99,16 @@ int64_t nsh__record_bytes(const nsh__record *record)
     return NSH__RECORD + padded(record->result_bytes);
 }
 
+/* A checksum is the sum of the bytes, and the place times an odd number over it: from the bytes and
+ * the checksum follows the place for which they were written. */
+static const uint64_t place_factor = 0x9e3779b97f4a7c15u, place_inverse = 0xf1de83e19937733du;
+
+#define FARTHEST (UINT64_C(1) << 48) /* no place is that far */
+
 /* n is a multiple of 8. */
-static uint64_t record_sum(const char *bytes, int64_t n, int64_t place)
+static uint64_t record_sum(const char *bytes, int64_t n)
 {
-    uint64_t sum = nsh__mix(0x6a6f75726e616c, (uint64_t)place), word;
+    uint64_t sum = 0x6a6f75726e616c, word;
 
     for (int64_t i = (int64_t)sizeof sum; i < n; i += (int64_t)sizeof word) {
         memcpy(&word, bytes + i, sizeof word);
@@ -120,7 +126,7 @@ void nsh__record_write(const nsh__record *record, const void *result, int64_t pl
     memcpy(out, record, sizeof *record);
     if (record->result_bytes > 0 && result != NULL)
         memcpy(out + sizeof *record, result, (size_t)record->result_bytes);
-    sum = record_sum(out, bytes, place);
+    sum = record_sum(out, bytes) ^ (uint64_t)place * place_factor;
     memcpy(out, &sum, sizeof sum);
 }
 
@@ -140,9 +146,10 @@ static bool fits(const nsh__ledger *ledger, const nsh__record *r)
            r->last <= ledger->tasks && r->result_bytes == bytes_behind(ledger, r);
 }
 
-int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
+int64_t nsh__record_find(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t *place,
                          nsh__record *out, const char **result)
 {
+    uint64_t origin;
     int64_t all;
 
     if (n < NSH__RECORD)
@@ -151,10 +158,22 @@ int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n
     if (!fits(ledger, out))
         return 0;
     all = nsh__record_bytes(out);
-    if (n < all || record_sum(bytes, all, place) != out->checksum)
+    if (n < all)
         return 0;
+    origin = (record_sum(bytes, all) ^ out->checksum) * place_inverse;
+    if (origin % 8 != 0 || origin >= FARTHEST)
+        return 0;
+    *place = (int64_t)origin;
     *result = bytes + sizeof *out;
     return all;
+}
+
+int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
+                         nsh__record *out, const char **result)
+{
+    int64_t origin, all = nsh__record_find(ledger, bytes, n, &origin, out, result);
+
+    return all > 0 && origin == place ? all : 0;
 }
 
 /* ---- states ---- */
@@ -295,8 +314,11 @@ static bool is_robbed(const nsh__ledger *ledger, const nsh__record *record, cons
 {
     nsh__job job;
 
-    if (record->kind != NSH__RECORD_JOIN || record->slot != ledger->slot)
+    if (record->slot != ledger->slot ||
+        (record->kind != NSH__RECORD_JOIN && record->kind != NSH__RECORD_RELEASE))
         return false;
+    if (record->kind == NSH__RECORD_RELEASE)
+        return true;
     memcpy(&job, result, sizeof job);
     return job.witness != ledger->witness;
 }
@@ -317,13 +339,14 @@ int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, in
     return done;
 }
 
-bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place)
+bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n)
 {
     const char *result;
     nsh__record record;
+    int64_t place;
 
-    for (int64_t at = 0; at + NSH__RECORD <= n; at += 8)
-        if (nsh__record_read(ledger, bytes + at, n - at, place + at, &record, &result) > 0)
+    for (int64_t at = 0; at + NSH__RECORD <= n; at++)
+        if (nsh__record_find(ledger, bytes + at, n - at, &place, &record, &result) > 0)
             return true;
     return false;
 }

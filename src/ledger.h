@@ -128,14 +128,18 @@ void nsh__record_write(const nsh__record *record, const void *result, int64_t pl
 int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
                          nsh__record *out, const char **result);
 
+/* The same of a record that may have moved since: *place is that for which it was written. */
+int64_t nsh__record_find(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t *place,
+                         nsh__record *out, const char **result);
+
 void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const char *result);
 
 /* Apply the records in n bytes from place, as far as they are whole and good. Returns how many
  * bytes those are. Sets area->robbed. */
 int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place);
 
-/* Is there a good record anywhere in these bytes? place is a multiple of 8. */
-bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place);
+/* Is there a good record anywhere in these bytes, whatever place it was written for? */
+bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n);
 
 /* The next OPEN tasks in a row, most of them at most; none: *begin == *end. Tasks that were RUNNING
  * when a job was killed come last, those with the fewest attempts first, and one at a time. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* salvage.c -- the good records of a damaged journal, in a new one.
  *
- * A record's checksum covers its place, so a good record is known wherever reading begins, and no
- * stretch of damage hides those after it. Records may be applied in any ledger, also where some are
- * missing: a task whose end is lost is run again.
+ * A record's checksum tells the place for which it was written, so a good record is known wherever
+ * reading begins and wherever it has moved: no stretch of damage hides those after it, nor do bytes
+ * that were lost or came in. What comes a second time is left out, for it may undo what came after
+ * it. Records may be applied in any ledger, also where some are missing: a task whose end is lost is
+ * run again.
  *
  * Invariant: the bytes written are a journal, and its records are those of the old one in order. */
 #define _GNU_SOURCE
@@ -88,21 +90,24 @@ static void drop(int64_t begin, int64_t end, nsh__salvage_report report, nsh__sa
 static int64_t keep_records(const content *in, const nsh__ledger *ledger,
                             nsh__salvage_report report, char *out, nsh__salvage *found)
 {
-    int64_t end = NSH__JOURNAL_HEAD, good = end, bytes; /* good: where the last good one ends */
+    int64_t end = NSH__JOURNAL_HEAD, bytes;
+    int64_t good = end, origin = end; /* where the last good one ends, and where it was to end */
 
     for (int64_t at = good; at < in->n; at += bytes) {
         const char *result = NULL;
         nsh__record record;
+        int64_t place;
 
-        bytes = nsh__record_read(ledger, in->bytes + at, in->n - at, at, &record, &result);
-        if (bytes == 0) {
-            bytes = 8; /* records begin at multiples of it */
+        bytes = nsh__record_find(ledger, in->bytes + at, in->n - at, &place, &record, &result);
+        if (bytes == 0 || place < origin) {
+            bytes = 1;
             continue;
         }
         drop(good, at, report, found);
         nsh__record_write(&record, result, end, out + end);
         end += bytes;
         good = at + bytes;
+        origin = place + bytes;
         found->records++;
     }
     drop(good, in->n, report, found);

@@ -153,6 +153,43 @@ static void test_every_byte(void **state)
     assert_int_equal(lost, TASKS * (NSH__RECORD + (int64_t)sizeof(int64_t)));
 }
 
+/* Bytes are lost or come in at a place, so that all that follows has moved: a job refuses the
+ * journal, and every record but the one that was hit is saved. */
+static void test_moved(void **state)
+{
+    static unsigned char copy[MOST + 100];
+    static const long shifts[] = {-48, -8, -1, 1, 8, 100};
+    const long at = size / 2;
+    nsh_task_counts counts;
+    nsh__salvage all, found;
+
+    (void)state;
+    unlink(mended);
+    assert_int_equal(nsh__salvage_journal(good, mended, note, &all), NSH_SUCCESS);
+    for (size_t i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
+        long lost = shifts[i] < 0 ? -shifts[i] : 0, more = shifts[i] > 0 ? shifts[i] : 0;
+
+        memcpy(copy, bytes, (size_t)at);
+        memset(copy + at, '\r', (size_t)more);
+        memcpy(copy + at + more, bytes + at + lost, (size_t)(size - at - lost));
+        write_file(bad, copy, size + shifts[i]);
+        assert_int_equal(nsh__journal_status(bad, &counts), NSH_ERR_FORMAT);
+        unlink(mended);
+        assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_SUCCESS);
+        assert_true(found.records >= all.records - 2);
+        assert_true(done_in(mended) >= TASKS - 2);
+    }
+    /* a block that is there twice counts once */
+    memcpy(copy, bytes, (size_t)size);
+    memcpy(copy + size, bytes + size - 100, 100);
+    write_file(bad, copy, size + 100);
+    assert_int_equal(nsh__journal_status(bad, &counts), NSH_ERR_FORMAT);
+    unlink(mended);
+    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_SUCCESS);
+    assert_int_equal(found.records, all.records);
+    assert_int_equal(done_in(mended), TASKS);
+}
+
 static void test_worse(void **state)
 {
     static unsigned char copy[MOST];
@@ -192,7 +229,7 @@ static void test_worse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte),
-                                       cmocka_unit_test(test_worse)};
+                                       cmocka_unit_test(test_moved), cmocka_unit_test(test_worse)};
 
     return cmocka_run_group_tests_name("salvage", tests, setup, teardown);
 }

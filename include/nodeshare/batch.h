@@ -110,7 +110,7 @@ typedef struct nsh_batch_options {
     int sync;     /* not 0: every record is on the disk (fdatasync) before the call returns */
     int home;     /* rank with whose node the batch's words live; NSH_HOME_ANY */
     int64_t chunk;    /* tasks that a node takes at once, where it does not take them one by one
-                      anyway: over several nodes, or with a journal. 0: as many as it has workers,
+                      anyway: over several nodes, or with a journal (then 1024 at most). 0: as many as it has workers,
                       more while that many end within milliseconds, fewer when few are left */
     int max_attempts; /* with a journal: a task that was RUNNING when its job was killed so many
                          times has FAILED, 1 .. 255; 0: it is tried again however often. Tasks are
@@ -134,7 +134,7 @@ typedef struct nsh_batch_options {
 
 /* ---- create and free ---- */
 
-/* [collective] Create a batch. ntasks >= 0 and the options but progress, progress_arg and the
+/* [collective] Create a batch. ntasks >= 0 and the options but quiet, the three of progress and the
  * addresses are equal on every rank. Memory: ntasks bytes (with a journal twice as many) and all
  * results, once per node.
  *
@@ -157,8 +157,9 @@ NSH_API int nsh_batch_free(nsh_batch **batch);
 
 /* [local] Give the batch up on this rank and set *batch to NULL, as nsh_mutex_abandon does. Other
  * workers go on. A journal is closed on this rank; what is RUNNING in it is OPEN for other jobs
- * when the last rank has closed it. Errors: ARG (batch is NULL), STATE (this rank's worker has not
- * finished its task), IO (as nsh_batch_free). */
+ * when the last rank has closed it; for option max_attempts that counts as a kill. Errors: ARG (batch
+ * is NULL), STATE (this rank's worker has not finished its task), IO, FORMAT, UNSUPPORTED (as
+ * nsh_batch_free). */
 NSH_API int nsh_batch_abandon(nsh_batch **batch);
 
 /* ---- work ---- */
@@ -201,7 +202,7 @@ NSH_API int nsh_batch_state(const nsh_batch *batch, int64_t task, nsh_task_state
 /* [non-local] How many tasks are in which state: those of this node now, those of others as of
  * their last chunk. Exact when every worker was told that there are no more, and after
  * nsh_batch_sync. Of another job on the journal as many RUN as it has workers.
- * Errors: ARG, STATE (comm is broken), IO, FORMAT, MPI. */
+ * Errors: ARG, STATE (comm is broken), IO, FORMAT, UNSUPPORTED (of the journal), MPI. */
 NSH_API int nsh_batch_counts(nsh_batch *batch, nsh_task_counts *out);
 
 /* [non-local] The same as text, "2 Jobs: 0 Finished / 0 Running / 0 Failed / 2 in Queue", into
@@ -223,19 +224,21 @@ NSH_API int nsh_batch_worker_comm(nsh_batch *batch, MPI_Comm *out);
 
 /* [collective] Every node learns the states and results that the others have, and counts are exact
  * until a worker goes on.
- * Errors: ARG, STATE (comm is broken), IO, FORMAT, MPI. */
+ * Errors: ARG, STATE (comm is broken), IO, FORMAT, UNSUPPORTED (of the journal), MPI. */
 NSH_API int nsh_batch_sync(nsh_batch *batch);
 
 /* [collective] Tasks in one of these states (1 << NSH_TASK_FAILED | ...) are OPEN again, and their
  * results gone. From RUNNING: those of this batch, which their workers lose. What other nodes have
  * is known afterwards. All workers can take tasks again.
- * Errors: ARG (no state, an unknown one, or OPEN), MISMATCH, STATE, IO, FORMAT, MPI. */
+ * Errors: ARG (no state, an unknown one, or OPEN), MISMATCH, STATE, IO, FORMAT, UNSUPPORTED (of the
+ * journal), MPI. */
 NSH_API int nsh_batch_reopen(nsh_batch *batch, unsigned from_states);
 
 /* [collective] All results in the order of tasks into array, which has the batch's result_type and
  * ntasks x result_count elements in whatever shape; zeroes for what is not DONE.
  * Errors: ARG (NULL; other elements; another communicator; a batch without results), MISMATCH,
- * STATE (comm is broken; between update_begin and _end), IO, FORMAT, MPI. */
+ * STATE (comm is broken; between update_begin and _end), IO, FORMAT, UNSUPPORTED (of the journal),
+ * MPI. */
 NSH_API int nsh_batch_results(nsh_batch *batch, nsh_array *array);
 
 #ifdef __cplusplus
