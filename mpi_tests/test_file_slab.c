@@ -757,6 +757,33 @@ static void test_scales(void)
 /* ---- errors ---- */
 
 /* Nothing behind out_bytes is touched, and no element is taken for one of another type. */
+/* Points go through HDF5, the numbers of the same dataset around it. */
+static void test_points(void)
+{
+    const double first[] = {1, 1, 1, 1}, second[] = {2, 2, 2, 2}, third[] = {3, 3, 3, 3};
+    const int64_t four = 4, none = 0;
+    const int64_t *count = check_rank == 0 ? &four : &none;
+    nsh_file *file = open_file("points.h5", NSH_FILE_CREATE, 0);
+    nsh_array *x = NULL;
+
+    check_case("points and numbers of one dataset");
+    CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, &four, NULL, &x), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_write(file, "y", x), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_set_dim(file, "y", 0, "x", NULL, first), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "x", x), NSH_SUCCESS);
+    CHECK_MEM(nsh_array_data(x), first, sizeof first);
+    CHECK_ALL(nsh_file_set_dim(file, "y", 0, "x", NULL, second), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "x", x), NSH_SUCCESS);
+    CHECK_MEM(nsh_array_data(x), second, sizeof second);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "x", MPI_DOUBLE, 1, &four, third, NULL, count),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_read(file, "x", x), NSH_SUCCESS);
+    CHECK_MEM(nsh_array_data(x), third, sizeof third);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&x), NSH_SUCCESS);
+}
+
 static void test_get_errors(void)
 {
     const int64_t outside[] = {1, 0, 0}, extent[] = {A, B, C}, none[] = {0, B, C};
@@ -882,6 +909,7 @@ int main(int argc, char **argv)
     test_dims();
     test_growing_dims();
     test_scales();
+    test_points();
     test_get_errors();
     test_errors();
     scratch_remove();

@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "h5private.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,6 +255,8 @@ static int open_file(const char *call, const char *path, int fd, opening how, ns
         rc = check_opened(call, path, how, h5);
         H5Pclose(access);
     }
+    if (rc != NSH_SUCCESS)
+        nsh__h5_driver_drop(&h5->backing);
     nsh__h5_leave(&visit);
     if (rc == NSH_SUCCESS)
         *out = h5;
@@ -285,12 +288,14 @@ int nsh__h5_flush(const char *call, nsh__h5 *h5)
     return rc;
 }
 
-static void forget(nsh__h5_open_dataset *dataset)
+/* Closing a dataset may write what HDF5 has kept of it. */
+static void forget(nsh__h5 *h5, nsh__h5_open_dataset *dataset)
 {
     if (dataset->name == NULL)
         return;
     H5Tclose(dataset->memory);
-    H5Dclose(dataset->id);
+    if (H5Dclose(dataset->id) < 0 && h5->backing.error == 0)
+        h5->backing.error = EIO;
     free(dataset->name);
     *dataset = (nsh__h5_open_dataset){.name = NULL};
 }
@@ -305,8 +310,10 @@ int nsh__h5_close(const char *call, nsh__h5 **h5)
         return NSH_SUCCESS;
     nsh__h5_enter(&visit);
     for (int i = 0; i < NSH__H5_OPEN; i++)
-        forget(&(*h5)->open[i]);
+        forget(*h5, &(*h5)->open[i]);
     closed = H5Fclose((*h5)->id) >= 0;
+    if (closed)
+        nsh__h5_driver_drop(&(*h5)->backing);
     if ((!closed || nsh__fault(h5_close)) && call != NULL)
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot close", "the file");
     if (call != NULL)
@@ -397,9 +404,9 @@ int nsh__h5_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5_ope
         return rc;
     *out = &h5->open[h5->next];
     h5->next = (h5->next + 1) % NSH__H5_OPEN;
-    forget(*out);
+    forget(h5, *out);
     **out = fresh;
-    return NSH_SUCCESS;
+    return nsh__h5_written(call, h5, NSH_SUCCESS);
 }
 
 /* ---- describing it ---- */
@@ -681,7 +688,7 @@ void nsh__h5_unlink(nsh__h5 *h5, const char *name)
 {
     for (int i = 0; i < NSH__H5_OPEN; i++)
         if (h5->open[i].name != NULL && strcmp(h5->open[i].name, name) == 0)
-            forget(&h5->open[i]);
+            forget(h5, &h5->open[i]);
     if (nsh__h5_exists(h5, name))
         H5Ldelete(h5->id, name, H5P_DEFAULT);
 }

@@ -177,7 +177,8 @@ static bool write_points(const dimension *d, const scale *s, const double points
     space = H5Dget_space(s->id);
     memory = H5Screate_simple(1, &n, NULL);
     good = H5Sselect_hyperslab(space, H5S_SELECT_SET, &zero, NULL, &n, NULL) >= 0 &&
-           H5Dwrite(s->id, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, points) >= 0;
+           H5Dwrite(s->id, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, points) >= 0 &&
+           H5Fflush(s->id, H5F_SCOPE_LOCAL) >= 0; /* they may next be read around HDF5 */
     H5Sclose(memory);
     H5Sclose(space);
     return good;

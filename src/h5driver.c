@@ -361,11 +361,16 @@ static const H5FD_class_t driver = {
 herr_t nsh__h5_driver_set(hid_t list, nsh__h5_backing *backing)
 {
     hid_t id = H5FDregister(&driver);
-    herr_t done = id >= 0 ? H5Pset_driver(list, id, &backing) : -1;
 
-    if (id >= 0)
-        H5FDunregister(id); /* the list has it */
-    return done;
+    backing->driver = id >= 0 ? id : 0;
+    return id >= 0 ? H5Pset_driver(list, id, &backing) : -1;
+}
+
+void nsh__h5_driver_drop(nsh__h5_backing *backing)
+{
+    if (backing->driver > 0)
+        H5FDunregister(backing->driver);
+    backing->driver = 0;
 }
 
 #else

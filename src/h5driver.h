@@ -24,10 +24,15 @@ typedef struct nsh__h5_backing {
     int error;     /* errno of the first write that failed; 0: none has */
     bool busy;     /* opening has failed: another open file has HDF5's lock */
     bool replaced; /* opening has failed: another file is at the path */
+    hid_t driver;  /* its own; 0: none */
 } nsh__h5_backing;
 
-/* Let files that are opened with this access list use the driver. The backing has to live until
- * they are closed. Negative on failure. */
+/* Let the file that is opened with this access list use a driver of its own. The backing has to
+ * live, and the driver to be kept, until both are closed: HDF5 gives its last name of a driver up
+ * before it calls it to close a file. Negative on failure. */
 herr_t nsh__h5_driver_set(hid_t list, nsh__h5_backing *backing);
+
+/* Nothing, if there is none. */
+void nsh__h5_driver_drop(nsh__h5_backing *backing);
 
 #endif
