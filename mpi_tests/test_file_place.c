@@ -323,6 +323,7 @@ static void test_owner(void)
 static void test_group(void)
 {
     char said[4096] = "";
+    bool list = false;
     struct stat st;
     int real, fd;
 
@@ -331,6 +332,8 @@ static void test_group(void)
     ON_RANK_0(chmod(in_top("shared"), 0777));
     save(in_top("shared/x.h5"));
     ON_RANK_0(chown(in_top("shared/x.h5"), SOMEBODY, SOMEBODY));
+    if (check_rank == 0)
+        list = setxattr(in_top("shared/x.h5"), acl_name, acl, sizeof acl, 0) == 0;
     ON_RANK_0(chmod(in_top("shared/x.h5"), 02662));
     fd = begin_to_listen(&real);
     CHECK_EQ(seteuid(NOBODY), 0);
@@ -342,7 +345,9 @@ static void test_group(void)
         CHECK_EQ(st.st_uid, NOBODY);
         CHECK(st.st_gid != SOMEBODY);
         CHECK_EQ(st.st_mode & 07777, 0622);
-        CHECK_HAS(said, "does not keep owner 1234, group 1234");
+        CHECK_HAS(said, " owner 1234, group 1234");
+        CHECK(!list || strstr(said, acl_name) != NULL);
+        CHECK(getxattr(in_top("shared/x.h5"), acl_name, NULL, 0) < 0);
     }
 
     check_case("a file that this user may not write is not replaced");

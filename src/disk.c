@@ -284,7 +284,8 @@ int nsh__disk_look(const char *call, const char *path, bool write)
     if (stat(path, &st) != 0) {
         int error = errno;
 
-        return failed(call, "cannot open", path, lstat(path, &st) == 0 ? EEXIST : error);
+        return failed(call, "cannot open", path,
+                      lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? EEXIST : error);
     }
     if (!S_ISREG(st.st_mode))
         return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
@@ -510,6 +511,15 @@ int nsh__disk_fill(const char *call, int from, const char *work, int fd)
     return error == 0 ? NSH_SUCCESS : failed(call, "cannot write", work, error);
 }
 
+static bool one_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Where a server's answer was lost link(2) may have been done twice. A name of the working copy that
+ * stays behind is removed later, as that of a maker who has gone. */
 static int rename_new(const char *work, const char *path)
 {
 #if defined(__linux__) && defined(RENAME_NOREPLACE)
@@ -518,7 +528,16 @@ static int rename_new(const char *work, const char *path)
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
 #endif
-    return link(work, path) == 0 ? unlink(work) : -1;
+    if (link(work, path) != 0) {
+        int error = errno;
+
+        if (error != EEXIST || !one_file(work, path)) {
+            errno = error;
+            return -1;
+        }
+    }
+    (void)!unlink(work);
+    return 0;
 }
 
 /* A directory that may be written to but not read cannot be synced by itself: then the whole file

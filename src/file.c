@@ -105,12 +105,14 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* Give up what was changed. Its blocks are freed first: then HDF5, which insists on writing what it
- * still has, finds room for it even on a full disk. */
-static void discard(nsh_file *file, nsh__call call)
+/* Give up what was changed. HDF5 insists on writing what it still has, but not to the working copy:
+ * that may be the target already, where a commit has failed after it was renamed. */
+static void discard(nsh_file *file)
 {
-    if (file->in_work && unlink(file->work) == 0 && ftruncate(file->work_fd, 0) != 0)
-        nsh__log("%s: cannot truncate %s", nsh__call_name(call), file->work);
+    if (file->in_work) {
+        nsh__h5_cancel(file->h5);
+        unlink(file->work);
+    }
     nsh__h5_close(NULL, &file->h5);
     close_fd(&file->work_fd);
     file->dirty_fd = -1;
@@ -147,11 +149,11 @@ static int begin_change(nsh_file *file, nsh__call call)
     if (rc == NSH_SUCCESS && in_place)
         rc = nsh__h5_open(name, file->path, file->target_fd, true, &file->h5);
     else if (rc == NSH_SUCCESS && file->there)
-        rc = nsh__h5_open(name, file->work, file->work_fd, true, &file->h5);
+        rc = nsh__h5_continue(name, file->work, file->work_fd, &file->h5);
     else if (rc == NSH_SUCCESS)
         rc = nsh__h5_create(name, file->work, file->work_fd, &file->h5);
     if (rc != NSH_SUCCESS) {
-        discard(file, call);
+        discard(file);
         return rc;
     }
     file->working = true;
@@ -413,10 +415,10 @@ static int hold(nsh_file *file, nsh__call call, const opened *reply)
 }
 
 /* What is not the communicator's. Changes that were not committed are thrown away. */
-static void close_files(nsh_file *file, nsh__call call)
+static void close_files(nsh_file *file)
 {
     nsh__file_reader_free(file);
-    discard(file, call);
+    discard(file);
     if (nsh__file_owns(file) && file->target_fd >= 0)
         nsh__disk_lock_drop(file->target_fd); /* which a forked child would keep */
     close_fd(&file->target_fd);
@@ -432,7 +434,7 @@ static int open_same(nsh_file *file, nsh__call call)
 
     nsh__detail_keep(&kept);
     for (int i = 0; i < TRIES && rc == NSH_ERR_STATE; i++) {
-        close_files(file, call);
+        close_files(file);
         rc = nsh__file_owns(file) ? begin(file, call, &reply) : NSH_SUCCESS;
         rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
         if (rc == NSH_SUCCESS)
@@ -448,7 +450,7 @@ static void shell_close(void *handle, bool whole)
 {
     nsh_file *file = handle;
 
-    close_files(file, NSH__CALL_COMM_FREE_ALL);
+    close_files(file);
     nsh__array_kind.close(file->mail, whole);
 }
 
@@ -469,11 +471,11 @@ static void stand_for(nsh_array *mail, const nsh__kind *kind, void *handle)
 }
 
 /* Accepts every stage. */
-static void file_destroy(nsh_file *file, nsh__call call)
+static void file_destroy(nsh_file *file)
 {
     if (file == NULL)
         return;
-    close_files(file, call);
+    close_files(file);
     if (file->mail != NULL)
         stand_for(file->mail, &nsh__array_kind, file->mail);
     nsh_array_free(&file->mail);
@@ -508,7 +510,7 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
     *out = file;
     return NSH_SUCCESS;
 fail:
-    file_destroy(file, call);
+    file_destroy(file);
     return rc;
 }
 
@@ -653,7 +655,7 @@ int nsh__file_close(nsh_file **file, nsh__call call)
     if (rc != NSH_SUCCESS)
         return rc;
     rc = commit(*file, call);
-    file_destroy(*file, call);
+    file_destroy(*file);
     *file = NULL;
     return rc;
 }
@@ -683,7 +685,7 @@ int nsh_file_abandon(nsh_file **file)
                                 (*file)->mail->id);
     if (rc != NSH_SUCCESS)
         return rc;
-    file_destroy(*file, NSH__CALL_FILE_ABANDON);
+    file_destroy(*file);
     *file = NULL;
     return rc;
 }

@@ -230,14 +230,16 @@ static int read_gaps(const merge *m, int64_t from, int64_t to)
 }
 
 /* The next stretch of marked units of [*at, end), with the short gaps in it: where it begins, in *at,
- * and how many units it has. */
+ * and how many units it has. Where nodes do not see at once what others write no gap is written back:
+ * another node's earlier bytes in it may not have been read. */
 static int64_t next_stretch(const merge *m, const char *marks, int64_t end, int64_t *at, bool *gaps)
 {
+    int64_t least = m->found->place.alone && m->parts > 1 ? 1 : GAP;
     int64_t n = next_marked(marks, end, at), next = *at + n, more;
 
     *gaps = false;
     for (; n > 0 && (more = next_marked(marks, end, &next)) > 0; next += more) {
-        if ((next - *at - n) * m->unit >= GAP)
+        if ((next - *at - n) * m->unit >= least)
             break;
         n = next + more - *at;
         *gaps = true;

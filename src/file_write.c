@@ -13,6 +13,7 @@
 #include "ring.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -312,9 +313,9 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
     delivery v = {file, call, name, share, leading, chunk, NULL};
     nsh_comm *comm = file->comm;
     int ndim = share->ndim, rc = NSH_SUCCESS;
-    int64_t *table = nsh__fault(file_buffer)
-                         ? NULL
-                         : calloc((size_t)comm->size * 2 * (size_t)ndim + 1, sizeof *table);
+    int64_t most, *table = nsh__fault(file_buffer)
+                               ? NULL
+                               : calloc((size_t)comm->size * 2 * (size_t)ndim + 1, sizeof *table);
 
     if (table == NULL)
         rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for %d hyperslabs", nsh__call_name(call),
@@ -328,8 +329,13 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
         rc = nsh__ring_table(comm, table, 2 * ndim);
         if (rc != NSH_SUCCESS) /* MPI may still write to the table */
             return nsh__comm_break(comm, rc);
-        v.buffer = nsh__fault(file_buffer) ? NULL : malloc((size_t)largest_box(&v, table));
-        if (v.buffer == NULL)
+        most = largest_box(&v, table);
+        if (most > INT_MAX && comm->size > 1)
+            rc = nsh__fail(NSH_ERR_ARG,
+                           "%s: \"%.80s\" has to go through rank 0 in pieces of %" PRId64
+                           " bytes, more than one message may have (rank %d)",
+                           nsh__call_name(call), name, most, comm->rank);
+        else if (nsh__fault(file_buffer) || (v.buffer = malloc((size_t)most)) == NULL)
             rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for a segment", nsh__call_name(call));
         rc = nsh__file_enter(file, call, rc, 12);
     }
@@ -412,8 +418,11 @@ static int clear_reused(nsh_file *file, nsh__call call, const nsh__found *found,
     if (rc != NSH_SUCCESS)
         return rc;
     file->dirty_fd = fd;
-    return nsh__disk_zero(nsh__call_name(call), file->path, fd, dataset->offset,
-                          n < dataset->nbytes ? n : dataset->nbytes);
+    rc = nsh__disk_zero(nsh__call_name(call), file->path, fd, dataset->offset,
+                        n < dataset->nbytes ? n : dataset->nbytes);
+    if (rc == NSH_SUCCESS && !file->coherent) /* before others' bytes get to the server */
+        rc = nsh__disk_sync(nsh__call_name(call), file->path, fd);
+    return rc;
 }
 
 /* By the owner: a dataset that nobody has written to yet and that is zero. */

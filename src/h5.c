@@ -198,7 +198,8 @@ static const char *name_of(const char *path, int fd, char out[32])
     return (stat(path, &st) == 0 && is_file(&st, fd)) || access(out, F_OK) != 0 ? path : out;
 }
 
-typedef enum opening { CREATE, READ, CHANGE } opening;
+/* CREATE and CONTINUE: a working copy. */
+typedef enum opening { CREATE, CONTINUE, READ, CHANGE } opening;
 
 static hid_t open_id(const char *path, opening how, hid_t access)
 {
@@ -246,9 +247,10 @@ static int open_file(const char *call, const char *path, int fd, opening how, ns
     if (h5 == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "%s: no memory", call);
     nsh__h5_enter(&visit);
-    rc = how == CREATE ? NSH_SUCCESS : check_program(call, path, fd, how == CHANGE);
+    rc = how == CREATE ? NSH_SUCCESS : check_program(call, path, fd, how != READ);
     if (rc == NSH_SUCCESS) {
         h5->backing.fd = fd;
+        h5->backing.mine = how == CREATE || how == CONTINUE;
         access = access_list(&h5->backing);
         h5->id = open_id(name_of(path, fd, name), how, access);
         h5->backing.fd = -1;
@@ -268,6 +270,11 @@ static int open_file(const char *call, const char *path, int fd, opening how, ns
 int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out)
 {
     return open_file(call, path, fd, CREATE, out);
+}
+
+int nsh__h5_continue(const char *call, const char *path, int fd, nsh__h5 **out)
+{
+    return open_file(call, path, fd, CONTINUE, out);
 }
 
 int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out)
@@ -298,6 +305,12 @@ static void forget(nsh__h5 *h5, nsh__h5_open_dataset *dataset)
         h5->backing.error = EIO;
     free(dataset->name);
     *dataset = (nsh__h5_open_dataset){.name = NULL};
+}
+
+void nsh__h5_cancel(nsh__h5 *h5)
+{
+    if (h5 != NULL && h5->backing.error == 0)
+        h5->backing.error = ECANCELED;
 }
 
 int nsh__h5_close(const char *call, nsh__h5 **h5)
@@ -632,28 +645,14 @@ static bool is_below_dataset(const nsh__h5 *h5, const char *name)
     return below;
 }
 
-static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
-                const int64_t extent[], bool series)
+/* A dataset of that type and extent, and the groups on the way to it. */
+static int link_new(const char *call, nsh__h5 *h5, const char *name, hid_t type, hid_t space,
+                    bool series, const hsize_t now[])
 {
-    hsize_t now[H5S_MAX_RANK] = {0};
-    hid_t type, space, create, groups, id;
+    int ndim = H5Sget_simple_extent_ndims(space);
+    hid_t create = creation_list(ndim, now, H5Tget_size(type), series);
+    hid_t groups = H5Pcreate(H5P_LINK_CREATE), id;
 
-    if (nsh__h5_exists(h5, name))
-        return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.120s\" is in the file already", call, name);
-    if (is_below_dataset(h5, name))
-        return nsh__fail(NSH_ERR_EXISTS, "%s: a dataset is where \"%.100s\" needs a group", call,
-                         name);
-    type = nsh__h5_type_of(form);
-    space = space_of(ndim, extent, series, now);
-    if (type < 0 || space < 0)
-        return nsh__h5_failed(call, NSH_ERR_TYPE, "no type in a file for elements of", name);
-    if (nsh__h5_commit_types(h5->id, form) < 0) {
-        H5Sclose(space);
-        H5Tclose(type);
-        return nsh__h5_failed(call, NSH_ERR_IO, "cannot write the type of", name);
-    }
-    create = creation_list(ndim, now, H5Tget_size(type), series);
-    groups = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(groups, 1);
     H5Pset_char_encoding(groups, H5T_CSET_UTF8);
     id = H5Dcreate2(h5->id, name, type, space, groups, create, H5P_DEFAULT);
@@ -664,12 +663,37 @@ static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form
     }
     H5Pclose(groups);
     H5Pclose(create);
-    H5Sclose(space);
-    H5Tclose(type);
     if (id < 0)
         return nsh__h5_failed(call, NSH_ERR_IO, "cannot make", name);
     H5Dclose(id);
     return NSH_SUCCESS;
+}
+
+static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
+                const int64_t extent[], bool series)
+{
+    hsize_t now[H5S_MAX_RANK] = {0};
+    hid_t type, space;
+    int rc;
+
+    if (nsh__h5_exists(h5, name))
+        return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.120s\" is in the file already", call, name);
+    if (is_below_dataset(h5, name))
+        return nsh__fail(NSH_ERR_EXISTS, "%s: a dataset is where \"%.100s\" needs a group", call,
+                         name);
+    type = nsh__h5_type_of(form);
+    space = space_of(ndim, extent, series, now);
+    if (type < 0 || space < 0)
+        rc = nsh__h5_failed(call, NSH_ERR_TYPE, "no type in a file for elements of", name);
+    else if (nsh__h5_commit_types(h5->id, form) < 0)
+        rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot write the type of", name);
+    else
+        rc = link_new(call, h5, name, type, space, series, now);
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    return rc;
 }
 
 int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
@@ -687,8 +711,7 @@ int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__for
 void nsh__h5_unlink(nsh__h5 *h5, const char *name)
 {
     for (int i = 0; i < NSH__H5_OPEN; i++)
-        if (h5->open[i].name != NULL && strcmp(h5->open[i].name, name) == 0)
-            forget(h5, &h5->open[i]);
+        forget(h5, &h5->open[i]); /* it may be open under another name */
     if (nsh__h5_exists(h5, name))
         H5Ldelete(h5->id, name, H5P_DEFAULT);
 }

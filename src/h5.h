@@ -53,13 +53,18 @@ int nsh__h5_available(const char *call);
 
 /* The file behind a descriptor, which is or was at path: made new in place of what it holds; or as
  * it is. HDF5 opens it a second time, so the descriptor may be closed, and may be open for reading
- * only where the path may be opened for more. NSH_ERR_STATE: path leads to another file by now, and
+ * only where the path may be opened for more. create and continue: of a working copy, which is the
+ * caller's alone and gets no lock of HDF5. NSH_ERR_STATE: path leads to another file by now, and
  * HDF5 cannot open the former one any more. */
 int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out);
+int nsh__h5_continue(const char *call, const char *path, int fd, nsh__h5 **out);
 int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out);
 
 /* Everything out to the file, which then is as long as it will be. */
 int nsh__h5_flush(const char *call, nsh__h5 *h5);
+
+/* From now on nothing more goes to the file, and changes fail. Accepts NULL. */
+void nsh__h5_cancel(nsh__h5 *h5);
 
 /* Flush and close; *h5 is NULL afterwards, whatever the outcome. call NULL: nobody wants to know.
  */

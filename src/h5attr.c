@@ -142,21 +142,34 @@ static int read_values(hid_t id, hid_t memory, size_t item, int64_t *n, void **v
     return 0;
 }
 
-/* Text, at most up to the room there is. */
-static void join(char **text, int64_t *used, int64_t *room, const char *more, size_t n)
+/* False: there is no memory for more. */
+static bool join(char **text, int64_t *used, int64_t *room, const char *more, size_t n)
 {
     if (*text == NULL || *used + (int64_t)n + 1 > *room) {
         int64_t wanted = 2 * (*room + (int64_t)n + 1);
         char *grown = realloc(*text, (size_t)wanted);
 
         if (grown == NULL)
-            return;
+            return false;
         *text = grown;
         *room = wanted;
     }
     memcpy(*text + *used, more, n);
     *used += (int64_t)n;
     (*text)[*used] = '\0';
+    return true;
+}
+
+/* The text is handed over, if it is whole. */
+static int joined(bool good, char *text, int64_t used, int64_t *n, void **values)
+{
+    if (!good) {
+        free(text);
+        return -1;
+    }
+    *n = used;
+    *values = text;
+    return 0;
 }
 
 /* The length of a string of fixed size: up to the first NUL, or to those that fill it up. */
@@ -179,20 +192,21 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
     void *data;
     char *text = NULL;
     hid_t memory = H5Tcopy(type), space;
+    bool good;
 
     if (read_values(id, memory, size, &count, &data) < 0) {
         H5Tclose(memory);
         return -1;
     }
-    join(&text, &used, &room, "", 0);
-    for (int64_t i = 0; i < count; i++) {
+    good = join(&text, &used, &room, "", 0);
+    for (int64_t i = 0; i < count && good; i++) {
         const char *one = pointers ? ((char **)data)[i] : (char *)data + i * (int64_t)size;
 
         if (i > 0)
-            join(&text, &used, &room, ", ", 2);
-        if (one != NULL)
-            join(&text, &used, &room, one,
-                 pointers ? strlen(one) : fixed_length(padding, one, size));
+            good = join(&text, &used, &room, ", ", 2);
+        if (one != NULL && good)
+            good = join(&text, &used, &room, one,
+                        pointers ? strlen(one) : fixed_length(padding, one, size));
     }
     if (pointers && (space = H5Aget_space(id)) >= 0) {
         H5Dvlen_reclaim(memory, space, H5P_DEFAULT, data);
@@ -200,9 +214,7 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
     }
     H5Tclose(memory);
     free(data);
-    *n = used;
-    *values = text;
-    return text != NULL ? 0 : -1;
+    return joined(good, text, used, n, values);
 }
 
 /* How numbers are read, so that each keeps its value. */
@@ -240,19 +252,19 @@ static int read_printed(hid_t id, kind as, int64_t *n, void **values)
     int64_t count, room = 0, used = 0;
     char *text = NULL, one[40];
     void *data;
+    bool good;
 
     if (read_numbers(id, as, &count, &data) < 0)
         return -1;
-    join(&text, &used, &room, "", 0);
-    for (int64_t i = 0; i < count; i++) {
+    good = join(&text, &used, &room, "", 0);
+    for (int64_t i = 0; i < count && good; i++) {
         if (i > 0)
-            join(&text, &used, &room, ", ", 2);
-        join(&text, &used, &room, one, (size_t)print_number(as, data, i, one, sizeof one));
+            good = join(&text, &used, &room, ", ", 2);
+        good = good &&
+               join(&text, &used, &room, one, (size_t)print_number(as, data, i, one, sizeof one));
     }
     free(data);
-    *n = used;
-    *values = text;
-    return text != NULL ? 0 : -1;
+    return joined(good, text, used, n, values);
 }
 
 /* The number as an integer; false: it is none, or too large. */

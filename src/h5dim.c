@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "h5private.h"
 
+#include <errno.h>
 #include <hdf5_hl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -346,20 +347,21 @@ static int set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, con
     if (rc != NSH_SUCCESS)
         return rc;
     d.dataset = dataset->id;
+    H5Iinc_ref(d.dataset); /* taking a scale away closes what the file has open */
     path_of(&d, label);
     rc = check_dimension(&d, dim);
     to = rc == NSH_SUCCESS ? scale_for(&d, points, &rc) : -1;
-    if (rc != NSH_SUCCESS)
-        return rc;
     good = to >= 0 && !nsh__fault(h5_attr);
     if (good && strcmp(d.path, d.name) != 0)
         good = attach(&d, to) && extent_of(&d, dim, &ndim) && complete(&d, ndim);
     if (good && unit != NULL)
         good = nsh__h5_put_text(to, "units", (int64_t)strlen(unit), unit) >= 0;
-    if (!good)
+    if (rc == NSH_SUCCESS && !good)
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot make dimension", d.path);
     if (to >= 0)
         H5Dclose(to);
+    if (H5Idec_ref(d.dataset) < 0 && h5->backing.error == 0)
+        h5->backing.error = EIO;
     return rc;
 }
 

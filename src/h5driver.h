@@ -22,6 +22,7 @@ typedef struct nsh__h5_backing {
     int fd;        /* while a file is opened: what is opened is the file behind this descriptor,
                       whatever has become of its path; -1: the file at the path */
     int error;     /* errno of the first write that failed; 0: none has */
+    bool mine;     /* nobody else has it: HDF5 need not lock it */
     bool busy;     /* opening has failed: another open file has HDF5's lock */
     bool replaced; /* opening has failed: another file is at the path */
     hid_t driver;  /* its own; 0: none */

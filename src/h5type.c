@@ -45,11 +45,14 @@ static hid_t complex_type(int64_t size)
 {
     hid_t part = float_type(size / 2), whole = H5Tcreate(H5T_COMPOUND, (size_t)size);
 
-    if (part < 0 || whole < 0 || H5Tinsert(whole, "r", 0, part) < 0 ||
-        H5Tinsert(whole, "i", (size_t)(size / 2), part) < 0)
-        return -1;
-    H5Tclose(part);
-    return whole;
+    bool good = part >= 0 && whole >= 0 && H5Tinsert(whole, "r", 0, part) >= 0 &&
+                H5Tinsert(whole, "i", (size_t)(size / 2), part) >= 0;
+
+    if (part >= 0)
+        H5Tclose(part);
+    if (!good && whole >= 0)
+        H5Tclose(whole);
+    return good ? whole : -1;
 }
 
 static hid_t bool_type(void)

@@ -22,6 +22,7 @@
 typedef struct losses {
     char text[256];
     size_t used;
+    bool list; /* among it an access control list */
 } losses;
 
 __attribute__((format(printf, 2, 3))) static void lose(losses *lost, const char *format, ...)
@@ -45,13 +46,16 @@ static void inherit_owner(const struct stat *old, int fd)
         (void)!fchown(fd, (uid_t)-1, old->st_gid);
 }
 
-/* Another group than the old one may do what everybody may; set-id bits go with their ids. */
-static mode_t mode_to_keep(const struct stat *old, const struct stat *new)
+/* Another group than the old one may do what everybody may, and so may the group of a file whose list
+ * is lost: the mode had what all in the list could do together. Set-id bits go with their ids. */
+static mode_t mode_to_keep(const struct stat *old, const struct stat *new, bool list_lost)
 {
     mode_t mode = old->st_mode & 07777;
 
+    if (new->st_gid != old->st_gid || list_lost)
+        mode = (mode & ~(mode_t)S_IRWXG) | (mode & S_IRWXO) << 3;
     if (new->st_gid != old->st_gid)
-        mode = (mode & ~(mode_t)(S_ISGID | S_IRWXG)) | (mode & S_IRWXO) << 3;
+        mode &= ~(mode_t)S_ISGID;
     if (new->st_uid != old->st_uid)
         mode &= ~(mode_t)S_ISUID;
     return mode;
@@ -67,7 +71,7 @@ static void inherit_mode(const struct stat *old, int fd, bool last, losses *lost
         lose(lost, " owner %ld,", (long)old->st_uid);
     if (new.st_gid != old->st_gid)
         lose(lost, " group %ld,", (long)old->st_gid);
-    if (fchmod(fd, mode_to_keep(old, &new) | (last ? 0 : S_IRUSR | S_IWUSR)) != 0)
+    if (fchmod(fd, mode_to_keep(old, &new, lost->list) | (last ? 0 : S_IRUSR | S_IWUSR)) != 0)
         lose(lost, " mode %03o,", (unsigned)old->st_mode & 07777);
 }
 
@@ -79,10 +83,14 @@ static const char access_list[] = "system.posix_acl_access";
 
 /* Users' own attributes, access control lists of every kind, and the label of SELinux. Others are
  * the system's: a file system's layout, a signature of the contents. */
+static bool is_list(const char *name)
+{
+    return strncmp(name, "system.", 7) == 0;
+}
+
 static bool heritable(const char *name)
 {
-    return strncmp(name, "user.", 5) == 0 || strncmp(name, "system.", 7) == 0 ||
-           strcmp(name, "security.selinux") == 0;
+    return strncmp(name, "user.", 5) == 0 || is_list(name) || strcmp(name, "security.selinux") == 0;
 }
 
 /* In new memory; NULL: there is none. */
@@ -108,35 +116,43 @@ static bool has_attribute(int fd, const char *name, const char *value, ssize_t b
     return same;
 }
 
-static void inherit_attribute(const char *path, const char *name, int fd, losses *lost)
+/* A list also says what the group may do: another group gets none. */
+static void inherit_attribute(const char *path, const char *name, int fd, bool same_group,
+                              losses *lost)
 {
     ssize_t bytes;
     char *value = attribute_of(path, name, &bytes);
 
-    if (value == NULL || (!has_attribute(fd, name, value, bytes) &&
-                          fsetxattr(fd, name, value, (size_t)bytes, 0) != 0))
+    if (value == NULL || (is_list(name) && !same_group) ||
+        (!has_attribute(fd, name, value, bytes) &&
+         fsetxattr(fd, name, value, (size_t)bytes, 0) != 0)) {
         lose(lost, " %.60s,", name);
+        lost->list |= is_list(name);
+    }
     free(value);
 }
 
-static void inherit_attributes(const char *path, int fd, losses *lost)
+static void inherit_attributes(const char *path, const struct stat *old, int fd, losses *lost)
 {
     ssize_t n = listxattr(path, NULL, 0);
     char *names = n > 0 ? malloc((size_t)n) : NULL;
+    struct stat new;
+    bool same_group = fstat(fd, &new) == 0 && new.st_gid == old->st_gid;
 
     n = names != NULL ? listxattr(path, names, (size_t)n) : 0;
     fremovexattr(fd, access_list); /* it may be the directory's default */
     for (const char *name = names; name != NULL && name < names + n; name += strlen(name) + 1)
         if (heritable(name))
-            inherit_attribute(path, name, fd, lost);
+            inherit_attribute(path, name, fd, same_group, lost);
     free(names);
 }
 
 #else
 
-static void inherit_attributes(const char *path, int fd, losses *lost)
+static void inherit_attributes(const char *path, const struct stat *old, int fd, losses *lost)
 {
     (void)path;
+    (void)old;
     (void)fd;
     lose(lost, " extended attributes,");
 }
@@ -150,8 +166,9 @@ void nsh__inherit(const char *call, const char *path, int fd, bool last)
 
     if (stat(path, &old) != 0)
         return;
+    (void)!fchmod(fd, S_IRUSR | S_IWUSR); /* what it has may be more, for whoever gets it */
     inherit_owner(&old, fd);
-    inherit_attributes(path, fd, &lost);
+    inherit_attributes(path, &old, fd, &lost);
     inherit_mode(&old, fd, last, &lost); /* at last: it is part of an access control list */
     if (old.st_nlink > 1)
         lose(&lost, " its %lu other names (hard links have the old file),",

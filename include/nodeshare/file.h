@@ -58,7 +58,8 @@
  *     and nsh_file_open for NSH_FILE_APPEND says BUSY meanwhile. Readers, and NSH_FILE_CREATE, which
  *     replaces what is there, do not ask for the lock.
  *   - A commit never replaces a file that another program has written to, or put there, since this
- *     handle opened or last committed it: it says STATE, and that file stays. (NSH_FILE_CREATE
+ *     handle opened or last committed it, as far as can be seen just before: it says STATE, and that
+ *     file stays. (NSH_FILE_CREATE
  *     replaces whatever is there at its first commit.) A change of owner, mode or links is none.
  *     Where the file has been removed meanwhile the commit makes it again.
  *   - On network file systems (all but ext4, XFS, btrfs, ZFS, tmpfs and their like) the file is not
