@@ -11,6 +11,7 @@ enum {
     COSTS = 32,               /* a chunk that lasts less than so many times its cost, */
     SHORT_NS = 1000 * 1000,   /* but this at the least, */
     LONG_NS = 10 * SHORT_NS,  /* and this at the most, is followed by a larger one, */
+    GROWTH = 16,              /* at most so many times as large, which lasts no longer than that, */
     TOO_LONG_NS = 4 * LONG_NS /* and one that lasts longer than this by a smaller one */
 };
 
@@ -103,13 +104,14 @@ static int64_t in_range(int64_t value, int64_t least, int64_t most)
 static int64_t next_size(const nsh__claims *claims, int64_t lasted)
 {
     int64_t size = claims->area->size;
+    int64_t enough = in_range(COSTS * claims->area->cost, SHORT_NS, LONG_NS);
 
     if (claims->chunk > 0)
         return in_range(claims->chunk, 1, MOST_IN_CHUNK);
     if (size == 0)
         return claims->workers;
-    if (lasted < in_range(COSTS * claims->area->cost, SHORT_NS, LONG_NS))
-        size *= 2;
+    if (lasted < enough)
+        size *= in_range(enough / (lasted + 1), 2, GROWTH);
     else if (lasted > TOO_LONG_NS)
         size /= 2;
     return in_range(size, claims->workers, MOST_IN_CHUNK);
