@@ -1,4 +1,4 @@
-/* test_lifetime.c -- ranks: 1 2 3 4  layouts: one-node cliques-2 odd-even per-rank
+/* test_lifetime.c -- ranks: 1 3 4  layouts: one-node cliques-2 per-rank
  * seconds: 120
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
