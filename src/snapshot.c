@@ -30,8 +30,10 @@ static int check_names(nsh_comm *comm, nsh__call call, nsh_array *const arrays[]
 /* What is wrong with arrays that have no communicator. */
 static int no_arrays(nsh__call call, int n)
 {
-    if (n > 0)
-        return nsh__file_null(call, "the first of arrays");
+    int rc = nsh__h5_available(nsh__call_name(call));
+
+    if (rc != NSH_SUCCESS || n > 0)
+        return rc != NSH_SUCCESS ? rc : nsh__file_null(call, "the first of arrays");
     return nsh__fail(NSH_ERR_ARG, "%s: n is %d, not at least 1", nsh__call_name(call), n);
 }
 
