@@ -12,7 +12,8 @@
  * The first chunk has a number for each worker of the node, or its share if there are fewer, so
  * that workers of all nodes take numbers in the order of the numbers. Chunks grow while they last
  * less than a millisecond, or than 32 times what it took to fetch them but 10 ms, for there
- * fetching would cost something; they shrink again when they last 40. No later chunk is more than
+ * fetching would cost something: the shorter one was, the larger is the next, at most 16 times;
+ * they shrink again when they last 40. No later chunk is more than
  * half of the node's share of what is left, so the last numbers are fetched one by one. (Cf.
  * Polychronopoulos and Kuck, "Guided self-scheduling", IEEE ToC C-36(12), 1987.)
  *

@@ -28,8 +28,8 @@ extern bool nsh__mpi_inherited;
 /* [local] Count forks from now on; false: no memory. Any number of times. */
 bool nsh__fork_watch(void);
 
-/* [local] From now on own->fd is -1 in a child. It must not move until it is released, which may be
- * done of what is not guarded. */
+/* [local] From now on fork closes own->fd in the child, and it is -1 there. The memory of own must not
+ * move until it is released. To release one that is not guarded does nothing. */
 void nsh__fork_guard(nsh__own_fd *own);
 void nsh__fork_release(nsh__own_fd *own);
 

@@ -229,8 +229,9 @@ static int read_at(const nsh__journal *j, char *out, int64_t n, int64_t at, int6
     return NSH_SUCCESS;
 }
 
-/* Is what follows end more than half an append? Then it is longer than one, or there are good
- * records in it, perhaps moved by bytes that were lost or came in before them. */
+/* A kill leaves a part of one append. What follows end is something else, damage, if it is longer
+ * than an append can be, or if there are good records in it: those may have moved, because bytes
+ * before them were lost or came in. */
 static int damaged(const nsh__journal *j, int64_t end, int64_t size, bool *found)
 {
     int64_t step = j->room / 2, got; /* a record is no longer than half the room */
