@@ -92,7 +92,7 @@ link    = $(CC) $(ldflags) $(CFLAGS) $(LDFLAGS)
 # ---- what is there --------------------------------------------------------------------------
 
 headers  := $(wildcard include/*.h include/nodeshare/*.h)
-lib_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/*.c))
+lib_objs := $(patsubst %.c,$(BUILD)/%.o,$(filter-out src/tool/%,$(wildcard src/*/*.c)))
 nsh_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/tool/*.c))
 unit_bin := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
 mpi_srcs := $(wildcard mpi_tests/test_*.c)
@@ -165,7 +165,7 @@ $(addsuffix .o,$(unit_bin)): | have-cmocka
 $(BUILD)/mpi_tests/examples/study.o: | have-zlib
 
 # Only these see HDF5. They use the functions of 1.10; later versions have them under this name.
-$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/h5*.c) mpi_tests/test_file_foreign.c): own_flags := \
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/file/h5*.c) mpi_tests/test_file_foreign.c): own_flags := \
     -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
 
 # Examples are built as a user would build them.
@@ -218,7 +218,7 @@ fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$$
 $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flags
 	@$(fill_in) $< >$@
 
--include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/tool/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
+-include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
            $(BUILD)/mpi_tests/examples/*.d $(BUILD)/mpi_tests/chaos/*.d)
 
 # ---- run ------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ doc:
 	@echo "$(BUILD)/doc/functions.md"
 
 format:
-	$(CLANG_FORMAT) -i $(wildcard include/*.h include/*/*.h src/*.[ch] src/tool/*.[ch] test/*.[ch] \
+	$(CLANG_FORMAT) -i $(wildcard include/*.h include/*/*.h src/*/*.[ch] test/*.[ch] \
 	    mpi_tests/*.[ch] mpi_tests/*/*.[ch])
 
 clean:

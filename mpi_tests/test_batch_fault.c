@@ -17,8 +17,8 @@
 
 #include <nodeshare.h>
 
-#include "comm.h"
-#include "fault.h"
+#include "core/comm.h"
+#include "base/fault.h"
 
 enum { ROWS = 30, TASKS = 6, MOST_NTH = 3 };
 

@@ -14,8 +14,8 @@
 
 #include <nodeshare.h>
 
-#include "comm.h"
-#include "fault.h"
+#include "core/comm.h"
+#include "base/fault.h"
 
 enum { FEW = 7, MANY = 300000 /* of 8 bytes: more than a large block */, MOST_NTH = 2 };
 

@@ -18,7 +18,7 @@
 
 #include <nodeshare.h>
 
-#include "h5.h"
+#include "file/h5.h"
 #include "scratch.h"
 
 static nsh_comm *comm;

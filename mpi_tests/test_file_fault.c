@@ -15,8 +15,8 @@
 
 #include <nodeshare.h>
 
-#include "comm.h"
-#include "fault.h"
+#include "core/comm.h"
+#include "base/fault.h"
 #include "scratch.h"
 
 enum {

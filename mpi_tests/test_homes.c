@@ -8,7 +8,7 @@
 #include <nodeshare.h>
 
 #include "check.h"
-#include "comm.h"
+#include "core/comm.h"
 
 enum { ROUNDS = 2, LARGE = 3 << 20 };
 

@@ -15,7 +15,7 @@
 
 #include <nodeshare.h>
 
-#include "comm.h"
+#include "core/comm.h"
 
 enum { MOST = 24, ROUNDS = 150, LARGE = 300000 /* of 8 bytes: more than a large block */ };
 

@@ -14,7 +14,7 @@
 #include <nodeshare.h>
 
 #include "check.h"
-#include "comm.h"
+#include "core/comm.h"
 
 enum { LOG_BYTES = 64 << 10, SOON_NS = 1000000 };
 

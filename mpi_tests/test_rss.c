@@ -8,7 +8,7 @@
 
 #include <nodeshare.h>
 
-#include "array.h"
+#include "array/array.h"
 #include "check.h"
 
 enum { N = 8 << 20 }; /* 64 MiB */

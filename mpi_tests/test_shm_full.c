@@ -15,8 +15,8 @@
 #include <nodeshare.h>
 
 #include "check.h"
-#include "heap.h"
-#include "rma.h"
+#include "core/heap.h"
+#include "core/rma.h"
 
 static const char filler[] = "/dev/shm/filler";
 static const int64_t MOST_FILLED = INT64_C(2) << 30;

@@ -15,7 +15,7 @@
 #include <nodeshare.h>
 
 #include "check.h"
-#include "comm.h"
+#include "core/comm.h"
 
 enum { PROBES = 100, ROUNDS = 5, MOST_NS = 50 * 1000 };
 

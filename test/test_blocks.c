@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "blocks.h"
+#include "base/blocks.h"
 
 #include <stdlib.h>
 #include <string.h>

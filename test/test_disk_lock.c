@@ -17,8 +17,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "disk.h"
-#include "disk_lock.h"
+#include "disk/disk.h"
+#include "disk/disk_lock.h"
 
 enum { THREADS = 4, ROUNDS = 40 };
 

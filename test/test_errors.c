@@ -13,7 +13,7 @@
 
 #include <nodeshare.h>
 
-#include "error.h"
+#include "base/error.h"
 
 static void every_status_has_words(void **state)
 {

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gate.h"
+#include "core/gate.h"
 
 enum { THREADS = 4, PASSES = 3000 };
 

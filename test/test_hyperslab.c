@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "hyperslab.h"
+#include "base/hyperslab.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -15,7 +15,7 @@
 #include <nodeshare.h>
 #include <sys/stat.h>
 
-#include "identity.h"
+#include "disk/identity.h"
 
 static char directory[] = "/tmp/nsh-identity-XXXXXX";
 static char path[64], other[64];

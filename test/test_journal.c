@@ -17,7 +17,7 @@
 #include <cmocka.h>
 #include <nodeshare.h>
 
-#include "journal.h"
+#include "task/journal.h"
 
 enum { TASKS = 40, RESULT = 12, MOST_RECORDS = 200 };
 

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "cgroup.h"
-#include "machine.h"
+#include "base/cgroup.h"
+#include "base/machine.h"
 
 static char base[64]; /* of the tree; "@" in a file's text stands for it */
 static nsh__cgroups groups;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "parts.h"
+#include "file/parts.h"
 
 #include <string.h>
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue.h"
+#include "sync/queue.h"
 
 enum { THREADS = 4, TIMES = 60000 };
 

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 #include <nodeshare.h>
 
-#include "journal.h"
-#include "salvage.h"
+#include "task/journal.h"
+#include "task/journal_salvage.h"
 
 enum { TASKS = 6, MOST = 1 << 16 };
 

@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "journal.h"
-#include "progress.h"
-#include "salvage.h"
+#include "task/journal.h"
+#include "task/status_line.h"
+#include "task/journal_salvage.h"
 
 static int complain(const char *command, int rc)
 {

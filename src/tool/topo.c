@@ -7,10 +7,10 @@
 
 #include <nodeshare.h>
 
-#include "../comm.h"
-#include "../h5.h"
-#include "../heap.h"
-#include "../machine.h"
+#include "core/comm.h"
+#include "file/h5.h"
+#include "core/heap.h"
+#include "base/machine.h"
 
 static void print_mpi(void)
 {

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* blocks.h -- the allocator that every rank runs alike, over regions of address space.
+ *
+ * Invariant: the free extents, and with them every later answer, are a function of the regions and
+ * the set of live blocks alone; neither addresses of this process nor the order of past calls
+ * matter.
+ *
+ * So ranks that make the same successful takes and gives get the same offsets, a take followed by a
+ * give of the same block leaves the state as it was, and equal histories mean equal states. Records
+ * are in private memory; a region itself is never touched. Everything is [local]. */
+#ifndef NSH_BASE_BLOCKS_H
+#define NSH_BASE_BLOCKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    NSH__BLOCKS_UNIT = 64,       /* sizes are rounded up to this, offsets are multiples of it */
+    NSH__BLOCKS_PAGE = 4096,     /* alignment of large blocks */
+    NSH__BLOCKS_LARGE = 1 << 20, /* from this size on a block is large, and placed apart */
+};
+
+typedef struct nsh__blocks nsh__blocks;
+typedef struct nsh__block nsh__block; /* an extent of a region, live or free */
+
+typedef enum { NSH__BLOCKS_OK, NSH__BLOCKS_FULL, NSH__BLOCKS_NOMEM } nsh__blocks_result;
+
+nsh__blocks *nsh__blocks_create(void); /* NULL: no memory */
+
+/* Accepts NULL; live blocks go too. */
+void nsh__blocks_destroy(nsh__blocks *blocks);
+
+/* Adds the next region (indices count from 0), page-aligned, bytes rounded down to whole units.
+ * False: no memory, and nothing has changed. */
+bool nsh__blocks_add_region(nsh__blocks *blocks, int64_t bytes);
+
+/* Undoes the last nsh__blocks_add_region, for ranks that learn that it failed elsewhere. The region
+ * must hold no live block. */
+void nsh__blocks_drop_region(nsh__blocks *blocks);
+
+/* Takes bytes > 0 at a multiple of align (a power of two) from the start of a region. FULL: no free
+ * extent has room, the same answer on every rank; NOMEM: no memory for records, on this rank. On
+ * both nothing has changed and *out is NULL.
+ *
+ * Blocks share pages where their sizes are not whole pages: the last page of a large block may hold
+ * small ones too. */
+nsh__blocks_result nsh__blocks_take(nsh__blocks *blocks, int64_t bytes, int64_t align,
+                                    nsh__block **out);
+
+/* Cannot fail; the block is gone. */
+void nsh__blocks_give(nsh__blocks *blocks, nsh__block *block);
+
+int nsh__block_region(const nsh__block *block);
+int64_t nsh__block_offset(const nsh__block *block); /* from the start of its region */
+int64_t nsh__block_bytes(const nsh__block *block);  /* as rounded up */
+
+int64_t nsh__blocks_live_count(const nsh__blocks *blocks);
+int64_t nsh__blocks_live_bytes(const nsh__blocks *blocks);
+int64_t nsh__blocks_largest_free(const nsh__blocks *blocks);
+
+/* A hash of the regions and of {region, offset, bytes} of all live blocks, in no order; 0 at first.
+ */
+uint64_t nsh__blocks_history(const nsh__blocks *blocks);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cgroup.h -- what the control groups of this process allow: memory and processor time.
+ *
+ * Version 2 has one hierarchy for all controllers, version 1 one for each, and a hybrid system has
+ * both, with each controller in one of them. A limit of any group between the process's own and the
+ * root of the hierarchy holds. INT64_MAX means no limit. Knows nothing of MPI. */
+#ifndef NSH_BASE_CGROUP_H
+#define NSH_BASE_CGROUP_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The process's group in one hierarchy, as a directory. */
+typedef struct nsh__cgroup {
+    char path[PATH_MAX]; /* "": there is none */
+    size_t root;         /* so many characters of it are the root of what is mounted */
+} nsh__cgroup;
+
+typedef struct nsh__cgroups {
+    nsh__cgroup unified; /* version 2 */
+    nsh__cgroup memory;  /* version 1 */
+    nsh__cgroup cpu;     /* version 1 */
+} nsh__cgroups;
+
+/* Find them. proc is "/proc/self", or a directory with the two files of it that are read:
+ * mountinfo says where hierarchies are mounted, cgroup which groups the process is in. */
+void nsh__cgroups_find(const char *proc, nsh__cgroups *out);
+
+/* The lowest limit of memory; and the least that is left of one. Page cache that can be dropped
+ * counts as left, although the kernel counts it as used. */
+int64_t nsh__cgroups_memory(const nsh__cgroups *groups);
+int64_t nsh__cgroups_memory_left(const nsh__cgroups *groups);
+
+/* The lowest quota of processor time, in cores, rounded up. */
+int64_t nsh__cgroups_cores(const nsh__cgroups *groups);
+
+#endif

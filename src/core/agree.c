@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* agree.c -- all ranks: one code, and the arguments that must be equal are equal.
+ *
+ * Invariant: whatever a rank brings, it takes part in every step; only a broken communicator ends a
+ * vote early, and then for all. */
+#include "core/agree.h"
+
+#include "base/fault.h"
+#include "base/hash.h"
+#include "sync/mutex_check.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t worst_of(int code, int rank)
+{
+    return code == NSH_SUCCESS ? 0 : (uint64_t)code << 32 | (UINT32_MAX - (uint32_t)rank);
+}
+
+/* int64 order as uint64 order. */
+static uint64_t ordered(int64_t value)
+{
+    return (uint64_t)value ^ (UINT64_C(1) << 63);
+}
+
+static int64_t disordered(uint64_t value)
+{
+    return (int64_t)(value ^ (UINT64_C(1) << 63));
+}
+
+static void raise(uint64_t *value, uint64_t other)
+{
+    if (other > *value)
+        *value = other;
+}
+
+static void heed(nsh__ballot *ballot, uint64_t worst, const char *text)
+{
+    if (worst <= ballot->worst)
+        return;
+    ballot->worst = worst;
+    snprintf(ballot->text, sizeof ballot->text, "%s", text);
+}
+
+static uint64_t brought_by(nsh__call call, int rank)
+{
+    return (uint64_t)call << 32 | (UINT32_MAX - (uint32_t)rank);
+}
+
+/* Word how the leaders of nodes disagree, and heed that. */
+static void heed_discord(nsh__ballot *ballot)
+{
+    nsh__call a = (nsh__call)(ballot->most_by >> 32), b = (nsh__call)(ballot->least_by >> 32);
+    int a_rank = (int)(UINT32_MAX - (uint32_t)ballot->most_by);
+    int b_rank = (int)(UINT32_MAX - (uint32_t)ballot->least_by);
+    char text[NSH__TEXT];
+
+    if (a == b)
+        snprintf(text, sizeof text, "%s: ranks disagree on the arguments: rank %d and rank %d",
+                 nsh__call_name(a), a_rank, b_rank);
+    else
+        snprintf(text, sizeof text, "ranks are in different calls: rank %d in %s, rank %d in %s",
+                 a_rank, nsh__call_name(a), b_rank, nsh__call_name(b));
+    heed(ballot, worst_of(NSH_ERR_MISMATCH, 0), text);
+}
+
+/* What the node brings, from the slots of its ranks. All have arrived. */
+static void collect(nsh_comm *comm, nsh__call call, nsh__ballot *ballot)
+{
+    bool unanimous = nsh__gate_unanimous(&comm->gate);
+    uint64_t mark = comm->gate.mark;
+
+    *ballot = (nsh__ballot){
+        .sequence = comm->sequence, .most = mark, .least = ~mark, .worst = 0, .text = ""};
+    ballot->most_by = ballot->least_by = brought_by(call, comm->rank);
+    if (!unanimous) {
+        char text[NSH__TEXT];
+
+        nsh__gate_word_discord(&comm->gate, text);
+        heed(ballot, worst_of(NSH_ERR_MISMATCH, comm->rank), text);
+    }
+    if (!nsh__gate_failed(&comm->gate)) { /* no rank has a failure, or a range other than 0 to 0 */
+        ballot->low = ~ordered(0);
+        ballot->high = ordered(0);
+        return;
+    }
+    for (int i = 0; i < comm->node_size; i++) {
+        const nsh__slot *slot = &comm->area->slots[i];
+
+        heed(ballot, worst_of(slot->code, slot->rank), slot->text);
+        raise(&ballot->low, ~ordered(slot->low));
+        raise(&ballot->high, ordered(slot->high));
+    }
+}
+
+/* Of two that bring the same mark the one with the larger number is named, the same everywhere. */
+static void raise_by(uint64_t *mark, uint64_t *by, uint64_t their_mark, uint64_t their_by)
+{
+    if (their_mark > *mark)
+        *by = their_by;
+    else if (their_mark == *mark)
+        raise(by, their_by);
+    raise(mark, their_mark);
+}
+
+static void combine(nsh__ballot *mine, const nsh__ballot *theirs)
+{
+    raise_by(&mine->most, &mine->most_by, theirs->most, theirs->most_by);
+    raise_by(&mine->least, &mine->least_by, theirs->least, theirs->least_by);
+    raise(&mine->low, theirs->low);
+    raise(&mine->high, theirs->high);
+    heed(mine, theirs->worst, theirs->text);
+}
+
+static int ballot_bytes(const nsh__ballot *ballot)
+{
+    return ballot->worst != 0 ? (int)sizeof *ballot : (int)offsetof(nsh__ballot, text);
+}
+
+/* Is what has come from node `from` a ballot of this vote? */
+static int check_ballot(const nsh_comm *comm, const nsh__ballot *theirs, int64_t bytes, int from)
+{
+    if (bytes < (int64_t)offsetof(nsh__ballot, text) || bytes != ballot_bytes(theirs))
+        return nsh__fail(NSH_ERR_MISMATCH, "a vote of %lld bytes has come from node %d",
+                         (long long)bytes, from);
+    if (theirs->sequence != comm->sequence)
+        return nsh__fail(NSH_ERR_MISMATCH, "node %d is in collective call %llu, node %d in %llu",
+                         from, (unsigned long long)theirs->sequence, comm->node_index,
+                         (unsigned long long)comm->sequence);
+    return NSH_SUCCESS;
+}
+
+/* One round: tell the leader of node `to`, hear that of node `from`. */
+static int exchange(nsh_comm *comm, int to, int from)
+{
+    nsh__ballot *mine = &comm->ballots[0], *theirs = &comm->ballots[1];
+    MPI_Request receive = MPI_REQUEST_NULL, send = MPI_REQUEST_NULL;
+    int rc, tag = nsh__vote_tag(comm->sequence);
+    int64_t bytes = 0;
+
+    comm->awaited = from;
+    theirs->text[0] = '\0';
+    rc = MPI_Irecv(theirs, (int)sizeof *theirs, MPI_BYTE, comm->leader_of[from], tag, comm->mpi,
+                   &receive);
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Isend(mine, ballot_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
+                       &send);
+    if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
+        rc = nsh__fail_mpi("vote among leaders", rc);
+    else
+        rc = nsh__wait_received(&comm->wait, &receive, &bytes);
+    comm->awaited = -1;
+    if (rc == NSH_SUCCESS)
+        rc = check_ballot(comm, theirs, bytes, from);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, 1, &send);
+    if (rc != NSH_SUCCESS) {
+        nsh__comm_drop(&receive, true);
+        nsh__comm_drop(&send, false);
+        return rc;
+    }
+    combine(mine, theirs);
+    return NSH_SUCCESS;
+}
+
+static int disseminate(nsh_comm *comm)
+{
+    int n = comm->node_count, me = comm->node_index, rc = NSH_SUCCESS;
+
+    comm->wait.watch_tag = nsh__transfer_tag(comm->sequence); /* the sender is in another call */
+    for (int distance = 1; distance < n && rc == NSH_SUCCESS; distance *= 2)
+        rc = exchange(comm, (me + distance) % n, (int)((me - (int64_t)distance + n) % n));
+    comm->wait.watch_tag = -1;
+    return rc;
+}
+
+bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
+{
+    nsh__slot *slot;
+
+    vote->gate_rc = nsh__comm_enter_vote(comm, vote->call, vote->mark);
+    if (vote->gate_rc != NSH_SUCCESS)
+        return false;
+    if (comm->check)
+        vote->code = nsh__watch_enter(comm, vote->call, vote->code);
+    slot = &comm->area->slots[comm->node_rank];
+    slot->code = vote->code;
+    slot->low = vote->low;
+    slot->high = vote->high;
+    if (vote->code != NSH_SUCCESS)
+        snprintf(slot->text, sizeof slot->text, "%.*s", NSH__TEXT - 1, nsh_error_detail());
+    nsh__gate_arrive(&comm->gate, comm->mark,
+                     vote->code != NSH_SUCCESS || vote->low != 0 || vote->high != 0);
+    if (!nsh__comm_leads(comm))
+        return false;
+    vote->gate_rc = nsh__gate_await(&comm->gate);
+    return vote->gate_rc == NSH_SUCCESS && nsh__gate_unanimous(&comm->gate);
+}
+
+/* The leader's part: collect, exchange, release. */
+static int decide(nsh_comm *comm, nsh__vote *vote)
+{
+    nsh__ballot *ballot = &comm->ballots[0];
+    int rc, from;
+
+    if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
+        return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
+    collect(comm, vote->call, ballot);
+    if (vote->code != NSH_SUCCESS) /* perhaps since it entered */
+        heed(ballot, worst_of(vote->code, comm->rank), nsh_error_detail());
+    if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    if (ballot->most != ~ballot->least)
+        heed_discord(ballot);
+    rc = (int)(ballot->worst >> 32);
+    from = (int)(UINT32_MAX - (uint32_t)ballot->worst);
+    comm->area->low = vote->low = disordered(~ballot->low);
+    comm->area->high = vote->high = disordered(ballot->high);
+    nsh__gate_release(&comm->gate, rc, from, ballot->text);
+    if (rc != NSH_SUCCESS)
+        nsh__fail_from(rc, from == comm->rank ? -1 : from, ballot->text);
+    return rc;
+}
+
+static int leave(nsh_comm *comm, nsh__vote *vote)
+{
+    int rc = vote->gate_rc;
+
+    if (rc != NSH_SUCCESS &&
+        nsh__comm_apart(comm)) /* it has not entered, and no rank waits for it */
+        return rc;
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    if (nsh__comm_leads(comm))
+        return decide(comm, vote);
+    rc = nsh__gate_leave(&comm->gate);
+    if (vote->range && rc != NSH_ERR_MISMATCH) {
+        vote->low = comm->area->low;
+        vote->high = comm->area->high;
+    }
+    return rc;
+}
+
+int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
+{
+    int rc = leave(comm, vote), left = NSH_SUCCESS;
+
+    if (comm->check && vote->gate_rc == NSH_SUCCESS)
+        left = nsh__watch_leave(comm);
+    if (left != NSH_SUCCESS)
+        return nsh__comm_break(comm, left);
+    return rc;
+}
+
+int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
+{
+    nsh__vote vote = {.call = call, .code = code, .mark = mark};
+
+    nsh__vote_enter(comm, &vote);
+    return nsh__vote_leave(comm, &vote);
+}
+
+int nsh__agree_first(nsh_comm *comm, nsh__call call, uint64_t mark)
+{
+    return comm->check ? nsh__agree(comm, call, NSH_SUCCESS, mark) : NSH_SUCCESS;
+}
+
+int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code, uint64_t id)
+{
+    int rc = nsh__agree(comm, call, code, id);
+
+    return nsh__comm_whole(comm, nsh__call_name(call)) == NSH_SUCCESS ? rc : NSH_SUCCESS;
+}
+
+int nsh__agree_node(nsh_comm *comm, nsh__call call)
+{
+    int rc = nsh__gate_pass(&comm->gate, nsh__mix(3, (uint64_t)call));
+
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(comm, rc);
+}

@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* comm.c -- a communicator: creation, what holds its ranks together, getters, free.
+ *
+ * Invariant: a rank that fails during create goes through the same collective steps as the others
+ * and fails with them; after create, all agreement goes through the gates. */
+#define _GNU_SOURCE
+#include "core/comm.h"
+
+#include <nodeshare.h>
+
+#include "core/agree.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "core/heap.h"
+#include "core/helper.h"
+#include "core/object.h"
+#include "core/options.h"
+#include "core/topology.h"
+#include "core/replicate.h"
+#include "core/rma.h"
+#include "base/type.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Before a rank sleeps: about two context switches with a core for each, and otherwise as long as a
+ * turn of some other ranks takes, which get the core meanwhile. A wake-up costs 5 us, and 50 us
+ * where it has to start an idle core of a virtual machine. */
+enum { SPIN_NS = 20 * 1000, CROWDED_SPIN_NS = 100 * 1000 };
+
+/* ---- before the gates exist ---- */
+
+int nsh__boot_meet(MPI_Comm mpi)
+{
+    nsh__wait wait = {.comm = mpi, .notice_tag = -1, .watch_tag = -1, .yield = true};
+    MPI_Request request;
+    int rc = MPI_Ibarrier(mpi, &request);
+
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Ibarrier", rc);
+    return nsh__wait_requests(&wait, 1, &request);
+}
+
+int nsh__boot_agree(nsh_comm *comm, int code)
+{
+    struct {
+        int code, rank;
+    } mine = {code, comm->rank}, worst = {code, comm->rank};
+    char text[NSH__TEXT] = "";
+
+    if (comm->mpi == MPI_COMM_NULL)
+        return code;
+    if (MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->mpi) != MPI_SUCCESS)
+        return nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Allreduce on the duplicate failed");
+    if (worst.code == NSH_SUCCESS)
+        return NSH_SUCCESS;
+    if (worst.rank == comm->rank)
+        memcpy(text, nsh_error_detail(), strnlen(nsh_error_detail(), sizeof text - 1));
+    MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, comm->mpi);
+    if (worst.rank != comm->rank)
+        nsh__fail_from(worst.code, worst.rank, text);
+    return worst.code;
+}
+
+int64_t nsh__boot_least(nsh_comm *comm, int64_t value)
+{
+    int64_t least = value;
+
+    if (comm->mpi != MPI_COMM_NULL)
+        MPI_Allreduce(&value, &least, 1, MPI_INT64_T, MPI_MIN, comm->mpi);
+    return least;
+}
+
+/* Settings that must be equal are. The version is one of them: its ranks send each other messages
+ * that another version may not understand. */
+static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
+{
+    const uint64_t settings[] = {
+        NSH_VERSION,         (uint64_t)s->ranks_per_node,   (uint64_t)s->progress,
+        s->words_by_message, s->node_comm != MPI_COMM_NULL, s->check};
+    int64_t mark = (int64_t)(nsh__mix_bytes(1, settings, sizeof settings) >> 1);
+
+    rc = nsh__boot_agree(comm, rc);
+    if (rc == NSH_SUCCESS && nsh__boot_least(comm, mark) != -nsh__boot_least(comm, -mark))
+        rc = nsh__fail(NSH_ERR_MISMATCH,
+                       "nsh_comm_create: ranks differ in a setting (rank %d: nodeshare %s, "
+                       "ranks_per_node %d, progress %d, NSH_RMA=%s, NSH_CHECK=%d, %s node_comm)",
+                       comm->rank, NSH_VERSION_STRING, s->ranks_per_node, (int)s->progress,
+                       s->words_by_message ? "message" : "window", s->check,
+                       s->node_comm != MPI_COMM_NULL ? "a" : "no");
+    return nsh__boot_agree(comm, rc);
+}
+
+/* ---- create ---- */
+
+/* The MPI that runs is the one we were built with: same family, same MPI version. */
+static int check_library(void)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length = 0;
+
+    MPI_Get_library_version(text, &length);
+#if defined(OPEN_MPI)
+    if (strstr(text, "Open MPI") == NULL)
+        return nsh__fail(NSH_ERR_MPI, "built with Open MPI, running with %.120s", text);
+#elif defined(MPICH_VERSION)
+    if (strstr(text, "Open MPI") != NULL)
+        return nsh__fail(NSH_ERR_MPI, "built with MPICH %s, running with %.120s", MPICH_VERSION,
+                         text);
+#endif
+    return NSH_SUCCESS;
+}
+
+/* What can be said before anything is collective; these fail on all ranks or are nobody's business
+ * but this rank's. */
+static int check_caller(MPI_Comm comm)
+{
+    int inter = 0;
+
+    if (!nsh__mpi_alive())
+        return nsh__fail(NSH_ERR_STATE, "nsh_comm_create: MPI is not initialised, or finalised");
+    if (nsh__mpi_inherited)
+        return nsh__fail(NSH_ERR_STATE, "nsh_comm_create: MPI is that of the parent of this child");
+    if (comm == MPI_COMM_NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_create: comm is MPI_COMM_NULL");
+    MPI_Comm_test_inter(comm, &inter);
+    if (inter)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_create: comm is an intercommunicator");
+    return check_library();
+}
+
+/* The duplicate, without aborting where the caller's error handler would. From the barrier on all
+ * ranks are in nsh_comm_create, so no later step of it needs another one. */
+static int duplicate(MPI_Comm comm, MPI_Comm *out, int *met)
+{
+    MPI_Errhandler handler;
+    int rc;
+
+    MPI_Comm_get_errhandler(comm, &handler);
+    MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+    *met = nsh__boot_meet(comm);
+    rc = MPI_Comm_dup(comm, out);
+    MPI_Comm_set_errhandler(comm, handler);
+    MPI_Errhandler_free(&handler);
+    if (rc != MPI_SUCCESS) {
+        *out = MPI_COMM_NULL;
+        return nsh__fail_mpi("nsh_comm_create: MPI_Comm_dup", rc);
+    }
+    return MPI_Comm_set_errhandler(*out, MPI_ERRORS_RETURN) == MPI_SUCCESS
+               ? NSH_SUCCESS
+               : nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Comm_set_errhandler");
+}
+
+/* ---- the end ---- */
+
+/* What is left of a communicator that is gone, or was never whole. */
+static void free_private(nsh_comm *comm)
+{
+    free(comm->object_bits);
+    nsh__topology_destroy(comm);
+    free(comm);
+}
+
+/* Take away all but private memory. Accepts every stage; collective where MPI objects exist, and
+ * all ranks are at the same stage. */
+static void comm_close(nsh_comm *comm, const char *by)
+{
+    bool broken = comm->area != NULL && nsh__comm_broken(comm);
+
+    nsh__helper_stop(comm);
+    if (comm->gone == NULL)
+        nsh__objects_close(comm, !broken);
+    /* MPI_Win_free waits for the node. After a vote all its ranks have come; at MPI_Finalize one may
+     * still wait for a word of another communicator that is homed here. No window of words
+     * needs this: where there are any, MPI itself executes what is asked for. */
+    if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
+        nsh__boot_meet(comm->node_mpi);
+    nsh__words_destroy(comm);
+    nsh__transfer_destroy(comm);
+    nsh__heap_destroy(comm);
+    if (nsh__mpi_alive()) {
+        if (comm->node_mpi != MPI_COMM_NULL)
+            MPI_Comm_free(&comm->node_mpi);
+        /* A broken one has messages under way that nobody will receive. MPI gives the context of a
+         * freed communicator to the next one, where they would match: so it is not freed. */
+        if (comm->mpi != MPI_COMM_NULL && !broken)
+            MPI_Comm_free(&comm->mpi);
+    }
+    comm->mpi = comm->node_mpi = MPI_COMM_NULL;
+    comm->area = NULL;
+    comm->gone = by;
+    comm->parked = false;
+}
+
+void nsh__comm_unused(nsh_comm *comm)
+{
+    if (comm->handle || comm->live > 0 || comm->parked)
+        return;
+    if (comm->gone == NULL && comm->mpi == MPI_COMM_NULL)
+        comm_close(comm, "nsh_comm_abandon");
+    if (comm->gone != NULL)
+        free_private(comm);
+}
+
+/* At MPI_Finalize all ranks come, but they do not come at once: one may still wait for a word that
+ * is homed here. */
+static int meet_to_finalize(nsh_comm *comm)
+{
+    MPI_Request request = MPI_REQUEST_NULL;
+    int rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    rc = MPI_Ibarrier(comm->mpi, &request);
+    if (rc != MPI_SUCCESS)
+        return nsh__comm_break(comm, nsh__fail_mpi("MPI_Ibarrier", rc));
+    rc = nsh__wait_requests(&comm->wait, 1, &request);
+    return rc == NSH_SUCCESS ? nsh__comm_drain(comm) : rc;
+}
+
+/* A rank frees a broken communicator on its own: it waits for no other rank, which may have gone on
+ * to something else. Windows need all ranks, and all of them come to MPI_Finalize; where it finds
+ * windows that are still open, MPICH aborts. */
+static void leave_broken(nsh_comm *comm, const char *by)
+{
+    nsh__helper_stop(comm);
+    nsh__objects_close(comm, false);
+    nsh__words_leave(comm);
+    comm->gone = by;
+    comm->parked = true;
+}
+
+/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works, the last one
+ * first: so communicators go in the reverse order of their creation, on every rank. */
+static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
+{
+    nsh_comm *comm = value;
+
+    (void)self;
+    (void)keyval;
+    (void)extra;
+    if (comm->freeing || nsh__comm_inherited(comm))
+        return MPI_SUCCESS;
+    comm->freeing = true;
+    /* Inside MPI_Finalize MPI is not safe for threads any more, and the barriers below drive it:
+     * they serve the words of all communicators, so no helper is missed. */
+    nsh__helpers_stop();
+    if (comm->rank == 0 && comm->gone == NULL) {
+        nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
+                 (long long)comm->live);
+        nsh__objects_log(comm);
+    }
+    if (!nsh__comm_broken(comm))
+        meet_to_finalize(comm); /* what fails there breaks it */
+    comm_close(comm, comm->gone != NULL ? comm->gone : "MPI_Finalize");
+    nsh__comm_unused(comm);
+    return MPI_SUCCESS;
+}
+
+static int hook_finalize(nsh_comm *comm)
+{
+    int rc = MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, at_finalize, &comm->keyval, NULL);
+
+    if (rc == MPI_SUCCESS)
+        rc = MPI_Comm_set_attr(MPI_COMM_SELF, comm->keyval, comm);
+    if (rc != MPI_SUCCESS || nsh__fault(comm_attr))
+        return nsh__fail_mpi("nsh_comm_create: attribute on MPI_COMM_SELF", rc);
+    return NSH_SUCCESS;
+}
+
+static void unhook_finalize(nsh_comm *comm)
+{
+    if (comm->keyval == MPI_KEYVAL_INVALID || !nsh__mpi_alive())
+        return;
+    comm->freeing = true;
+    MPI_Comm_delete_attr(MPI_COMM_SELF, comm->keyval);
+    MPI_Comm_free_keyval(&comm->keyval);
+}
+
+/* Accepts every stage, like comm_close. */
+static void comm_destroy(nsh_comm *comm)
+{
+    if (comm == NULL)
+        return;
+    unhook_finalize(comm);
+    comm_close(comm, "nsh_comm_free");
+    comm->handle = false;
+    nsh__comm_unused(comm);
+}
+
+static nsh_comm *comm_alloc(void)
+{
+    nsh_comm *comm =
+        nsh__fault(comm_alloc) ? NULL : aligned_alloc(64, (sizeof *comm + 63) / 64 * 64);
+
+    if (comm == NULL)
+        return NULL;
+    if (!nsh__fork_watch()) {
+        free(comm);
+        return NULL;
+    }
+    memset(comm, 0, sizeof *comm);
+    comm->handle = true;
+    comm->forks = atomic_load_explicit(&nsh__forks, memory_order_relaxed);
+    comm->mpi = comm->node_mpi = MPI_COMM_NULL;
+    comm->keyval = MPI_KEYVAL_INVALID;
+    comm->awaited = comm->partner = -1;
+    comm->asking = MPI_REQUEST_NULL;
+    comm->guard = !nsh__env_is("NSH_GUARD", "0");
+    return comm;
+}
+
+static void wait_init(nsh_comm *comm, nsh_wait how)
+{
+    bool crowded = comm->host_ranks > comm->cores;
+
+    comm->wait = (nsh__wait){.comm = comm->mpi,
+                             .notice_tag = NSH__TAG_NOTICE,
+                             .watch_tag = -1,
+                             .yield = crowded,
+                             .broken = &comm->area->gate.broken,
+                             .notice = nsh__receive_notice,
+                             .stray = nsh__word_stray,
+                             .suspect = nsh__suspect_node,
+                             .failed = nsh__break_waiting,
+                             .report = nsh__report_wait,
+                             .report_after = NSH__REPORT_AFTER_NS,
+                             .report_every = NSH__REPORT_EVERY_NS,
+                             .explain = nsh__explain_break,
+                             .owner = comm};
+    if (how == NSH_WAIT_SPIN)
+        comm->wait.spin_ns = INT64_MAX;
+    else if (how == NSH_WAIT_AUTO)
+        comm->wait.spin_ns = crowded ? CROWDED_SPIN_NS : SPIN_NS;
+}
+
+/* The shared half: heap, gate, transfer room. Agreed. */
+static int comm_furnish(nsh_comm *comm, const nsh__options *s)
+{
+    int64_t limit = nsh__boot_least(comm, nsh__heap_limit(comm, s->heap_bytes));
+    int64_t area = (int64_t)sizeof(nsh__node_area);
+    nsh__node_area *shared;
+    int most = 1, rc;
+
+    for (int i = 0; i < comm->node_count; i++)
+        if (comm->size_of[i] > most)
+            most = comm->size_of[i];
+    area += most * (int64_t)sizeof(nsh__slot); /* the same on every node */
+    rc = nsh__heap_create(comm, limit, area + nsh__transfer_bytes(comm));
+    if (rc != NSH_SUCCESS)
+        return rc;
+    shared = (nsh__node_area *)nsh__heap_head(comm);
+    rc = nsh__heap_touch(comm, (char *)shared, area);
+    rc = nsh__boot_agree(comm, rc);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    comm->area = shared; /* nobody reads it, comm_destroy included, before all have touched it */
+    comm->area->slots[comm->node_rank].rank = comm->rank;
+    wait_init(comm, s->wait);
+    nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,
+                   comm->node_size, comm->node_count == 1);
+    comm->gate.shown = &comm->area->slots[comm->node_rank].passage;
+    comm->gate.word_discord = nsh__comm_word_discord;
+    comm->gate.owner = comm;
+    return nsh__boot_agree(comm, nsh__transfer_create(comm, nsh__heap_head(comm) + area));
+}
+
+static int start_helper(nsh_comm *comm)
+{
+    int level = MPI_THREAD_SINGLE;
+
+    MPI_Query_thread(&level);
+    comm->threads = level == MPI_THREAD_MULTIPLE;
+    if (comm->progress != NSH_PROGRESS_THREAD)
+        return NSH_SUCCESS; /* under AUTO the first object that needs one starts it (rma.c) */
+    if (!comm->threads)
+        return nsh__fail(NSH_ERR_UNSUPPORTED,
+                         "nsh_comm_create: a helper thread needs "
+                         "MPI_THREAD_MULTIPLE (rank %d)",
+                         comm->rank);
+    return nsh__comm_leads(comm) ? nsh__helper_start(comm) : NSH_SUCCESS;
+}
+
+int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **out)
+{
+    nsh_comm *made = NULL;
+    MPI_Comm mine = MPI_COMM_NULL;
+    nsh__options s;
+    int rc, met, dup_rc, ok = 0, all_ok = 0;
+
+    rc = check_caller(comm);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = duplicate(comm, &mine, &met);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    dup_rc =
+        nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: failure on purpose") : met;
+    /* Agreement needs an nsh_comm; whether all ranks have one, MPI must tell. */
+    made = comm_alloc();
+    ok = made != NULL;
+    rc = MPI_Allreduce(&ok, &all_ok, 1, MPI_INT, MPI_MIN, mine);
+    if (rc != MPI_SUCCESS || !all_ok) {
+        MPI_Comm_free(&mine);
+        free(made);
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_comm_create: no memory on some rank");
+    }
+    made->mpi = mine;
+    MPI_Comm_rank(mine, &made->rank);
+    MPI_Comm_size(mine, &made->size);
+    rc = nsh__options_read(options, &s);
+    if (out == NULL)
+        rc = nsh__fail(NSH_ERR_ARG, "nsh_comm_create: out is NULL (rank %d)", made->rank);
+    rc = agree_settings(made, &s, dup_rc != NSH_SUCCESS ? dup_rc : rc);
+    if (rc != NSH_SUCCESS)
+        goto fail;
+    made->progress = s.progress;
+    made->words_by_message = s.words_by_message;
+    made->check = s.check;
+    rc = nsh__topology_find(made, s.node_comm, s.ranks_per_node);
+    if (rc == NSH_SUCCESS)
+        rc = comm_furnish(made, &s);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__boot_agree(made, hook_finalize(made));
+    if (rc == NSH_SUCCESS)
+        rc = nsh__boot_agree(made, start_helper(made));
+    if (rc != NSH_SUCCESS)
+        goto fail;
+    made->helped = nsh__boot_least(made, made->threads && made->progress != NSH_PROGRESS_NONE) != 0;
+    if (made->rank == 0 && made->host_count < made->node_count)
+        nsh__log(
+            "%d nodes on %d hosts: nodes were split, or this MPI reports shared memory wrongly",
+            made->node_count, made->host_count);
+    *out = made;
+    return NSH_SUCCESS;
+fail:
+    comm_destroy(made);
+    return rc;
+}
+
+int nsh_comm_create_serial(nsh_comm **out)
+{
+    nsh_comm *made;
+    nsh__options s;
+    int rc;
+
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_create_serial: out is NULL");
+    made = comm_alloc();
+    if (made == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_comm_create_serial: no memory");
+    rc = nsh__options_read(NULL, &s);
+    made->check = rc == NSH_SUCCESS && s.check;
+    if (rc == NSH_SUCCESS)
+        rc = nsh__topology_alone(made);
+    if (rc == NSH_SUCCESS)
+        rc = comm_furnish(made, &s);
+    if (rc != NSH_SUCCESS) {
+        comm_destroy(made);
+        return rc;
+    }
+    *out = made;
+    return NSH_SUCCESS;
+}
+
+/* ---- operations ---- */
+
+int nsh_comm_barrier(nsh_comm *comm)
+{
+    uint64_t mark = NSH__CALL_BARRIER;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_barrier: comm is NULL");
+    if (comm->node_count > 1 || comm->check)
+        return nsh__agree(comm, NSH__CALL_BARRIER, NSH_SUCCESS, mark);
+    rc = nsh__comm_enter(comm, NSH__CALL_BARRIER, mark);
+    return rc == NSH_SUCCESS ? nsh__gate_pass(&comm->gate, comm->mark) : rc;
+}
+
+int nsh_comm_node_barrier(nsh_comm *comm)
+{
+    uint64_t mark;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_node_barrier: comm is NULL");
+    rc = nsh__comm_whole(comm, "nsh_comm_node_barrier");
+    if (rc == NSH_SUCCESS)
+        rc = nsh__comm_callable(comm, "nsh_comm_node_barrier");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(comm, rc);
+    mark = nsh__mix(2, NSH__CALL_NODE_BARRIER);
+    nsh__comm_show(comm, NSH__CALL_NODE_BARRIER, NSH__NO_ROOT, 0, mark);
+    rc = nsh__gate_pass(&comm->gate, mark);
+    if (rc != NSH_SUCCESS && !comm->gate.alone)
+        return nsh__comm_break(comm, rc);
+    return rc;
+}
+
+int nsh_comm_progress(nsh_comm *comm)
+{
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_progress: comm is NULL");
+    rc = nsh__comm_present(comm, "nsh_comm_progress");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__wait_poll(&comm->wait);
+    if (rc == NSH_SUCCESS) {
+        rc = nsh__words_settle(comm, nsh__wait_clock());
+        if (rc != NSH_SUCCESS && rc != NSH_ERR_TIMEOUT)
+            nsh__comm_break(comm, rc);
+    }
+    return rc == NSH_ERR_MPI ? rc : NSH_SUCCESS; /* what is broken shows in the next call */
+}
+
+int nsh_comm_print(const nsh_comm *comm, FILE *f)
+{
+    if (comm == NULL || f == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_print: %s is NULL", comm == NULL ? "comm" : "f");
+    fprintf(f, "%d rank%s on %d node%s (", comm->size, comm->size == 1 ? "" : "s", comm->node_count,
+            comm->node_count == 1 ? "" : "s");
+    for (int i = 0; i < comm->node_count; i++)
+        fprintf(f, i == 0 ? "%d" : " %d", comm->size_of[i]);
+    fputs(comm->node_count == 1 ? "), leader" : "), leaders", f);
+    for (int i = 0; i < comm->node_count; i++)
+        fprintf(f, " %d", comm->leader_of[i]);
+    fputc('\n', f);
+    if (fflush(f) != 0 || ferror(f))
+        return nsh__fail(NSH_ERR_IO, "nsh_comm_print: cannot write");
+    return NSH_SUCCESS;
+}
+
+/* ---- getters ---- */
+
+int nsh_comm_rank(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->rank : -1;
+}
+
+int nsh_comm_size(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->size : -1;
+}
+
+int nsh_comm_node_rank(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->node_rank : -1;
+}
+
+int nsh_comm_node_size(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->node_size : -1;
+}
+
+int nsh_comm_node_index(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->node_index : -1;
+}
+
+int nsh_comm_node_count(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->node_count : -1;
+}
+
+int nsh_comm_host_count(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->host_count : -1;
+}
+
+int nsh_comm_node_of(const nsh_comm *comm, int rank)
+{
+    return comm != NULL && rank >= 0 && rank < comm->size ? comm->node_of[rank] : -1;
+}
+
+MPI_Comm nsh_comm_mpi(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->mpi : MPI_COMM_NULL;
+}
+
+MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
+{
+    return comm != NULL ? comm->node_mpi : MPI_COMM_NULL;
+}
+
+/* ---- free ---- */
+
+int nsh__comm_present(const nsh_comm *comm, const char *call)
+{
+    if (nsh__comm_inherited(comm))
+        return nsh__fail(NSH_ERR_STATE,
+                         "%s: the communicator was made before fork, so this child may only read "
+                         "(rank %d of its parent)",
+                         call, comm->rank);
+    if (comm->gone != NULL)
+        return nsh__fail(NSH_ERR_STATE, "%s: the communicator is gone since %s (rank %d)", call,
+                         comm->gone, comm->rank);
+    return NSH_SUCCESS;
+}
+
+/* Give up a handle of which there is nothing to free here any more. */
+static bool forget(nsh_comm **comm)
+{
+    nsh_comm *c = *comm;
+    bool inherited = nsh__comm_inherited(c);
+
+    if (!inherited && c->gone == NULL)
+        return false;
+    *comm = NULL;
+    if (inherited) /* its memory is a copy of the parent's, and goes with this process */
+        return true;
+    c->handle = false;
+    nsh__comm_unused(c);
+    return true;
+}
+
+/* [collective] Meet for the last time, with this rank's code. */
+static int agree_to_end(nsh_comm *comm, nsh__call call, int code)
+{
+    int rc = code;
+
+    if (!nsh__comm_broken(comm)) /* ranks of a broken communicator cannot meet */
+        rc = nsh__agree(comm, call, code, 0);
+    if ((rc == NSH_SUCCESS || rc == NSH_ERR_IO) && !nsh__comm_broken(comm) && nsh__mpi_alive()) {
+        int drained = nsh__comm_drain(comm);
+
+        rc = drained != NSH_SUCCESS ? drained : rc;
+    }
+    return rc;
+}
+
+/* Free the communicator, of which all ranks have agreed to that or no rank waits for another. */
+static void end(nsh_comm *comm, const char *by)
+{
+    bool shares = comm->node_size > 1 || comm->rma != NULL; /* windows with other ranks */
+
+    comm->handle = false;
+    if (nsh__comm_broken(comm) && shares && nsh__mpi_alive()) {
+        leave_broken(comm, by);
+        return;
+    }
+    unhook_finalize(comm);
+    comm_close(comm, by);
+    nsh__comm_unused(comm);
+}
+
+int nsh_comm_free(nsh_comm **comm)
+{
+    nsh_comm *c;
+    int rc = NSH_SUCCESS;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_free: comm is NULL");
+    c = *comm;
+    if (c == NULL || forget(comm))
+        return NSH_SUCCESS;
+    rc = nsh__comm_callable(c, "nsh_comm_free"); /* also when it is broken: the map uses it */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (c->live != 0)
+        rc = nsh__objects_alive(c, "nsh_comm_free");
+    rc = agree_to_end(c, NSH__CALL_COMM_FREE, rc);
+    if (rc != NSH_SUCCESS && !(nsh__comm_broken(c) && c->live == 0))
+        return rc;
+    end(c, "nsh_comm_free");
+    *comm = NULL;
+    return NSH_SUCCESS;
+}
+
+int nsh_comm_free_all(nsh_comm **comm)
+{
+    nsh_comm *c;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_free_all: comm is NULL");
+    c = *comm;
+    if (c == NULL || forget(comm))
+        return NSH_SUCCESS;
+    rc = nsh__comm_callable(c, "nsh_comm_free_all"); /* as in nsh_comm_free */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = agree_to_end(c, NSH__CALL_COMM_FREE_ALL, nsh__objects_settle(c));
+    if (rc != NSH_SUCCESS && rc != NSH_ERR_IO && !nsh__comm_broken(c))
+        return rc;
+    end(c, "nsh_comm_free_all");
+    *comm = NULL;
+    return rc == NSH_ERR_IO ? rc : NSH_SUCCESS;
+}
+
+int nsh_comm_abandon(nsh_comm **comm)
+{
+    nsh_comm *c;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_abandon: comm is NULL");
+    c = *comm;
+    if (c == NULL || forget(comm))
+        return NSH_SUCCESS;
+    *comm = NULL;
+    c->handle = false;
+    nsh__comm_unused(c);
+    return NSH_SUCCESS;
+}

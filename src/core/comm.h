@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* comm.h -- what the rooms of the library know of a communicator. */
+#ifndef NSH_CORE_COMM_H
+#define NSH_CORE_COMM_H
+
+#include <limits.h>
+
+#include <nodeshare/comm.h>
+
+#include "base/fork.h"
+#include "core/gate.h"
+#include "base/machine.h"
+#include "core/wait.h"
+
+/* Tags on the private communicator. The first message of a collective call between two nodes
+ * carries the call's number modulo NSH__SEQUENCE_TAGS and its kind in its tag: a receiver, which
+ * may not know who will send to it, takes none of another call, nor one that is longer than its
+ * buffer. All tags are below 32768, which every MPI has. */
+enum {
+    NSH__SEQUENCE_TAGS = 8192,
+    NSH__TAG_VOTE = 0,                                      /* to 8191: a vote */
+    NSH__TAG_TRANSFER = NSH__TAG_VOTE + NSH__SEQUENCE_TAGS, /* to 16383: from a root */
+    NSH__TAG_DATA = NSH__TAG_TRANSFER + NSH__SEQUENCE_TAGS, /* segments of a transfer, in order */
+    NSH__TAG_ACK,    /* the end of an acknowledged transfer */
+    NSH__TAG_NOTICE, /* nsh__notice: probed by every rank that waits */
+    NSH__TAG_ASK,    /* a request for a word (rma.c), and its answer */
+    NSH__TAG_ANSWER,
+    NSH__TAG_FILE,                        /* a segment for the owner of a file */
+    NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
+    NSH__TAG_SQUAD = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
+    NSH__SQUAD_TAGS = 8192
+};
+
+/* What a token says to who gets it. */
+typedef enum nsh__token {
+    NSH__TOKEN_LOCK, /* what you wait for is yours */
+    NSH__TOKEN_TURN, /* all ranks before you are through the sequential section */
+    NSH__TOKENS
+} nsh__token;
+
+/* A transfer whose call's number is a multiple of this is acknowledged, so that no node is further
+ * ahead of another: a call with such a number that is no transfer waits for all nodes itself, or
+ * the vote right behind it does. */
+enum { NSH__ACK_EVERY = 64 };
+
+/* The collective calls, for marks and messages. */
+typedef enum nsh__call {
+    NSH__CALL_NONE = 0,
+    NSH__CALL_BARRIER,
+    NSH__CALL_NODE_BARRIER,
+    NSH__CALL_COMM_FREE,
+    NSH__CALL_COMM_FREE_ALL,
+    NSH__CALL_HEAP,
+    NSH__CALL_CREATE,
+    NSH__CALL_LIKE,
+    NSH__CALL_SET,
+    NSH__CALL_SET_STRIDED,
+    NSH__CALL_SET_MANY,
+    NSH__CALL_UPDATE_BEGIN,
+    NSH__CALL_UPDATE_END,
+    NSH__CALL_ALLGATHER,
+    NSH__CALL_ALLREDUCE,
+    NSH__CALL_FILL,
+    NSH__CALL_CHECKSUM,
+    NSH__CALL_GET,
+    NSH__CALL_WORDS,
+    NSH__CALL_MUTEX_CREATE,
+    NSH__CALL_MUTEX_FREE,
+    NSH__CALL_SEMAPHORE_CREATE,
+    NSH__CALL_SEMAPHORE_FREE,
+    NSH__CALL_COUNTER_CREATE,
+    NSH__CALL_COUNTER_FREE,
+    NSH__CALL_SEQUENTIAL_BEGIN,
+    NSH__CALL_SEQUENTIAL_END,
+    NSH__CALL_FILE_OPEN,
+    NSH__CALL_FILE_COMMIT,
+    NSH__CALL_FILE_CLOSE,
+    NSH__CALL_FILE_ABANDON,
+    NSH__CALL_FILE_WRITE,
+    NSH__CALL_FILE_READ,
+    NSH__CALL_FILE_LOAD,
+    NSH__CALL_FILE_INFO,
+    NSH__CALL_FILE_LIST,
+    NSH__CALL_FILE_READ_HYPERSLAB,
+    NSH__CALL_FILE_WRITE_HYPERSLAB,
+    NSH__CALL_FILE_GET,
+    NSH__CALL_FILE_APPEND,
+    NSH__CALL_FILE_APPEND_HYPERSLAB,
+    NSH__CALL_FILE_SET_ATTR,
+    NSH__CALL_FILE_GET_ATTR,
+    NSH__CALL_FILE_SET_DIM,
+    NSH__CALL_FILE_LIST_ATTRS,
+    NSH__CALL_SNAPSHOT_SAVE,
+    NSH__CALL_SNAPSHOT_RESTORE,
+    NSH__CALL_MAP,
+    NSH__CALL_MAP_ROWS,
+    NSH__CALL_BATCH_CREATE,
+    NSH__CALL_BATCH_FREE,
+    NSH__CALL_BATCH_SYNC,
+    NSH__CALL_BATCH_REOPEN,
+    NSH__CALL_BATCH_RESULTS,
+    NSH__CALLS
+} nsh__call;
+
+/* The public function's name. */
+const char *nsh__call_name(nsh__call call);
+
+enum { NSH__NO_ROOT = INT_MIN };
+
+/* Tokens from ranks of this node, counted: put by who passes one on, awaited by the slot's rank. */
+typedef struct nsh__mailbox {
+    _Alignas(64) atomic_uint tokens;
+    atomic_uint sleepers;
+} nsh__mailbox;
+
+/* Why a communicator is broken. */
+typedef struct nsh__reason {
+    int status; /* what calls that are waiting return; 0: it is not broken */
+    int code;   /* as the rank that broke it has it: a status, or the program's own number */
+    int rank;   /* that rank */
+    bool given; /* by nsh_comm_fail */
+    char text[NSH__TEXT];
+} nsh__reason;
+
+/* What a rank shows the others of its node. But for the mailbox it is about the collective call
+ * they are in: written before it arrives, read by the leader between the last arrival and the
+ * release. */
+typedef struct nsh__slot {
+    _Alignas(64) int code;
+    int rank;
+    atomic_uint passage; /* of the gate: the last one at which this rank has arrived. Stored relaxed
+                            before it arrives, read relaxed by nsh__report_wait alone */
+    int64_t low, high;   /* see nsh__vote */
+    uint64_t sum;        /* this rank's part of a checksum; read between the two votes */
+    /* For messages only, read where marks have been found to differ. */
+    nsh__call call;
+    int root;        /* NSH__NO_ROOT: the call has none */
+    uint64_t object; /* number of the array that the root changes */
+    uint64_t mark;
+    char text[NSH__TEXT];
+    nsh__reason reason; /* written when this rank breaks the communicator, before area->broken_by
+                           names it; read after that */
+    nsh__mailbox mailbox[NSH__TOKENS];
+} nsh__slot;
+
+/* The head of a node's heap: everything by which its ranks meet. */
+typedef struct nsh__node_area {
+    nsh__gate_area gate;
+    atomic_int broken_by; /* 1 + the node rank whose slot has the reason why gate.broken is set, or
+                             is about to be; 0: none. Changes once */
+    _Alignas(64) int64_t low, high; /* the outcome of a vote; written like gate.verdict */
+    nsh__slot slots[];              /* one a rank */
+} nsh__node_area;
+
+/* Which collective call a node is in. Two votes with one number are compared by the vote itself;
+ * in any other pair the marks must be equal. sequence 0: none. */
+typedef struct nsh__position {
+    uint64_t sequence, mark;
+    bool vote;
+    nsh__call call; /* for messages only */
+} nsh__position;
+
+/* A message on NSH__TAG_NOTICE. */
+typedef struct nsh__notice {
+    nsh__reason reason; /* status not 0: the sender's node has broken the communicator */
+    nsh__position
+        position; /* otherwise: the sender waits in this call for a message of your node */
+} nsh__notice;
+
+/* What one node tells another in a vote. */
+typedef struct nsh__ballot {
+    uint64_t sequence;
+    uint64_t most, least;       /* of the marks, the least as its complement: both by maximum */
+    uint64_t most_by, least_by; /* call << 32 | ~rank that brought them, for the message */
+    uint64_t worst;             /* code << 32 | ~rank: the largest code, of its lowest rank */
+    uint64_t low, high;         /* the range, the low end as its complement */
+    char text[NSH__TEXT];       /* the detail of worst; sent only when there is one */
+} nsh__ballot;
+
+/* What this rank waits for outside collective calls, as nsh__report_wait names it. All NULL inside
+ * them. */
+typedef struct nsh__subject {
+    const char *call;
+    const char *kind, *name;     /* of an object */
+    int (*holder)(void *object); /* its holder as far as this node's memory tells, -1: it does not;
+                                    NULL: nobody holds such an object */
+    void *object;
+} nsh__subject;
+
+struct nsh__heap;
+struct nsh__transfer;
+struct nsh__helper;
+struct nsh__rma;
+struct nsh__watch;
+
+struct nsh_comm {
+    /* who */
+    MPI_Comm mpi;      /* duplicate of the caller's; MPI_COMM_NULL on a serial communicator */
+    MPI_Comm node_mpi; /* the ranks of this node */
+    int rank, size;
+    int node_rank, node_size;
+    int node_index, node_count;
+    int host_count, host_ranks, cores;           /* ranks on this host, cores that they may use, */
+    unsigned char affinity[NSH__AFFINITY_BYTES]; /* and which processors */
+    int *node_of;                                /* rank -> node */
+    int *leader_of;                              /* node -> rank of its leader */
+    int *size_of;                                /* node -> its number of ranks */
+    int *node_rank_of;                           /* rank -> node rank there */
+    int *asked; /* rank -> how many notices of suspicion it was sent */
+
+    /* how they meet */
+    nsh__wait wait;
+    nsh__gate gate;
+    nsh__node_area *area;
+    struct nsh__heap *heap;
+    struct nsh__transfer *transfer; /* what moves bytes between nodes; NULL on one node */
+    uint64_t sequence;              /* number of the current collective call */
+    uint64_t mark;                  /* its mark, by which nodes find out that they disagree */
+    nsh__position history[NSH__ACK_EVERY]; /* the last calls, by sequence modulo NSH__ACK_EVERY */
+    uint64_t rooted;                       /* the last call whose root was on this node */
+    int awaited;                           /* the node that this rank waits for; -1: none */
+    int heard;                             /* how many notices of suspicion have come */
+    int expected;           /* how many were sent to this rank; here because a broken call may
+                             * leave it to MPI */
+    nsh__position *pending; /* node -> the call in which it waits for this node, which has
+                               not begun it; on a leader */
+    int npending;           /* how many of them are not none */
+    MPI_Request asking;     /* the last notice of suspicion that this rank has sent */
+    nsh__ballot ballots[2]; /* sent and received; here because a broken call may leave
+                               them to MPI */
+    nsh__notice notices[2]; /* sent: to break; to compare */
+    struct nsh__helper *helper;
+    struct nsh__rma *rma;              /* words; NULL until an object needs some */
+    atomic_bool homes_words;           /* this rank leads a node where there are some */
+    unsigned tokens_seen[NSH__TOKENS]; /* taken from this rank's mailboxes */
+    nsh__call call;                    /* the current or last collective call */
+    nsh__subject subject;              /* of a call that is not collective */
+    int acting;                        /* the rank that opens the gate in this call */
+    int partner;                       /* the rank whose message is awaited; -1: see awaited */
+    struct nsh__watch *watched;        /* NSH_CHECK=1: mutexes that this rank holds */
+    bool in_turn;                      /* between nsh_sequential_begin and _end */
+    bool in_kernels;                   /* while a map on it runs this rank's kernels; written before
+                                          their threads start and after they have ended */
+
+    /* what was asked for */
+    nsh_progress progress;
+    bool threads;          /* MPI gave MPI_THREAD_MULTIPLE */
+    bool helped;           /* every leader that homes words has a helper */
+    bool words_by_message; /* backend of rma.c */
+    bool check;            /* NSH_CHECK=1 */
+    bool guard;            /* replicas are read-only */
+
+    /* what lives on it */
+    struct nsh__object *first_object, *last_object; /* in the order of creation; object.h */
+    int64_t objects;                                /* in that list, on all ranks alike */
+    int64_t live;                                   /* those that this rank has not released */
+    int64_t released;                               /* those that it has, */
+    uint64_t released_hash;                         /* and a hash of their set */
+    uint64_t *object_bits;    /* two bits for each object, to compare what ranks have released: */
+    int64_t object_bits_room; /* so many words of this rank's and so many of all ranks' */
+    uint64_t compared;        /* created, when they were compared last */
+    int64_t trimmed;          /* when idle arrays were last looked for (array.c) */
+    uint64_t created;         /* objects ever, to number them */
+    uint64_t batches;         /* batches ever, for their tags */
+    void *names;              /* of objects: a tree of tsearch(3) */
+
+    /* its end */
+    int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */
+    bool freeing;
+    bool handle; /* the program has the handle: it has neither freed nor abandoned it */
+    bool parked; /* it is gone, but its windows stay open until all ranks are in MPI_Finalize */
+    const char *gone; /* what has taken it away, and its objects with it; NULL: nothing has. Private
+                         memory stays until the program has given up all handles */
+    unsigned forks;   /* nsh__forks when it was made */
+};
+
+/* [collective] Before the gates exist: the largest code of all ranks, with its detail; and the
+ * least value of all ranks. Plain MPI collectives on the private communicator. */
+int nsh__boot_agree(nsh_comm *comm, int code);
+int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
+
+/* [collective] Over mpi: a barrier in which this rank serves the words of all communicators of its
+ * process. It stands before MPI collectives that block: inside them a rank executes nothing of what
+ * other nodes ask for, and a rank that waits for an answer does not come.
+ *
+ * One is enough before any number of blocking collectives with nothing of the program between them:
+ * a rank that has entered the barrier waits for no word, so after it every rank that the
+ * collectives need is inside them or on its way, and a rank that asks for a word is none of theirs.
+ * A vote of all ranks (agree.h) or a round of a worker (worker_group.h) is such a barrier too: when it has
+ * succeeded on one rank, all ranks have entered it, and it waits through wait.c. Therefore heap.c
+ * and rma.c grow, and batch.c makes a worker's communicator, without another one. */
+int nsh__boot_meet(MPI_Comm mpi);
+
+/* Begin a collective call of all ranks, with the mark of its arguments: NSH_ERR_STATE when the
+ * communicator is broken, NSH_ERR_MISMATCH when it breaks here. The second one is for agree.c. */
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
+int nsh__comm_enter_vote(nsh_comm *comm, nsh__call call, uint64_t mark);
+
+/* Show the other ranks of the node what this one is in, before it arrives. nsh__comm_enter does so
+ * without a root; a call that has one shows it afterwards. */
+void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t mark);
+
+/* Word how the ranks of the node disagree. By the rank that acts, when all have arrived and before
+ * the release: only then do the slots stay as they are. */
+void nsh__comm_word_discord(void *comm, char text[NSH__TEXT]);
+
+/* Something went wrong that leaves ranks with different histories: from now on every call but free
+ * fails, on every rank, and whoever waits stops waiting. Returns code. */
+int nsh__comm_break(nsh_comm *comm, int code);
+
+/* [collective] Receive what is still under way on NSH__TAG_NOTICE: MPI gives the communicator's
+ * context to the next one made, and a message left behind would turn up there. */
+int nsh__comm_drain(nsh_comm *comm);
+
+/* For wait.c: a message with NSH__TAG_NOTICE is there; a message is there that only another kind of
+ * call sends; a wait has become long. */
+void nsh__receive_notice(void *owner, const MPI_Status *status);
+int nsh__word_stray(void *owner, const MPI_Status *status);
+void nsh__suspect_node(void *owner);
+
+/* For wait.c: nsh__comm_break, because MPI has failed in a wait. A rank that leaves a wait alone,
+ * in whatever call, would leave the ranks that wait for it behind. */
+int nsh__break_waiting(void *owner, int code);
+
+/* For wait.c: log what this rank waits for, under NSH_LOG=1. word: what it sleeps on; NULL: it
+ * waits for messages. */
+void nsh__report_wait(void *owner, const atomic_uint *word, int64_t waited_ns);
+
+/* For wait.c: word why waiting has become pointless. */
+void nsh__explain_break(void *owner, int status);
+
+/* Give up requests of a call that is over for this rank. */
+void nsh__comm_drop(MPI_Request *request, bool receive);
+
+/* Was comm made by another process, of which this one is a forked child? */
+static inline bool nsh__comm_inherited(const nsh_comm *comm)
+{
+    return comm->forks != atomic_load_explicit(&nsh__forks, memory_order_relaxed);
+}
+
+/* [local] Can comm be used at all? NSH_ERR_STATE, worded with call: it is gone, or inherited. For
+ * calls that need more than private memory before they come to nsh__comm_whole or _enter, which ask
+ * the same. */
+int nsh__comm_present(const nsh_comm *comm, const char *call);
+
+/* [local] An object's handle was given up: if that was the last of an abandoned communicator that
+ * no MPI_Finalize takes away, or of one that is gone, it goes too. */
+void nsh__comm_unused(nsh_comm *comm);
+
+static inline bool nsh__comm_broken(const nsh_comm *comm)
+{
+    return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
+}
+
+/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. Where no call has
+ * done so for 10 ms it drives MPI to learn what other nodes say, so it is for the calling thread. */
+int nsh__comm_whole(nsh_comm *comm, const char *call);
+
+/* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of a
+ * sequential section? */
+static inline bool nsh__comm_apart(const nsh_comm *comm)
+{
+    return comm->in_kernels || comm->in_turn;
+}
+
+/* May this rank make a collective call now? NSH_ERR_STATE where nsh__comm_apart: the other ranks do
+ * not come, and the map or the section goes on. Asked before the call changes or counts anything; a call
+ * that does neither before it enters need not ask. */
+int nsh__comm_callable(const nsh_comm *comm, const char *call);
+
+/* End of what a call that is not collective waits for. Returns rc. */
+static inline int nsh__subject_end(nsh_comm *comm, int rc)
+{
+    comm->subject = (nsh__subject){.call = NULL};
+    return rc;
+}
+
+static inline bool nsh__comm_leads(const nsh_comm *comm)
+{
+    return comm->node_rank == 0;
+}
+
+/* The tag of the first messages of call number sequence, if it is a vote, and if it is a transfer.
+ */
+static inline int nsh__vote_tag(uint64_t sequence)
+{
+    return NSH__TAG_VOTE + (int)(sequence % NSH__SEQUENCE_TAGS);
+}
+
+static inline int nsh__transfer_tag(uint64_t sequence)
+{
+    return NSH__TAG_TRANSFER + (int)(sequence % NSH__SEQUENCE_TAGS);
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* gate.c -- the node-level gate.
+ *
+ * Invariant: between two releases every rank arrives at most once, so the release of a passage
+ * happens after all of its arrivals and before any of the next. */
+#include "core/gate.h"
+
+#include <stdio.h>
+
+void nsh__gate_word_discord(const nsh__gate *gate, char text[NSH__TEXT])
+{
+    if (gate->word_discord != NULL)
+        gate->word_discord(gate->owner, text);
+    else
+        snprintf(text, NSH__TEXT,
+                 "ranks of a node are in different calls, or disagree on arguments");
+}
+
+void nsh__gate_init(nsh__gate *gate, nsh__gate_area *area, nsh__wait *wait, int rank, int node_rank,
+                    int node_size, bool alone)
+{
+    *gate = (nsh__gate){.area = area,
+                        .wait = wait,
+                        .rank = rank,
+                        .size = (unsigned)node_size,
+                        .leads = node_rank == 0,
+                        .alone = alone};
+    gate->shown = &gate->own;
+}
+
+static void open_gate(nsh__gate *gate)
+{
+    if (gate->size == 1)
+        return;
+    atomic_store_explicit(&gate->area->opened, gate->opened, memory_order_seq_cst);
+    nsh__wake(&gate->area->opened, &gate->area->opened_sleepers);
+}
+
+static int await(nsh__gate *gate, atomic_uint *word, unsigned target, atomic_uint *sleepers)
+{
+    return nsh__wait_word(gate->wait, word, target, sleepers);
+}
+
+static int await_opened(nsh__gate *gate)
+{
+    return await(gate, &gate->area->opened, gate->opened, &gate->area->opened_sleepers);
+}
+
+bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
+{
+    nsh__gate_area *area = gate->area;
+    unsigned which;
+    bool last;
+
+    gate->mark = mark != 0 ? mark : 1;
+    gate->arrived += gate->size;
+    gate->opened++;
+    gate->passage++;
+    gate->released = false;
+    which = gate->passage & 1;
+    if (gate->size == 1) { /* nobody else will look */
+        atomic_store_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
+        atomic_store_explicit(&area->marks[which].failures, failed, memory_order_relaxed);
+        atomic_store_explicit(&area->arrived, gate->arrived, memory_order_relaxed);
+        return true;
+    }
+    /* The mark first; the count publishes it, and makes the last rank see all marks and everything
+     * that the others stored before they arrived. seq_cst rather than acq_rel for nsh__wake. */
+    if (failed)
+        atomic_fetch_add_explicit(&area->marks[which].failures, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
+    atomic_store_explicit(gate->shown, gate->passage, memory_order_relaxed);
+    last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1 == gate->arrived;
+    if (last && gate->alone && !nsh__gate_unanimous(gate)) {
+        char text[NSH__TEXT];
+
+        nsh__gate_word_discord(gate, text);
+        nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, text);
+    }
+    if (last)
+        nsh__wake(&area->arrived, &area->arrived_sleepers);
+    return last;
+}
+
+int nsh__gate_await(nsh__gate *gate)
+{
+    return await(gate, &gate->area->arrived, gate->arrived, &gate->area->arrived_sleepers);
+}
+
+bool nsh__gate_unanimous(const nsh__gate *gate)
+{
+    return atomic_load_explicit(&gate->area->marks[gate->passage & 1].sum, memory_order_relaxed) ==
+           gate->size * gate->mark;
+}
+
+bool nsh__gate_failed(const nsh__gate *gate)
+{
+    return atomic_load_explicit(&gate->area->marks[gate->passage & 1].failures,
+                                memory_order_relaxed) != 0;
+}
+
+void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text)
+{
+    nsh__gate_area *area = gate->area;
+    unsigned former = (gate->passage + 1) & 1;
+
+    gate->released = true;
+    gate->from = from;
+    area->verdict = verdict;
+    if (verdict != NSH_SUCCESS) {
+        area->from = from;
+        snprintf(area->text, sizeof area->text, "%s", text);
+    }
+    atomic_store_explicit(&area->marks[former].failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->marks[former].sum, 0, memory_order_relaxed);
+    open_gate(gate);
+}
+
+int nsh__gate_leave(nsh__gate *gate)
+{
+    nsh__gate_area *area = gate->area;
+    int rc = await_opened(gate);
+
+    gate->released = rc == NSH_SUCCESS;
+    gate->from = rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS ? area->from : -1;
+    if (rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS)
+        return nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from,
+                              area->text);
+    return rc;
+}
+
+int nsh__gate_pass(nsh__gate *gate, uint64_t mark)
+{
+    bool acts = nsh__gate_arrive(gate, mark, false);
+    int rc;
+
+    if (!gate->alone) {
+        acts = gate->leads;
+        if (acts && (rc = nsh__gate_await(gate)) != NSH_SUCCESS)
+            return rc;
+    }
+    if (acts && nsh__gate_unanimous(gate)) {
+        nsh__gate_release(gate, NSH_SUCCESS, -1, "");
+        return NSH_SUCCESS;
+    }
+    if (acts && !gate->alone) {
+        char text[NSH__TEXT];
+
+        nsh__gate_word_discord(gate, text);
+        return nsh__fail(NSH_ERR_MISMATCH, "%s", text);
+    }
+    return nsh__gate_leave(gate);
+}

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* heap.c -- the symmetric heap of a node, in shared memory.
+ *
+ * Invariant: a page is stored to only after nsh__heap_clear has touched it in a way that cannot
+ * kill, and no block is cleared before every rank of the node has left its predecessor. */
+#define _GNU_SOURCE
+#include "core/heap.h"
+
+#include "core/agree.h"
+#include "base/blocks.h"
+#include "base/fault.h"
+#include "base/machine.h"
+#include "core/views.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
+#endif
+
+enum {
+    MAX_WINDOWS = 64,
+    SMALL_ALIGN = 64,
+    SMALL_WINDOW = 64 << 20, /* the first one where address space is limited */
+    MPI_BYTES = 64 << 10,    /* more than MPI itself stores into a window that it makes */
+    COUNTER_BYTES = 64       /* behind a large block: how many ranks have left it */
+};
+
+typedef struct window {
+    MPI_Win win;   /* MPI_WIN_NULL: anonymous memory */
+    char *mapping; /* what mmap returned, if so */
+    int64_t mapped;
+    char *rw; /* page-aligned, as are all blocks relative to it */
+    char *ro;
+    int64_t bytes;
+    nsh__view *view; /* NULL: it was never held */
+} window;
+
+struct nsh__view {
+    char *pages; /* once the window is gone: what to unmap; NULL: nothing */
+    int64_t bytes;
+    int64_t holds;
+    bool orphan; /* the window is gone */
+};
+
+typedef struct nsh__heap {
+    nsh__blocks *blocks;
+    int64_t limit; /* most bytes in blocks */
+    int64_t page;
+    int64_t head; /* bytes at the beginning of window 0 that are not for blocks */
+    int windows;
+    window window[MAX_WINDOWS];
+} nsh__heap;
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t round_up(int64_t value, int64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
+{
+    int64_t limit = wish > 0 ? wish : INT64_MAX;
+
+    limit = min64(limit, nsh__machine_memory());
+    if (comm->node_size > 1)
+        limit = min64(limit, nsh__machine_shm(false));
+    return limit;
+}
+
+/* The largest window that this process may map twice and, where it is a file, extend that far. */
+static int64_t window_limit(const nsh_comm *comm)
+{
+    int64_t space = nsh__machine_address_space();
+    int64_t limit = space == INT64_MAX ? INT64_MAX : space / 20 * 9;
+
+    if (comm->node_size > 1 && nsh__machine_file_size() != INT64_MAX)
+        limit = min64(limit, nsh__machine_file_size() / 10 * 9);
+    return limit;
+}
+
+/* ---- pages ---- */
+
+/* Touch and zero [p, p + bytes) with a system call that reports what a store would die of. */
+static int touch_by_read(char *p, int64_t bytes)
+{
+    int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), failed = fd < 0;
+
+    while (!failed && bytes > 0) {
+        ssize_t n = read(fd, p, (size_t)min64(bytes, 1 << 30));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        failed = n <= 0;
+        p += n;
+        bytes -= n;
+    }
+    if (fd >= 0)
+        close(fd);
+    return failed ? -1 : 0;
+}
+
+static int touch(char *p, int64_t bytes, int64_t page)
+{
+    char *first = (char *)((uintptr_t)p & ~(uintptr_t)(page - 1));
+    int rc;
+
+    if (nsh__fault(heap_populate))
+        return nsh__fail(NSH_ERR_NOMEM, "first touch: failure on purpose");
+    do
+        rc = madvise(first, (size_t)round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
+    while (rc != 0 && (errno == EINTR || errno == EAGAIN));
+    if (rc != 0 && errno == EINVAL)
+        rc = touch_by_read(p, bytes);
+    if (rc != 0)
+        return nsh__fail(NSH_ERR_NOMEM, "no shared memory for %lld bytes: %s", (long long)bytes,
+                         errno == EFAULT ? "/dev/shm is full" : strerror(errno));
+    return NSH_SUCCESS;
+}
+
+/* Return the pages of a page-aligned range; false where the system cannot. */
+static bool release_pages(char *p, int64_t bytes)
+{
+    return bytes == 0 || madvise(p, (size_t)bytes, MADV_REMOVE) == 0;
+}
+
+/* The largest window that MPI makes at this moment. Open MPI refuses what is not free, with a
+ * twentieth to spare, and does so on one rank while the others wait for it. */
+static int64_t free_limit(const nsh_comm *comm)
+{
+#ifdef OPEN_MPI
+    int64_t left = comm->node_size > 1 ? nsh__machine_shm(true) : INT64_MAX;
+
+    if (left == INT64_MAX)
+        return left;
+    return left > MPI_BYTES ? (left - MPI_BYTES) / 10 * 9 : 0;
+#else
+    (void)comm;
+    return INT64_MAX;
+#endif
+}
+
+/* ---- windows ---- */
+
+/* Shared memory of this node, all of it with node rank 0. MPICH 4.0 looks for page-multiple sizes
+ * at the same address in all processes, 170 ms per GiB, so the size is none. MPICH makes the file
+ * as long as the window by writing its last byte, and does not notice when that fails: the window
+ * then lies behind the end of the file for ever. So the page of that byte, which costs nothing
+ * where the write succeeded, is touched before the window is taken for good. */
+static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *w)
+{
+    MPI_Aint mine = comm->node_rank == 0 ? (MPI_Aint)(bytes + page + 8) : 0, size;
+    void *base = NULL;
+    int rc, unit, *model, there = 0;
+
+    rc = MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, comm->node_mpi, &base, &w->win);
+    if (rc != MPI_SUCCESS) {
+        w->win = MPI_WIN_NULL;
+        nsh__fail_mpi("MPI_Win_allocate_shared", rc);
+        return nsh__fail(NSH_ERR_NOMEM, "no shared memory of %lld bytes on this node (%.120s)",
+                         (long long)bytes, nsh_error_detail());
+    }
+    MPI_Win_set_errhandler(w->win, MPI_ERRORS_RETURN);
+    rc = MPI_Win_shared_query(w->win, 0, &size, &unit, &base);
+    if (rc != MPI_SUCCESS)
+        return nsh__fail_mpi("MPI_Win_shared_query", rc);
+    MPI_Win_get_attr(w->win, MPI_WIN_MODEL, &model, &there);
+    if (!there || *model != MPI_WIN_UNIFIED)
+        return nsh__fail(NSH_ERR_UNSUPPORTED, "this MPI has no unified shared memory windows");
+    w->rw = (char *)round_up((int64_t)(intptr_t)base, page);
+    return mine > 0 ? touch((char *)base + mine - 1, 1, page) : NSH_SUCCESS;
+}
+
+/* A node of one rank needs nobody's help. */
+static int window_map(int64_t bytes, window *w)
+{
+    void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return nsh__fail(NSH_ERR_NOMEM, "no address space of %lld bytes: %s", (long long)bytes,
+                         strerror(errno));
+    w->mapping = w->rw = p;
+    w->mapped = bytes;
+    return NSH_SUCCESS;
+}
+
+/* A second mapping of the same pages: size 0 makes mremap leave the first one alone. */
+static int window_view(const nsh_comm *comm, window *w)
+{
+    void *view;
+
+    w->ro = w->rw;
+    if (!comm->guard)
+        return NSH_SUCCESS;
+#if defined(__linux__)
+    view = mremap(w->rw, 0, (size_t)w->bytes, MREMAP_MAYMOVE);
+#else
+    errno = ENOSYS;
+    view = MAP_FAILED;
+#endif
+    if (view == MAP_FAILED || nsh__fault(window_view))
+        return nsh__fail(errno == ENOMEM ? NSH_ERR_NOMEM : NSH_ERR_UNSUPPORTED,
+                         "no read-only view of %lld bytes: %s (NSH_GUARD=0 does without)",
+                         (long long)w->bytes, strerror(errno));
+    w->ro = view;
+    mprotect(w->ro, (size_t)w->bytes, PROT_READ);
+    madvise(w->ro, (size_t)w->bytes, MADV_DONTDUMP);
+    if (!nsh__views_add(w->ro, w->rw, w->bytes))
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the table of read-only views");
+    return NSH_SUCCESS;
+}
+
+/* What the window unmaps, its holds do; or there are none. */
+static bool held_on(window *w)
+{
+    bool guarded = w->ro != w->rw;
+
+    if (w->view == NULL || w->view->holds == 0) {
+        free(w->view);
+        return false;
+    }
+    *w->view = (nsh__view){.pages = guarded ? w->ro : w->mapping,
+                           .bytes = guarded ? w->bytes : w->mapped,
+                           .holds = w->view->holds,
+                           .orphan = true};
+    return true;
+}
+
+static void window_close(window *w)
+{
+    bool held = held_on(w);
+
+    if (w->ro != NULL && w->ro != w->rw) {
+        nsh__views_remove(w->ro);
+        if (!held)
+            munmap(w->ro, (size_t)w->bytes);
+    }
+    if (w->mapping != NULL && !(held && w->ro == w->rw))
+        munmap(w->mapping, (size_t)w->mapped);
+    if (w->win != MPI_WIN_NULL) {
+        int initialised, finalised = 0;
+
+        MPI_Initialized(&initialised);
+        MPI_Finalized(&finalised);
+        if (initialised && !finalised)
+            MPI_Win_free(&w->win);
+    }
+    *w = (window){.win = MPI_WIN_NULL};
+}
+
+/* [collective on the node] Window number heap->windows; the code is this rank's own. */
+static int add_window(nsh_comm *comm, int64_t bytes)
+{
+    nsh__heap *heap = comm->heap;
+    window *w = &heap->window[heap->windows];
+    int rc;
+
+    *w = (window){.win = MPI_WIN_NULL, .bytes = bytes};
+    rc = comm->node_size > 1 ? window_allocate(comm, bytes, heap->page, w) : window_map(bytes, w);
+    if (rc == NSH_SUCCESS && nsh__fault(window_alloc))
+        rc = nsh__fail(NSH_ERR_NOMEM, "heap window: failure on purpose");
+    if (rc == NSH_SUCCESS) {
+        madvise(w->rw, (size_t)bytes, MADV_DONTDUMP);
+        rc = window_view(comm, w);
+    }
+    heap->windows++;
+    return rc;
+}
+
+static void drop_window(nsh__heap *heap)
+{
+    window_close(&heap->window[--heap->windows]);
+}
+
+/* ---- create and destroy ---- */
+
+/* The first window: as large as is allowed where address space is for free, else modest. What the
+ * system refuses (strict overcommit) is asked for again, smaller, by all ranks together. */
+static int add_first_window(nsh_comm *comm, int64_t head)
+{
+    nsh__heap *heap = comm->heap;
+    int64_t most = nsh__boot_least(comm, window_limit(comm)), bytes = heap->limit;
+    nsh__detail kept;
+    int rc;
+
+    nsh__detail_keep(&kept);
+    if (most != INT64_MAX)
+        bytes = min64(bytes, SMALL_WINDOW);
+    bytes = min64(bytes, INT64_MAX / 4) + head;
+#ifdef OPEN_MPI
+    most = min64(most, nsh__boot_least(comm, free_limit(comm)));
+#endif
+    bytes = min64(bytes, most) / heap->page * heap->page;
+    if (bytes < head)
+        return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for a heap, %lld are needed",
+                         (long long)bytes, (long long)head);
+    for (;;) {
+        rc = nsh__boot_agree(comm, add_window(comm, bytes));
+        if (rc != NSH_ERR_NOMEM || bytes / 4 < head + SMALL_WINDOW)
+            return rc;
+        drop_window(heap);
+        nsh__detail_restore(&kept);
+        bytes = bytes / 4 / heap->page * heap->page;
+    }
+}
+
+int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head)
+{
+    nsh__heap *heap = calloc(1, sizeof *heap);
+    int rc = NSH_SUCCESS;
+
+    comm->heap = heap;
+    if (heap != NULL)
+        heap->blocks = nsh__blocks_create();
+    if (heap == NULL || heap->blocks == NULL || nsh__fault(heap_alloc))
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    if (rc == NSH_SUCCESS && comm->node_size > 1)
+        rc = nsh__heap_window_room(comm);
+    rc = nsh__boot_agree(comm, rc);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    heap->page = sysconf(_SC_PAGESIZE);
+    heap->limit = limit;
+    heap->head = round_up(head, heap->page);
+    rc = add_first_window(comm, heap->head);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!nsh__blocks_add_region(heap->blocks, heap->window[0].bytes - heap->head) ||
+        nsh__fault(heap_alloc))
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    return nsh__boot_agree(comm, rc);
+}
+
+void nsh__heap_destroy(nsh_comm *comm)
+{
+    nsh__heap *heap = comm->heap;
+
+    if (heap == NULL)
+        return;
+    while (heap->windows > 0)
+        drop_window(heap);
+    nsh__blocks_destroy(heap->blocks);
+    free(heap);
+    comm->heap = NULL;
+}
+
+char *nsh__heap_head(const nsh_comm *comm)
+{
+    return comm->heap->window[0].rw;
+}
+
+int nsh__heap_touch(const nsh_comm *comm, char *p, int64_t bytes)
+{
+    return touch(p, bytes, comm->heap->page);
+}
+
+int nsh__heap_window_room(const nsh_comm *comm)
+{
+    int64_t left = comm->host_ranks > 1 ? nsh__machine_shm(true) : INT64_MAX;
+
+    if (left >= MPI_BYTES)
+        return NSH_SUCCESS;
+    return nsh__fail(NSH_ERR_NOMEM, "no shared memory for a window: /dev/shm has %lld bytes left",
+                     (long long)left);
+}
+
+/* ---- blocks ---- */
+
+static int64_t block_bytes(const nsh__heap *heap, int64_t bytes)
+{
+    return bytes >= NSH__HEAP_LARGE ? round_up(bytes + COUNTER_BYTES, heap->page) : bytes;
+}
+
+int nsh__heap_take(nsh_comm *comm, int64_t bytes, nsh__extent *out)
+{
+    nsh__heap *heap = comm->heap;
+    nsh__extent e = {.bytes = bytes, .large = bytes >= NSH__HEAP_LARGE};
+    int64_t live = nsh__blocks_live_bytes(heap->blocks), offset;
+    const window *w;
+
+    if (bytes > heap->limit - live)
+        return nsh__fail(NSH_ERR_NOMEM,
+                         "%lld bytes do not fit into a heap of %lld with %lld in use",
+                         (long long)bytes, (long long)heap->limit, (long long)live);
+    if (nsh__fault(heap_block))
+        return nsh__fail(NSH_ERR_NOMEM, "heap block: failure on purpose");
+    switch (nsh__blocks_take(heap->blocks, block_bytes(heap, bytes),
+                             e.large ? heap->page : SMALL_ALIGN, &e.block)) {
+    case NSH__BLOCKS_OK:
+        break;
+    case NSH__BLOCKS_FULL:
+        return NSH_ERR_BUSY;
+    default:
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    }
+    w = &heap->window[nsh__block_region(e.block)];
+    offset = nsh__block_offset(e.block) + (w == heap->window ? heap->head : 0);
+    e.rw = w->rw + offset;
+    e.ro = w->ro + offset;
+    *out = e;
+    return NSH_SUCCESS;
+}
+
+int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
+{
+    nsh__heap *heap = comm->heap;
+    int64_t wish = round_up(block_bytes(heap, bytes), heap->page);
+    nsh__vote vote = {.call = NSH__CALL_HEAP,
+                      .range = true,
+                      .low = min64(window_limit(comm), free_limit(comm)),
+                      .mark = (uint64_t)wish};
+    bool added;
+    int rc;
+
+    if (heap->windows == MAX_WINDOWS)
+        vote.code = nsh__fail(NSH_ERR_NOMEM, "the heap has %d windows already", MAX_WINDOWS);
+    else if (comm->node_size > 1)
+        vote.code = nsh__heap_window_room(comm);
+    nsh__vote_enter(comm, &vote);
+    rc = nsh__vote_leave(comm, &vote);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (wish > vote.low)
+        return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for another heap window, not %lld",
+                         (long long)vote.low, (long long)wish);
+    if (wish < 2 * heap->window[heap->windows - 1].bytes)
+        wish = min64(2 * heap->window[heap->windows - 1].bytes, vote.low);
+    wish = wish / heap->page * heap->page;
+    rc = add_window(comm, wish);
+    if (rc == NSH_SUCCESS && !nsh__blocks_add_region(heap->blocks, wish))
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+    added = rc == NSH_SUCCESS;
+    rc = nsh__agree(comm, NSH__CALL_HEAP, rc, (uint64_t)wish);
+    if (rc != NSH_SUCCESS && added)
+        nsh__blocks_drop_region(heap->blocks);
+    if (rc != NSH_SUCCESS)
+        drop_window(heap);
+    return rc;
+}
+
+/* The page-aligned part of a large extent that is this share. */
+static char *share_of(const nsh__heap *heap, const nsh__extent *extent, int share, int shares,
+                      int64_t *bytes)
+{
+    int64_t pages = block_bytes(heap, extent->bytes) / heap->page;
+    int64_t begin = pages * share / shares, end = pages * (share + 1) / shares;
+
+    *bytes = (end - begin) * heap->page;
+    return extent->rw + begin * heap->page;
+}
+
+/* Pages count as resident for each view that has entries for them, so entries that are not needed
+ * soon would make a process look larger than it is. There are two views only of shared mappings,
+ * whose pages outlive the entries. */
+static void drop_entries(const nsh__extent *extent, char *p, int64_t bytes)
+{
+    if (extent->rw != extent->ro)
+        madvise(p, (size_t)bytes, MADV_DONTNEED);
+}
+
+void nsh__heap_trim(const nsh_comm *comm, const nsh__extent *extent)
+{
+    if (extent->block != NULL && extent->large)
+        drop_entries(extent, extent->rw, block_bytes(comm->heap, extent->bytes));
+}
+
+int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, int shares)
+{
+    nsh__heap *heap = comm->heap;
+    int64_t bytes;
+    bool zero;
+    char *p;
+    int rc;
+
+    if (!extent->large) {
+        if (share != 0)
+            return NSH_SUCCESS;
+        rc = touch(extent->rw, extent->bytes, heap->page);
+        if (rc == NSH_SUCCESS)
+            memset(extent->rw, 0, (size_t)extent->bytes);
+        return rc;
+    }
+    p = share_of(heap, extent, share, shares, &bytes);
+    if (bytes == 0)
+        return NSH_SUCCESS;
+    /* Small blocks may have left bytes there; new pages come as zeros. */
+    zero = release_pages(p, bytes);
+    rc = touch(p, bytes, heap->page);
+    if (rc == NSH_SUCCESS && !zero)
+        memset(p, 0, (size_t)bytes);
+    drop_entries(extent, p, bytes);
+    return rc;
+}
+
+int nsh__heap_afford(const nsh_comm *comm, int64_t bytes)
+{
+    int64_t left;
+
+    (void)comm;
+    if (bytes < 16 * NSH__HEAP_LARGE) /* not worth reading /proc for */
+        return NSH_SUCCESS;
+    left = nsh__machine_memory_left();
+    if (bytes > left)
+        return nsh__fail(NSH_ERR_NOMEM, "an array of %lld bytes, but the node has %lld left",
+                         (long long)bytes, (long long)left);
+    return NSH_SUCCESS;
+}
+
+void nsh__heap_leave(nsh_comm *comm, const nsh__extent *extent)
+{
+    int64_t bytes = block_bytes(comm->heap, extent->bytes);
+    atomic_int *left;
+
+    if (extent->block == NULL || !extent->large)
+        return;
+    left = (atomic_int *)(void *)(extent->rw + bytes - COUNTER_BYTES);
+    /* acq_rel: the last one comes after all reads of the others */
+    if (atomic_fetch_add_explicit(left, 1, memory_order_acq_rel) + 1 == comm->node_size)
+        release_pages(extent->rw, bytes);
+}
+
+void nsh__heap_give(nsh_comm *comm, nsh__extent *extent)
+{
+    if (extent->block != NULL)
+        nsh__blocks_give(comm->heap->blocks, extent->block);
+    *extent = (nsh__extent){.block = NULL};
+}
+
+/* No other rank of the node reads these pages: the ranks have agreed that their heaps have the same
+ * blocks before they touched them, so the block was free on all ranks when it was taken, and it is
+ * free on a rank only once all ranks have left what was there before (object.c). */
+void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares)
+{
+    if (extent->block != NULL && extent->large) {
+        int64_t bytes;
+        char *p = share_of(comm->heap, extent, share, shares, &bytes);
+
+        release_pages(p, bytes);
+    }
+    nsh__heap_give(comm, extent);
+}
+
+nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__extent *extent)
+{
+    window *w = &comm->heap->window[nsh__block_region(extent->block)];
+
+    if (w->view == NULL)
+        w->view = calloc(1, sizeof *w->view);
+    if (w->view != NULL)
+        w->view->holds++;
+    return w->view;
+}
+
+void nsh__view_release(nsh__view *view)
+{
+    view->holds--;
+    if (!view->orphan || view->holds > 0)
+        return;
+    if (view->pages != NULL)
+        munmap(view->pages, (size_t)view->bytes);
+    free(view);
+}
+
+uint64_t nsh__heap_history(const nsh_comm *comm)
+{
+    return nsh__blocks_history(comm->heap->blocks);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* object.c -- the shared objects of a communicator, and when what they share is reclaimed.
+ *
+ * Invariant: the list has the same objects in the same order on all ranks; only their states
+ * differ. It changes in collective calls, at a point that all ranks agree on. */
+#define _GNU_SOURCE
+#include "core/object.h"
+
+#include "core/agree.h"
+#include "base/fault.h"
+#include "array/array_hold.h"
+#include "base/hash.h"
+#include "core/names.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_NAME = 255,
+    WORD_BITS = 64,
+    FEWEST_CREATES = 16 /* between two exact comparisons that no call needs */
+};
+
+/* ---- one object ---- */
+
+int nsh__object_init(nsh__object *object, const nsh__kind *kind, void *handle, nsh__call call,
+                     const char *name)
+{
+    size_t length = name != NULL ? strlen(name) : 0;
+
+    *object = (nsh__object){.kind = kind, .handle = handle};
+    if (name == NULL)
+        return NSH_SUCCESS;
+    if (length == 0 || length > MAX_NAME)
+        return nsh__fail(NSH_ERR_ARG, "%s: name of %zu bytes is not in 1..%d", nsh__call_name(call),
+                         length, (int)MAX_NAME);
+    object->name = strdup(name);
+    if (object->name == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for a name", nsh__call_name(call));
+    return NSH_SUCCESS;
+}
+
+void nsh__object_fini(nsh__object *object)
+{
+    free(object->name);
+    object->name = NULL;
+}
+
+void nsh__object_link(nsh_comm *comm, nsh__object *object)
+{
+    object->id = comm->created;
+    object->prev = comm->last_object;
+    object->next = NULL;
+    if (comm->last_object != NULL)
+        comm->last_object->next = object;
+    else
+        comm->first_object = object;
+    comm->last_object = object;
+    comm->objects++;
+    comm->live++;
+}
+
+static void unlink_object(nsh_comm *comm, nsh__object *object)
+{
+    if (object->prev != NULL)
+        object->prev->next = object->next;
+    else
+        comm->first_object = object->next;
+    if (object->next != NULL)
+        object->next->prev = object->prev;
+    else
+        comm->last_object = object->prev;
+    comm->objects--;
+}
+
+/* Sums of these are hashes of sets: an object is added or taken away in any order. */
+static uint64_t hash_of(const nsh__object *object)
+{
+    return nsh__mix(1, object->id);
+}
+
+void nsh__object_release(nsh_comm *comm, nsh__object *object)
+{
+    comm->live -= object->state == NSH__OBJECT_LIVE;
+    object->state = object->holds != NULL ? NSH__OBJECT_HELD : NSH__OBJECT_RELEASED;
+    if (object->state == NSH__OBJECT_HELD)
+        return;
+    comm->released++;
+    comm->released_hash += hash_of(object);
+    nsh__heap_leave(comm, &object->share.extent);
+}
+
+bool nsh__object_forget(nsh_comm *comm, nsh__object *object)
+{
+    if (nsh__comm_inherited(comm))
+        return true;
+    if (object->state != NSH__OBJECT_SHELL)
+        return false;
+    unlink_object(comm, object);
+    nsh__object_fini(object);
+    object->kind->destroy(object->handle);
+    comm->live--;
+    nsh__comm_unused(comm);
+    return true;
+}
+
+/* It is not registered any more, and what it has beside its share goes. */
+static void close_object(nsh_comm *comm, nsh__object *object, bool whole)
+{
+    nsh__name_unregister(comm, object);
+    nsh__holds_detach(object);
+    if (object->kind->close != NULL)
+        object->kind->close(object->handle, whole);
+}
+
+static void destroy_object(nsh_comm *comm, nsh__object *object)
+{
+    unlink_object(comm, object);
+    nsh__object_fini(object);
+    object->kind->destroy(object->handle);
+}
+
+void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
+{
+    bool whole = !nsh__comm_broken(comm);
+
+    if (object->state == NSH__OBJECT_LIVE)
+        nsh__object_release(comm, object);
+    comm->released--;
+    comm->released_hash -= hash_of(object);
+    /* Zero before the words are taken again: the rank that uses them then has voted with this one.
+     */
+    if (whole && object->kind->clear != NULL) {
+        int rc = object->kind->clear(object->handle);
+
+        if (rc != NSH_SUCCESS)
+            nsh__comm_break(comm, rc);
+    }
+    close_object(comm, object, whole);
+    nsh__words_give(comm, &object->share.words);
+    nsh__heap_give(comm, &object->share.extent);
+    destroy_object(comm, object);
+}
+
+void nsh__object_abandon(nsh_comm *comm, nsh__object *object)
+{
+    if (nsh__object_forget(comm, object))
+        return;
+    nsh__object_release(comm, object);
+    nsh__comm_unused(comm);
+}
+
+void nsh__object_free(nsh_comm *comm, nsh__object *object)
+{
+    nsh__object_reclaim(comm, object);
+    nsh__comm_unused(comm);
+}
+
+/* ---- what all ranks have released ---- */
+
+int64_t nsh__objects_released(const nsh_comm *comm)
+{
+    return comm->released == 0 ? 0 : (int64_t)(comm->released_hash >> 1 | 1);
+}
+
+static int64_t reclaim_released(nsh_comm *comm)
+{
+    int64_t n = 0;
+
+    for (nsh__object *object = comm->first_object, *next; object != NULL; object = next) {
+        next = object->next;
+        if (object->state != NSH__OBJECT_RELEASED)
+            continue;
+        nsh__object_reclaim(comm, object);
+        n++;
+    }
+    return n;
+}
+
+int nsh__object_reserve(nsh_comm *comm, nsh__call call)
+{
+    int64_t words = comm->object_bits_room > 0 ? 2 * comm->object_bits_room : 16;
+    uint64_t *bits;
+
+    if (comm->objects < comm->object_bits_room * WORD_BITS)
+        return NSH_SUCCESS;
+    bits = nsh__fault(object_alloc) ? NULL : calloc((size_t)(2 * words), sizeof *bits);
+    if (bits == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "%s: no memory for the list of objects (rank %d)",
+                         nsh__call_name(call), comm->rank);
+    free(comm->object_bits);
+    comm->object_bits = bits;
+    comm->object_bits_room = words;
+    return NSH_SUCCESS;
+}
+
+/* [collective] A bit for each object of the list: have all ranks released it? */
+static int intersect(nsh_comm *comm, uint64_t **common)
+{
+    uint64_t *mine = comm->object_bits, *all = mine + comm->object_bits_room;
+    int64_t n = (comm->objects + WORD_BITS - 1) / WORD_BITS, i = 0;
+    MPI_Request request = MPI_REQUEST_NULL;
+    int rc;
+
+    memset(mine, 0, (size_t)n * sizeof *mine);
+    for (const nsh__object *object = comm->first_object; object != NULL; object = object->next, i++)
+        if (object->state == NSH__OBJECT_RELEASED)
+            mine[i / WORD_BITS] |= UINT64_C(1) << i % WORD_BITS;
+    rc = MPI_Iallreduce(mine, all, (int)n, MPI_UINT64_T, MPI_BAND, comm->mpi, &request);
+    if (rc != MPI_SUCCESS || nsh__fault(mpi_reduce))
+        rc = nsh__fail_mpi("MPI_Iallreduce of released objects", rc);
+    else
+        rc = nsh__wait_requests(&comm->wait, 1, &request);
+    if (request != MPI_REQUEST_NULL) { /* it can be neither cancelled nor freed: MPI keeps both */
+        comm->object_bits = NULL;
+        comm->object_bits_room = 0;
+    }
+    *common = all;
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(comm, rc);
+}
+
+static int reclaim_common(nsh_comm *comm, int64_t *reclaimed)
+{
+    uint64_t *common;
+    int64_t i = 0;
+    int rc = intersect(comm, &common);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    comm->compared = comm->created;
+    for (nsh__object *object = comm->first_object, *next; object != NULL; object = next, i++) {
+        next = object->next;
+        if ((common[i / WORD_BITS] >> i % WORD_BITS & 1) == 0)
+            continue;
+        nsh__object_reclaim(comm, object);
+        ++*reclaimed;
+    }
+    return NSH_SUCCESS;
+}
+
+/* Is an exact comparison worth its price though no call needs one? It costs a reduction and a look
+ * at every object, and comes after so many creates that it is a small part of theirs. */
+static bool comparison_due(const nsh_comm *comm)
+{
+    return comm->created - comm->compared >= (uint64_t)(FEWEST_CREATES + comm->objects / WORD_BITS);
+}
+
+int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed, int64_t *reclaimed)
+{
+    *reclaimed = 0;
+    if (low == 0) /* a rank has released nothing */
+        return NSH_SUCCESS;
+    if (low != high)
+        return needed || comparison_due(comm) ? reclaim_common(comm, reclaimed) : NSH_SUCCESS;
+    *reclaimed = reclaim_released(comm);
+    return NSH_SUCCESS;
+}
+
+/* ---- all of them ---- */
+
+int nsh__objects_settle(nsh_comm *comm)
+{
+    int rc = NSH_SUCCESS;
+
+    for (nsh__object *object = comm->first_object; object != NULL; object = object->next)
+        if (object->state == NSH__OBJECT_LIVE && object->kind->settle != NULL) {
+            int one = object->kind->settle(object->handle);
+
+            rc = one > rc ? one : rc;
+        }
+    return rc;
+}
+
+void nsh__objects_close(nsh_comm *comm, bool whole)
+{
+    for (nsh__object *object = comm->last_object, *prev; object != NULL; object = prev) {
+        prev = object->prev;
+        close_object(comm, object, whole);
+        object->share = (nsh__share){.words = {.block = NULL}}; /* it goes with the heap */
+        if (object->state == NSH__OBJECT_LIVE)
+            object->state = NSH__OBJECT_SHELL;
+        else
+            destroy_object(comm, object);
+    }
+    comm->released = 0;
+    comm->released_hash = 0;
+}
+
+nsh__phrase nsh__object_phrase(const char *call, const nsh__object *object)
+{
+    nsh__phrase phrase;
+
+    if (object->name != NULL)
+        snprintf(phrase.text, sizeof phrase.text, "%.40s of %s \"%.40s\"", call, object->kind->name,
+                 object->name);
+    else
+        snprintf(phrase.text, sizeof phrase.text, "%.40s", call);
+    return phrase;
+}
+
+int nsh__objects_alive(const nsh_comm *comm, const char *call)
+{
+    const nsh__object *oldest = comm->first_object;
+
+    while (oldest != NULL && oldest->state != NSH__OBJECT_LIVE)
+        oldest = oldest->next;
+    if (oldest == NULL) /* files are no objects */
+        return nsh__fail(NSH_ERR_STATE, "%s: %lld objects are alive (rank %d)", call,
+                         (long long)comm->live, comm->rank);
+    return nsh__fail(
+        NSH_ERR_STATE, "%s: %lld object%s alive, the oldest is %s %llu%s%.60s%s (rank %d)", call,
+        (long long)comm->live, comm->live == 1 ? " is" : "s are", oldest->kind->name,
+        (unsigned long long)oldest->id, oldest->name != NULL ? " \"" : "",
+        oldest->name != NULL ? oldest->name : "", oldest->name != NULL ? "\"" : "", comm->rank);
+}
+
+void nsh__objects_log(const nsh_comm *comm)
+{
+    for (const nsh__object *object = comm->first_object; object != NULL; object = object->next)
+        if (object->state == NSH__OBJECT_LIVE)
+            nsh__log("  %s %s (number %llu)", object->kind->name,
+                     object->name != NULL ? object->name : "without a name",
+                     (unsigned long long)object->id);
+}

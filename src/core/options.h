@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* options.h -- what the options of a communicator and the environment come to on this rank. */
+#ifndef NSH_CORE_OPTIONS_H
+#define NSH_CORE_OPTIONS_H
+
+#include <nodeshare/comm.h>
+
+#include <stdbool.h>
+
+typedef struct nsh__options {
+    MPI_Comm node_comm;
+    int ranks_per_node;
+    nsh_wait wait;
+    nsh_progress progress;
+    int64_t heap_bytes;
+    bool words_by_message; /* NSH_RMA: backend of rma.c */
+    bool check;            /* NSH_CHECK=1 */
+} nsh__options;
+
+/* [local] Options given in code win over the environment; NULL: none given. NSH_ERR_ARG. */
+int nsh__options_read(const nsh_comm_options *given, nsh__options *out);
+
+/* [local] Is the environment variable set to this value? */
+bool nsh__env_is(const char *name, const char *value);
+
+#endif

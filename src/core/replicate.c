@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* replicate.c -- one node's bytes -> the same bytes on every node.
+ *
+ * Invariant: no byte reaches a replica from a message whose number, mark and length are not those
+ * of this call on this node. */
+#include "core/replicate.h"
+
+#include "base/fault.h"
+#include "core/heap.h"
+#include "base/hyperslab.h"
+#include "core/stream.h"
+#include "core/views.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    META_BYTES = 32 << 10, /* most bytes of hyperslabs in one message */
+    MAX_CHILDREN = 32,     /* binomial tree of 2^32 nodes */
+    SEGMENT_CHILDREN = 2,  /* binary tree */
+    CHAIN_NODES = 4        /* a chain of so few nodes is best at any length */
+};
+
+typedef enum shape { SHAPE_BINOMIAL, SHAPE_CHAIN, SHAPE_BINARY } shape;
+
+typedef struct header {
+    uint64_t sequence, mark;
+    int32_t code;   /* root's; if it is a failure its detail follows, before the hyperslabs */
+    int32_t pieces; /* hyperslabs in this message */
+    int32_t shape;
+    int32_t more;   /* another message of this transfer follows the stream */
+    int64_t nbytes; /* of this message's stream */
+} header;
+
+static int64_t text_bytes(const header *h)
+{
+    return h->code != NSH_SUCCESS ? NSH__TEXT : 0;
+}
+
+/* Offset and count of each hyperslab. */
+static const int64_t *meta_of(const header *h)
+{
+    return (const int64_t *)((const char *)(h + 1) + text_bytes(h));
+}
+
+typedef struct nsh__transfer {
+    char *message; /* header, hyperslabs or detail, inline stream */
+    char *staging;
+    bool touched;
+    MPI_Request requests[]; /* one a node */
+} nsh__transfer;
+
+/* The neighbours of this node in the tree of one transfer, as ranks. */
+typedef struct tree {
+    int parent, children;
+    int child[MAX_CHILDREN];
+} tree;
+
+/* ---- the room ---- */
+
+int64_t nsh__transfer_bytes(const nsh_comm *comm)
+{
+    return comm->node_count > 1 ? NSH__MESSAGE + NSH__WINDOW * (int64_t)NSH__SEGMENT : 0;
+}
+
+int nsh__transfer_create(nsh_comm *comm, char *area)
+{
+    nsh__transfer *t;
+
+    if (comm->node_count == 1)
+        return NSH_SUCCESS;
+    t = nsh__fault(comm_alloc)
+            ? NULL
+            : calloc(1, sizeof *t + (size_t)comm->node_count * sizeof t->requests[0]);
+    if (t == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for transfers between nodes");
+    t->message = area;
+    t->staging = area + NSH__MESSAGE;
+    comm->transfer = t;
+    return NSH_SUCCESS;
+}
+
+void nsh__transfer_destroy(nsh_comm *comm)
+{
+    free(comm->transfer);
+    comm->transfer = NULL;
+}
+
+int nsh__transfer_touch(nsh_comm *comm)
+{
+    nsh__transfer *t = comm->transfer;
+    int rc = NSH_SUCCESS;
+
+    if (t == NULL || t->touched)
+        return NSH_SUCCESS;
+    rc = nsh__heap_touch(comm, t->message, nsh__transfer_bytes(comm));
+    t->touched = rc == NSH_SUCCESS;
+    return rc;
+}
+
+char *nsh__transfer_staging(const nsh_comm *comm, int slot)
+{
+    return comm->transfer->staging + slot * (int64_t)NSH__SEGMENT;
+}
+
+MPI_Request *nsh__transfer_requests(const nsh_comm *comm)
+{
+    return comm->transfer->requests;
+}
+
+/* ---- messages ---- */
+
+int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
+               MPI_Request *request)
+{
+    int rc = MPI_Isend(nsh__views_for_mpi(data), (int)bytes, MPI_BYTE, to, tag, comm->mpi, request);
+
+    if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
+        return nsh__fail_mpi("MPI_Isend", rc);
+    return NSH_SUCCESS;
+}
+
+int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI_Request *request)
+{
+    int rc = MPI_Irecv(data, (int)bytes, MPI_BYTE, from, tag, comm->mpi, request);
+
+    if (rc != MPI_SUCCESS || nsh__fault(mpi_recv))
+        return nsh__fail_mpi("MPI_Irecv", rc);
+    return NSH_SUCCESS;
+}
+
+void nsh__clear_requests(int n, MPI_Request requests[])
+{
+    for (int i = 0; i < n; i++)
+        requests[i] = MPI_REQUEST_NULL;
+}
+
+void nsh__drop_requests(int n, MPI_Request requests[], bool receive)
+{
+    for (int i = 0; i < n; i++)
+        nsh__comm_drop(&requests[i], receive);
+}
+
+/* ---- trees over the nodes ---- */
+
+/* The rank that acts for the node with virtual number v: root's node is 0. */
+static int actor(const nsh_comm *comm, int root, int v)
+{
+    return v == 0 ? root
+                  : comm->leader_of[(int)(((int64_t)comm->node_of[root] + v) % comm->node_count)];
+}
+
+static shape choose_shape(const nsh_comm *comm, int64_t nbytes)
+{
+    if (nbytes <= NSH__INLINE)
+        return SHAPE_BINOMIAL;
+    if (comm->node_count <= CHAIN_NODES || nbytes / NSH__SEGMENT >= 2 * comm->node_count)
+        return SHAPE_CHAIN;
+    return SHAPE_BINARY;
+}
+
+static void add_child(const nsh_comm *comm, int root, int64_t v, tree *t)
+{
+    if (v < comm->node_count)
+        t->child[t->children++] = actor(comm, root, (int)v);
+}
+
+static void find_tree(const nsh_comm *comm, int root, shape s, tree *t)
+{
+    int n = comm->node_count, v = (comm->node_index - comm->node_of[root] + n) % n;
+    int64_t step;
+
+    *t = (tree){.parent = -1};
+    switch (s) {
+    case SHAPE_CHAIN:
+        if (v > 0)
+            t->parent = actor(comm, root, v - 1);
+        add_child(comm, root, (int64_t)v + 1, t);
+        break;
+    case SHAPE_BINARY:
+        if (v > 0)
+            t->parent = actor(comm, root, (v - 1) / 2);
+        add_child(comm, root, 2 * (int64_t)v + 1, t);
+        add_child(comm, root, 2 * (int64_t)v + 2, t);
+        break;
+    default: /* the parent lacks the lowest bit of v; the largest subtree is served first */
+        if (v > 0)
+            t->parent = actor(comm, root, v & (v - 1));
+        for (step = 1; step < n && (v & step) == 0; step *= 2)
+            ;
+        for (step /= 2; step > 0; step /= 2)
+            add_child(comm, root, v + step, t);
+    }
+}
+
+/* ---- long streams ---- */
+
+static void init_stream(nsh__stream *s, const nsh__target *target, const header *h,
+                        const nsh_piece pieces[])
+{
+    nsh__stream_init(s, target, h->pieces, meta_of(h), pieces);
+}
+
+static int64_t segment_bytes(const header *h, int64_t j)
+{
+    int64_t left = h->nbytes - j * NSH__SEGMENT;
+
+    return left < NSH__SEGMENT ? left : NSH__SEGMENT;
+}
+
+static int64_t segments(const header *h)
+{
+    return (h->nbytes + NSH__SEGMENT - 1) / NSH__SEGMENT;
+}
+
+static int send_segment(nsh_comm *comm, const tree *t, const char *data, int64_t bytes,
+                        MPI_Request requests[SEGMENT_CHILDREN])
+{
+    int rc = NSH_SUCCESS;
+
+    for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
+        rc = nsh__isend(comm, data, bytes, t->child[i], NSH__TAG_DATA, &requests[i]);
+    return rc;
+}
+
+/* Root: segments go out of its buffer, and into its own node's replica while they travel. */
+static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target, const header *h,
+                       const nsh_piece pieces[])
+{
+    MPI_Request sends[NSH__WINDOW][SEGMENT_CHILDREN];
+    nsh__stream out, own;
+    int rc = NSH_SUCCESS;
+
+    nsh__clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
+    init_stream(&out, target, h, pieces);
+    init_stream(&own, target, h, pieces);
+    for (int64_t j = 0; j < segments(h) && rc == NSH_SUCCESS; j++) {
+        int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
+        int slot = (int)(j % NSH__WINDOW);
+        char *data;
+
+        rc = nsh__wait_requests(&comm->wait, SEGMENT_CHILDREN, sends[slot]);
+        if (rc != NSH_SUCCESS)
+            break;
+        data = nsh__stream_source(&out, pos, bytes);
+        if (data == NULL) {
+            data = nsh__transfer_staging(comm, slot);
+            nsh__stream_pack(&out, pos, bytes, data);
+        }
+        rc = send_segment(comm, t, data, bytes, sends[slot]);
+        nsh__stream_copy(&own, pos, bytes);
+    }
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
+    if (rc != NSH_SUCCESS)
+        nsh__drop_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0], false);
+    return rc;
+}
+
+/* May pieces be written in any order? Of overlapping ones the last must win; many are not compared
+ * but taken for overlapping. */
+static bool any_order(const nsh__target *target, const header *h)
+{
+    enum { FEW = 16 };
+    const int64_t *meta = meta_of(h);
+    int n = target->ndim;
+
+    for (int a = 0; a < h->pieces && h->pieces <= FEW; a++)
+        for (int b = a + 1; b < h->pieces; b++)
+            if (nsh__hyperslabs_overlap(n, meta + 2 * a * n, meta + (2 * a + 1) * n,
+                                        meta + 2 * b * n, meta + (2 * b + 1) * n))
+                return false;
+    return h->pieces <= FEW;
+}
+
+/* Post the receive of segment j, straight into the replica if it is contiguous there. Segments in
+ * flight arrive in any order, staged ones are unpacked in theirs. */
+static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__stream *in,
+                        bool straight, int64_t j, char **data, MPI_Request *request)
+{
+    int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
+
+    *data = straight ? nsh__stream_target(in, pos, bytes) : NULL;
+    if (*data == NULL)
+        *data = nsh__transfer_staging(comm, (int)(j % NSH__WINDOW));
+    return nsh__irecv(comm, *data, bytes, t->parent, NSH__TAG_DATA, request);
+}
+
+/* Another node: each segment is received, sent on from where it lies, and unpacked if staged. */
+static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *target, const header *h)
+{
+    MPI_Request receives[NSH__WINDOW], sends[NSH__WINDOW][SEGMENT_CHILDREN];
+    char *data[NSH__WINDOW];
+    nsh__stream in, own;
+    int64_t n = segments(h);
+    bool straight = any_order(target, h);
+    int rc = NSH_SUCCESS;
+
+    nsh__clear_requests(NSH__WINDOW, receives);
+    nsh__clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
+    init_stream(&in, target, h, NULL);
+    init_stream(&own, target, h, NULL);
+    for (int64_t j = 0; j < NSH__WINDOW && j < n && rc == NSH_SUCCESS; j++)
+        rc = post_segment(comm, t, h, &in, straight, j, &data[j], &receives[j]);
+    for (int64_t j = 0; j < n && rc == NSH_SUCCESS; j++) {
+        int slot = (int)(j % NSH__WINDOW);
+
+        comm->partner = t->parent;
+        rc = nsh__wait_requests(&comm->wait, 1, &receives[slot]);
+        comm->partner = -1;
+        if (rc == NSH_SUCCESS)
+            rc = send_segment(comm, t, data[slot], segment_bytes(h, j), sends[slot]);
+        if (rc != NSH_SUCCESS)
+            break;
+        if (data[slot] == nsh__transfer_staging(comm, slot))
+            nsh__stream_unpack(&own, j * NSH__SEGMENT, segment_bytes(h, j), data[slot]);
+        if (j + NSH__WINDOW >= n)
+            continue;
+        /* The slot's staging memory and requests are needed again. */
+        rc = nsh__wait_requests(&comm->wait, SEGMENT_CHILDREN, sends[slot]);
+        if (rc == NSH_SUCCESS)
+            rc = post_segment(comm, t, h, &in, straight, j + NSH__WINDOW, &data[slot],
+                              &receives[slot]);
+    }
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
+    if (rc != NSH_SUCCESS) {
+        nsh__drop_requests(NSH__WINDOW, receives, true);
+        nsh__drop_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0], false);
+    }
+    return rc;
+}
+
+/* ---- transfers ---- */
+
+static int send_message(nsh_comm *comm, const tree *t, const void *message, int64_t bytes,
+                        MPI_Request requests[MAX_CHILDREN])
+{
+    int rc = NSH_SUCCESS, tag = nsh__transfer_tag(comm->sequence);
+
+    for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
+        rc = nsh__isend(comm, message, bytes, t->child[i], tag, &requests[i]);
+    return rc;
+}
+
+/* A node answers when all nodes below it have. */
+static int acknowledge(nsh_comm *comm, const tree *t)
+{
+    MPI_Request requests[MAX_CHILDREN + 1];
+    char nothing[MAX_CHILDREN + 1];
+    int rc = NSH_SUCCESS;
+
+    if (comm->sequence % NSH__ACK_EVERY != 0)
+        return NSH_SUCCESS;
+    nsh__clear_requests(MAX_CHILDREN + 1, requests);
+    for (int i = 0; i < t->children && rc == NSH_SUCCESS; i++)
+        rc = nsh__irecv(comm, &nothing[i], 0, t->child[i], NSH__TAG_ACK, &requests[i]);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, t->children, requests);
+    if (rc != NSH_SUCCESS) {
+        nsh__drop_requests(t->children, requests, true);
+        return rc;
+    }
+    if (t->parent < 0)
+        return NSH_SUCCESS;
+    rc = nsh__isend(comm, nothing, 0, t->parent, NSH__TAG_ACK, &requests[MAX_CHILDREN]);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, 1, &requests[MAX_CHILDREN]);
+    return rc;
+}
+
+static int64_t body_bytes(const nsh__target *target, const header *h)
+{
+    return text_bytes(h) + (int64_t)h->pieces * 2 * target->ndim * (int64_t)sizeof(int64_t);
+}
+
+static int64_t message_bytes(const nsh__target *target, const header *h)
+{
+    int64_t bytes = (int64_t)sizeof *h + body_bytes(target, h);
+
+    return h->nbytes <= NSH__INLINE ? bytes + h->nbytes : bytes;
+}
+
+/* Write the hyperslabs of the next pieces, as many as one message takes; returns how many. */
+static int describe_pieces(const nsh__target *target, header *h, int n, const nsh_piece pieces[])
+{
+    int64_t *meta = (int64_t *)((char *)(h + 1) + text_bytes(h));
+    int64_t each = 2 * target->ndim * (int64_t)sizeof *meta;
+    int64_t most = each > 0 ? META_BYTES / each : META_BYTES;
+    int taken = 0;
+
+    h->nbytes = 0;
+    for (; taken < n && taken < most; taken++) {
+        const nsh_piece *p = &pieces[taken];
+        int64_t bytes = target->itemsize;
+
+        for (int d = 0; d < target->ndim; d++) {
+            meta[d] = p->offset != NULL ? p->offset[d] : 0;
+            meta[target->ndim + d] = p->count != NULL ? p->count[d] : target->extent[d];
+            bytes *= meta[target->ndim + d];
+        }
+        if (h->nbytes > 0 && h->nbytes > INT64_MAX - bytes)
+            break;
+        h->nbytes += bytes;
+        meta += 2 * target->ndim;
+    }
+    h->pieces = taken;
+    return taken;
+}
+
+/* One message, its stream, and the same for root's own node. */
+static int send_batch(nsh_comm *comm, const tree *t, const nsh__target *target, header *h,
+                      const nsh_piece pieces[])
+{
+    MPI_Request requests[MAX_CHILDREN];
+    char *inlined = (char *)(h + 1) + body_bytes(target, h);
+    nsh__stream c;
+    int rc;
+
+    nsh__clear_requests(MAX_CHILDREN, requests);
+    init_stream(&c, target, h, pieces);
+    if (h->nbytes <= NSH__INLINE)
+        nsh__stream_pack(&c, 0, h->nbytes, inlined);
+    rc = send_message(comm, t, h, message_bytes(target, h), requests);
+    if (h->nbytes <= NSH__INLINE) {
+        init_stream(&c, target, h, pieces);
+        nsh__stream_copy(&c, 0, h->nbytes);
+    } else if (rc == NSH_SUCCESS) {
+        rc = send_stream(comm, t, target, h, pieces);
+    }
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, t->children, requests);
+    if (rc != NSH_SUCCESS)
+        nsh__drop_requests(t->children, requests, false);
+    return rc;
+}
+
+static int64_t stream_bytes(const nsh__target *target, int n, const nsh_piece pieces[])
+{
+    int64_t total = 0;
+
+    for (int i = 0; i < n; i++) {
+        int64_t bytes = target->itemsize;
+
+        for (int d = 0; d < target->ndim; d++)
+            bytes *= pieces[i].count != NULL ? pieces[i].count[d] : target->extent[d];
+        if (bytes > NSH__INLINE)
+            return bytes;
+        total += bytes;
+    }
+    return total;
+}
+
+int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const nsh_piece pieces[],
+                        bool in_place, int code)
+{
+    header *h = (header *)comm->transfer->message;
+    int rc, done = 0;
+    tree t;
+
+    *h = (header){.sequence = comm->sequence, .mark = comm->mark, .code = code};
+    if (code != NSH_SUCCESS) {
+        n = in_place ? n : 0;
+        snprintf((char *)(h + 1), NSH__TEXT, "%.*s", NSH__TEXT - 1, nsh_error_detail());
+    }
+    /* All messages of a transfer take one way, so that they cannot overtake each other. */
+    h->shape = (int32_t)choose_shape(comm, stream_bytes(target, n, pieces));
+    find_tree(comm, comm->rank, (shape)h->shape, &t);
+    do {
+        const nsh_piece *next = n > 0 ? pieces + done : NULL;
+
+        done += describe_pieces(target, h, n - done, next);
+        h->more = done < n;
+        rc = send_batch(comm, &t, target, h, in_place ? NULL : next);
+    } while (rc == NSH_SUCCESS && h->more);
+    return rc == NSH_SUCCESS ? acknowledge(comm, &t) : rc;
+}
+
+/* Is it the first message of this transfer, whole? Only then its numbers mean anything. */
+static bool right_message(const nsh_comm *comm, const nsh__target *target, const header *h,
+                          int64_t bytes)
+{
+    return bytes >= (int64_t)sizeof *h && h->sequence == comm->sequence && h->mark == comm->mark &&
+           bytes == message_bytes(target, h);
+}
+
+/* Receive one message from the parent; only root's header says who that is. */
+static int receive_message(nsh_comm *comm, const nsh__target *target, int root, header *h)
+{
+    MPI_Request request = MPI_REQUEST_NULL;
+    int64_t bytes = 0;
+    int rc;
+
+    comm->awaited = comm->node_of[root];
+    comm->wait.watch_tag = nsh__vote_tag(comm->sequence); /* the sender is in another call */
+    rc = nsh__irecv(comm, h, NSH__MESSAGE, MPI_ANY_SOURCE, nsh__transfer_tag(comm->sequence),
+                    &request);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_received(&comm->wait, &request, &bytes);
+    comm->wait.watch_tag = -1;
+    comm->awaited = -1;
+    if (rc != NSH_SUCCESS)
+        nsh__comm_drop(&request, true);
+    else if (!right_message(comm, target, h, bytes))
+        rc = nsh__fail(NSH_ERR_MISMATCH,
+                       "nodes are in different collective calls or disagree on root or array "
+                       "(rank %d in %s, root %d)",
+                       comm->rank, nsh__call_name(comm->call), root);
+    return rc;
+}
+
+/* One message and its stream. */
+static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bool await, header *h,
+                         tree *t)
+{
+    MPI_Request requests[MAX_CHILDREN];
+    nsh__stream c;
+    int rc = receive_message(comm, target, root, h);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    nsh__clear_requests(MAX_CHILDREN, requests);
+    find_tree(comm, root, (shape)h->shape, t);
+    rc = send_message(comm, t, h, message_bytes(target, h), requests);
+    if (rc == NSH_SUCCESS && await) {
+        rc = nsh__gate_await(&comm->gate);
+        if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
+            char words[NSH__TEXT];
+
+            nsh__gate_word_discord(&comm->gate, words);
+            rc = nsh__fail(NSH_ERR_MISMATCH, "%s", words);
+        }
+    }
+    if (rc == NSH_SUCCESS) {
+        if (h->nbytes > NSH__INLINE) {
+            rc = receive_stream(comm, t, target, h);
+        } else {
+            init_stream(&c, target, h, NULL);
+            nsh__stream_unpack(&c, 0, h->nbytes, (char *)(h + 1) + body_bytes(target, h));
+        }
+    }
+    if (rc == NSH_SUCCESS)
+        rc = nsh__wait_requests(&comm->wait, t->children, requests);
+    if (rc != NSH_SUCCESS)
+        nsh__drop_requests(t->children, requests, false);
+    return rc;
+}
+
+int nsh__replicate_receive(nsh_comm *comm, const nsh__target *target, int root, bool await,
+                           nsh__arrival *out)
+{
+    header *h = (header *)comm->transfer->message;
+    int rc;
+    tree t;
+
+    do {
+        rc = receive_batch(comm, target, root, await, h, &t);
+        await = false;
+    } while (rc == NSH_SUCCESS && h->more);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    out->code = h->code;
+    if (h->code != NSH_SUCCESS)
+        snprintf(out->text, sizeof out->text, "%s", (const char *)(h + 1));
+    return acknowledge(comm, &t);
+}
+
+void nsh__replicate_local(const nsh__target *target, int n, const nsh_piece pieces[])
+{
+    nsh__slab to, from;
+
+    for (int i = 0; i < n; i++) {
+        const int64_t *count = pieces[i].count != NULL ? pieces[i].count : target->extent;
+
+        nsh__slab_of(&to, target->ndim, target->extent, pieces[i].offset, pieces[i].count,
+                     target->itemsize);
+        nsh__slab_strided(&from, target->ndim, count, pieces[i].stride, target->itemsize);
+        nsh__slab_copy(target->replica, &to, pieces[i].data, &from, 0, to.nbytes);
+    }
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* rma.h -- 64-bit words that other nodes touch: swap, add, and, cas, read.
+ *
+ * Words live with node leaders. Every rank runs the same allocator for every home, so taking words
+ * needs no message. Two backends, NSH_RMA:
+ *   window   MPI_Win_allocate, one MPI_Win_lock_all for its life, MPI_Fetch_and_op and
+ *            MPI_Compare_and_swap, each followed by its flush: nothing is read before
+ *   message  a request to the home's leader, who executes it in wait.c or in its helper, and
+ * answers No word is ever touched by a CPU atomic and by MPI both. Each operation is sequentially
+ * consistent with those on the same word, and complete at the home when it returns.
+ *
+ * Where no helper runs a home answers only while it is in MPI or in this library. nsh__word_try
+ * gives an operation up at a deadline: it stays under way, one of each rank and communicator at
+ * most, and its answer is taken by nsh__words_settle, with which every operation and every
+ * collective call of this rank begins. */
+#ifndef NSH_CORE_RMA_H
+#define NSH_CORE_RMA_H
+
+#include "core/comm.h"
+
+struct nsh__block;
+
+/* Words of an object at one home. All zero: none. */
+typedef struct nsh__words {
+    struct nsh__block *block;
+    int home;      /* node */
+    int window;    /* which one */
+    int64_t first; /* index of word 0 in the home's part of it */
+} nsh__words;
+
+/* [local] n words at node home, all zero. NSH_ERR_BUSY: there is no room until nsh__words_grow;
+ * NSH_ERR_NOMEM. On every rank alike, but for a lack of private memory. */
+int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out);
+
+/* [collective] Another window, with room for n words at every home. The code is agreed. */
+int nsh__words_grow(nsh_comm *comm, int64_t n);
+
+/* [by all ranks, at the same point] Give them back, all zero; accepts none. */
+void nsh__words_give(nsh_comm *comm, nsh__words *words);
+
+/* [local] A number that is equal on ranks that have the same words of all homes. */
+uint64_t nsh__words_history(const nsh_comm *comm);
+
+/* [local] Serve the words that live here no more: their communicator is broken, and goes. */
+void nsh__words_leave(nsh_comm *comm);
+
+/* [collective] Accepts every stage; after MPI_Finalize it frees private memory only. */
+void nsh__words_destroy(nsh_comm *comm);
+
+/* [non-local] On word i. NSH_ERR_MPI. */
+int nsh__word_swap(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value,
+                   uint64_t *old);
+int nsh__word_add(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value,
+                  uint64_t *old);
+int nsh__word_cas(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t expected,
+                  uint64_t value, uint64_t *old);
+int nsh__word_read(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t *value);
+
+typedef enum nsh__word_op {
+    NSH__WORD_SWAP,
+    NSH__WORD_ADD,
+    NSH__WORD_AND,
+    NSH__WORD_READ,
+    NSH__WORD_CAS
+} nsh__word_op;
+
+/* When an operation is given up, and who takes its answer then. resume may operate on words itself
+ * and give that up at its own deadline; it returns what nsh__word_try returns. */
+typedef struct nsh__late {
+    int64_t deadline; /* by nsh__wait_clock; NSH__NEVER: it is not given up */
+    int (*resume)(void *owner, uint64_t old, int64_t deadline);
+    void *owner; /* lives until it has been resumed, or until the communicator is freed */
+} nsh__late;
+
+/* [non-local] Any of them but CAS, which MPI cannot do without waiting for it. Another one may not
+ * be under way: the caller has settled. NSH_ERR_TIMEOUT (without a detail): it is under way still;
+ * NSH_ERR_MPI. */
+int nsh__word_try(nsh_comm *comm, const nsh__words *words, nsh__word_op op, int64_t i,
+                  uint64_t value, const nsh__late *late, uint64_t *old);
+
+/* [non-local] If an operation is under way that was given up, take its answer and resume its owner.
+ * NSH_ERR_TIMEOUT (without a detail): not until deadline; NSH_ERR_MPI; on a broken communicator
+ * its code. */
+int nsh__words_settle(nsh_comm *comm, int64_t deadline);
+
+/* [local] For homes.c and the helper, on a leader with homes_words; any thread. When words that
+ * live here were last seen to change, by nsh__wait_clock; 0: never. The first one also executes
+ * what other ranks have asked for, and looks. */
+int64_t nsh__words_serve(void *comm);
+int64_t nsh__words_changed(const nsh_comm *comm);
+
+#endif

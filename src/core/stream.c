@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* stream.c -- the bytes of several hyperslabs of an array in a row.
+ *
+ * Invariant: begin and the slabs are those of piece number current. */
+#include "core/stream.h"
+
+#include <stddef.h>
+
+static void load(nsh__stream *s)
+{
+    const nsh__target *t = s->target;
+    const int64_t *offset = s->meta + (int64_t)s->current * 2 * t->ndim;
+
+    nsh__slab_of(&s->to, t->ndim, t->extent, offset, offset + t->ndim, t->itemsize);
+    if (s->pieces != NULL)
+        nsh__slab_strided(&s->from, t->ndim, offset + t->ndim, s->pieces[s->current].stride,
+                          t->itemsize);
+}
+
+void nsh__stream_init(nsh__stream *s, const nsh__target *target, int n, const int64_t *meta,
+                      const nsh_piece pieces[])
+{
+    s->target = target;
+    s->meta = meta;
+    s->pieces = pieces;
+    s->n = n;
+    s->current = 0;
+    s->begin = 0;
+    s->to.nbytes = 0;
+    if (n > 0)
+        load(s);
+}
+
+int64_t nsh__stream_bytes(const nsh__target *target, int n, const int64_t *meta)
+{
+    int64_t total = 0;
+
+    for (int i = 0; i < n; i++) {
+        int64_t bytes = target->itemsize;
+
+        for (int d = 0; d < target->ndim; d++)
+            bytes *= meta[((int64_t)i * 2 + 1) * target->ndim + d];
+        total += bytes;
+    }
+    return total;
+}
+
+/* Move on to the piece that holds pos, which is inside the stream. */
+static void seek(nsh__stream *s, int64_t pos)
+{
+    while (pos >= s->begin + s->to.nbytes && s->current + 1 < s->n) {
+        s->begin += s->to.nbytes;
+        s->current++;
+        load(s);
+    }
+}
+
+static const char *source_base(const nsh__stream *s)
+{
+    return s->pieces != NULL ? s->pieces[s->current].data : s->target->replica;
+}
+
+static const nsh__slab *source_slab(const nsh__stream *s)
+{
+    return s->pieces != NULL ? &s->from : &s->to;
+}
+
+static char *direct(const nsh__stream *s, const char *base, const nsh__slab *slab, int64_t pos,
+                    int64_t n)
+{
+    if (slab->ndim != 0 || pos - s->begin + n > slab->nbytes)
+        return NULL;
+    return (char *)(uintptr_t)base + slab->start + (pos - s->begin);
+}
+
+char *nsh__stream_source(nsh__stream *s, int64_t pos, int64_t n)
+{
+    seek(s, pos);
+    return direct(s, source_base(s), source_slab(s), pos, n);
+}
+
+char *nsh__stream_target(nsh__stream *s, int64_t pos, int64_t n)
+{
+    seek(s, pos);
+    return direct(s, s->target->replica, &s->to, pos, n);
+}
+
+/* How many of n bytes from pos on are in the piece that holds pos. */
+static int64_t in_piece(nsh__stream *s, int64_t pos, int64_t n)
+{
+    int64_t left;
+
+    seek(s, pos);
+    left = s->begin + s->to.nbytes - pos;
+    return left < n ? left : n;
+}
+
+void nsh__stream_pack(nsh__stream *s, int64_t pos, int64_t n, char *out)
+{
+    for (int64_t part; n > 0; pos += part, n -= part, out += part) {
+        part = in_piece(s, pos, n);
+        nsh__slab_pack(out, source_base(s), source_slab(s), pos - s->begin, part);
+    }
+}
+
+void nsh__stream_unpack(nsh__stream *s, int64_t pos, int64_t n, const char *in)
+{
+    for (int64_t part; n > 0; pos += part, n -= part, in += part) {
+        part = in_piece(s, pos, n);
+        nsh__slab_unpack(s->target->replica, &s->to, pos - s->begin, part, in);
+    }
+}
+
+void nsh__stream_copy(nsh__stream *s, int64_t pos, int64_t n)
+{
+    if (s->pieces == NULL)
+        return;
+    for (int64_t part; n > 0; pos += part, n -= part) {
+        part = in_piece(s, pos, n);
+        nsh__slab_copy(s->target->replica, &s->to, s->pieces[s->current].data, &s->from,
+                       pos - s->begin, part);
+    }
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mutex_check.c -- under NSH_CHECK=1: holders of mutexes in collective calls.
+ *
+ * Invariant: only the holder writes the sequence part of a word, and it is 0 outside of agreements.
+ * Sequence numbers are those of collective calls, equal on all ranks: a rank that has entered the
+ * agreement already, and is on its way to a lock, is not taken for one that it waits for. */
+#include "sync/mutex_check.h"
+
+enum { WAITING_BITS = 24 };
+
+#define WAITING_MASK ((UINT64_C(1) << WAITING_BITS) - 1)
+
+void nsh__watch_hold(nsh_comm *comm, nsh__watch *watch)
+{
+    watch->next = comm->watched;
+    comm->watched = watch;
+}
+
+void nsh__watch_drop(nsh_comm *comm, nsh__watch *watch)
+{
+    nsh__watch **at = &comm->watched;
+
+    while (*at != NULL && *at != watch)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = watch->next;
+}
+
+int nsh__watch_wait(nsh__watch *watch, int change)
+{
+    uint64_t old;
+
+    return nsh__cell_add(&watch->cell, (uint64_t)(int64_t)change, &old);
+}
+
+int nsh__watch_look(nsh__watch *watch, bool *pointless)
+{
+    uint64_t now = 0;
+    int rc = nsh__cell_read(&watch->cell, &now);
+
+    *pointless = rc == NSH_SUCCESS && now >> WAITING_BITS > watch->cell.comm->sequence;
+    return rc;
+}
+
+static int enter(nsh_comm *comm, nsh__call call, int code, nsh__watch *watch)
+{
+    uint64_t old = 0;
+    int rc = nsh__cell_add(&watch->cell, comm->sequence << WAITING_BITS, &old);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    watch->entered = comm->sequence;
+    if (code != NSH_SUCCESS || (old & WAITING_MASK) == 0)
+        return code;
+    return nsh__fail(NSH_ERR_STATE, "%s: rank %d holds a mutex (%s) for which %d ranks wait",
+                     nsh__call_name(call), comm->rank,
+                     watch->name != NULL ? watch->name : "without a name",
+                     (int)(old & WAITING_MASK));
+}
+
+int nsh__watch_enter(nsh_comm *comm, nsh__call call, int code)
+{
+    for (nsh__watch *w = comm->watched; w != NULL; w = w->next)
+        code = enter(comm, call, code, w);
+    return code;
+}
+
+int nsh__watch_leave(nsh_comm *comm)
+{
+    int rc = NSH_SUCCESS;
+    uint64_t old;
+
+    for (nsh__watch *w = comm->watched; w != NULL && rc == NSH_SUCCESS; w = w->next) {
+        if (w->entered != 0)
+            rc = nsh__cell_add(&w->cell, -(w->entered << WAITING_BITS), &old);
+        w->entered = 0;
+    }
+    return rc;
+}

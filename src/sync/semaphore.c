@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* semaphore.c -- at most so many permits are held, by all ranks together; first come, first served.
+ *
+ * Who wants a permit queues for a queue lock (queue.h); its holder, the head, takes the next permit
+ * that is free and lets the next one be the head. One cell says how many are free and who is told:
+ *
+ *   cell = (free - permits) << 32 | told     told: 1 + the rank of a head that waits; 0: nobody
+ *
+ * The head subtracts a permit; if there was none (free is -1 now) it adds its rank as told, and
+ * unless a release has come between these two it awaits the token. A release adds a permit, and
+ * tells the head if it was owed one and is known; if it is not known yet it sees for itself.
+ *
+ * Invariants: free >= -1, and -1 only while there is a head that is owed a permit; only the head
+ * writes told. */
+#include <nodeshare/counter.h>
+
+#include "core/agree.h"
+#include "sync/cell.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "core/names.h"
+#include "sync/queue.h"
+#include "core/share.h"
+#include "sync/token.h"
+
+#include <stdlib.h>
+
+enum { FREE_SHIFT = 32 };
+
+#define ONE_PERMIT ((uint64_t)1 << FREE_SHIFT)
+
+struct nsh_semaphore {
+    nsh_comm *comm;
+    int permits, held; /* of all ranks; by this rank */
+    int home;
+    nsh__queue queue;
+    nsh__cell cell; /* behind the queue */
+    nsh__object object;
+};
+
+/* ---- create ---- */
+
+static void semaphore_destroy(void *handle)
+{
+    nsh_semaphore *semaphore = handle;
+
+    if (semaphore == NULL)
+        return;
+    nsh__object_fini(&semaphore->object);
+    free(semaphore);
+}
+
+static const nsh__kind semaphore_kind = {.name = "semaphore", .destroy = semaphore_destroy};
+
+/* Its own part of the semaphore. Accepted by semaphore_destroy at any stage. */
+static int semaphore_describe(nsh_comm *comm, int permits, const nsh_semaphore_options *o,
+                              nsh_semaphore **out, nsh_semaphore **made)
+{
+    nsh_semaphore *semaphore;
+    int rc;
+
+    if (out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_create: out is NULL (rank %d)", comm->rank);
+    if (permits < 1)
+        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_create: %d permits (rank %d)", permits,
+                         comm->rank);
+    semaphore = *made = nsh__fault(semaphore_alloc) ? NULL : calloc(1, sizeof *semaphore);
+    if (semaphore == NULL)
+        return nsh__fail(NSH_ERR_NOMEM, "nsh_semaphore_create: no memory");
+    semaphore->comm = comm;
+    semaphore->permits = permits;
+    rc = nsh__share_home(comm, NSH__CALL_SEMAPHORE_CREATE, o->home, &semaphore->home);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    return nsh__object_init(&semaphore->object, &semaphore_kind, semaphore,
+                            NSH__CALL_SEMAPHORE_CREATE, o->name);
+}
+
+/* Point the queue and the cell at what is shared. */
+static void semaphore_furnish(nsh_semaphore *semaphore)
+{
+    nsh_comm *comm = semaphore->comm;
+    nsh__place *places = (nsh__place *)semaphore->object.share.extent.rw;
+    bool local = comm->node_count == 1;
+
+    semaphore->queue = (nsh__queue){.comm = comm,
+                                    .local = places,
+                                    .remote = &semaphore->object.share.words,
+                                    .participants = comm->size,
+                                    .me = local ? comm->node_rank : comm->rank};
+    semaphore->cell =
+        (nsh__cell){comm, local ? (_Atomic uint64_t *)(void *)(places + 1 + comm->size) : NULL,
+                    &semaphore->object.share.words, (int64_t)comm->size + 1};
+}
+
+int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_options *options,
+                         nsh_semaphore **out)
+{
+    static const nsh_semaphore_options defaults = NSH_SEMAPHORE_OPTIONS_INIT;
+    const nsh_semaphore_options *o = options != NULL ? options : &defaults;
+    nsh_semaphore *semaphore = NULL;
+    nsh__need need = {0};
+    nsh__share share;
+    uint64_t mark;
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_create: comm is NULL");
+    rc = nsh__comm_callable(comm, "nsh_semaphore_create");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    comm->created++;
+    rc = semaphore_describe(comm, permits, o, out, &semaphore);
+    need.bytes = comm->node_count > 1 ? 0 : (comm->size + 2) * (int64_t)sizeof(nsh__place);
+    need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 2 : 0;
+    mark = nsh__share_mark(comm, o->home, (uint64_t)permits, o->name);
+    need.home = semaphore != NULL ? semaphore->home : 0;
+    rc = nsh__share_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, mark, &need,
+                           semaphore != NULL ? &semaphore->object : NULL, &share);
+    if (rc != NSH_SUCCESS) {
+        semaphore_destroy(semaphore);
+        comm->created--;
+        return rc;
+    }
+    semaphore_furnish(semaphore);
+    *out = semaphore;
+    return NSH_SUCCESS;
+}
+
+int nsh_semaphore_free(nsh_semaphore **semaphore)
+{
+    nsh_semaphore *s;
+    int rc = NSH_SUCCESS;
+
+    if (semaphore == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_free: semaphore is NULL");
+    s = *semaphore;
+    if (s == NULL)
+        return NSH_SUCCESS;
+    if (nsh__object_forget(s->comm, &s->object)) {
+        *semaphore = NULL;
+        return NSH_SUCCESS;
+    }
+    if (s->held > 0)
+        rc = nsh__fail(NSH_ERR_STATE, "nsh_semaphore_free: rank %d holds %d permits", s->comm->rank,
+                       s->held);
+    rc = nsh__agree_to_free(s->comm, NSH__CALL_SEMAPHORE_FREE, rc, s->object.id);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    nsh__object_free(s->comm, &s->object);
+    *semaphore = NULL;
+    return NSH_SUCCESS;
+}
+
+int nsh_semaphore_abandon(nsh_semaphore **semaphore)
+{
+    nsh_semaphore *s;
+
+    if (semaphore == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_abandon: semaphore is NULL");
+    s = *semaphore;
+    if (s == NULL)
+        return NSH_SUCCESS;
+    if (s->held > 0 && nsh__comm_present(s->comm, "nsh_semaphore_abandon") == NSH_SUCCESS)
+        return nsh__fail(NSH_ERR_STATE, "nsh_semaphore_abandon: rank %d holds %d permits",
+                         s->comm->rank, s->held);
+    nsh__object_abandon(s->comm, &s->object);
+    *semaphore = NULL;
+    return NSH_SUCCESS;
+}
+
+/* ---- acquire and release ---- */
+
+static int64_t free_permits(const nsh_semaphore *semaphore, uint64_t cell)
+{
+    int64_t free_ = (int64_t)(cell >> FREE_SHIFT);
+
+    if (free_ >= INT64_C(1) << 31) /* two's complement of 32 bits */
+        free_ -= INT64_C(1) << 32;
+    return free_ + semaphore->permits;
+}
+
+/* As the head that is owed a permit. */
+static int await_permit(nsh_semaphore *semaphore)
+{
+    uint64_t self = (uint64_t)semaphore->comm->rank + 1, old;
+    int rc = nsh__cell_add(&semaphore->cell, self, &old);
+
+    if (rc == NSH_SUCCESS && free_permits(semaphore, old) < 0)
+        rc = nsh__token_await(semaphore->comm, NSH__TOKEN_LOCK, NSH__NEVER);
+    return rc == NSH_SUCCESS ? nsh__cell_add(&semaphore->cell, -self, &old) : rc;
+}
+
+static int acquire(nsh_semaphore *semaphore)
+{
+    nsh__queue *queue = &semaphore->queue;
+    uint64_t old;
+    int rc = nsh__queue_lock(queue, NSH__NEVER);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh__cell_add(&semaphore->cell, -ONE_PERMIT, &old);
+    if (rc == NSH_SUCCESS && free_permits(semaphore, old) <= 0)
+        rc = await_permit(semaphore);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__queue_unlock(queue, queue->me, queue->waited, NULL, NULL);
+    return rc;
+}
+
+/* Without a place in the queue: a permit that is free now is nobody's who waits. */
+static int tryacquire(nsh_semaphore *semaphore)
+{
+    uint64_t seen, old;
+    int rc = nsh__cell_read(&semaphore->cell, &seen);
+
+    while (rc == NSH_SUCCESS) {
+        if (free_permits(semaphore, seen) <= 0)
+            return NSH_ERR_BUSY;
+        rc = nsh__cell_cas(&semaphore->cell, seen, seen - ONE_PERMIT, &old);
+        if (rc == NSH_SUCCESS && old == seen)
+            break;
+        seen = old;
+    }
+    return rc;
+}
+
+static int release(nsh_semaphore *semaphore)
+{
+    uint64_t old, told;
+    int rc = nsh__cell_add(&semaphore->cell, ONE_PERMIT, &old);
+
+    if (rc != NSH_SUCCESS || free_permits(semaphore, old) >= 0)
+        return rc;
+    told = old & (ONE_PERMIT - 1);
+    return told != 0 ? nsh__token_send(semaphore->comm, NSH__TOKEN_LOCK, (int)told - 1) : rc;
+}
+
+/* For a call after which this rank holds so many permits. */
+static int usable(const nsh_semaphore *semaphore, const char *call, int change)
+{
+    if (semaphore == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: semaphore is NULL", call);
+    if (semaphore->held + change < 0 || semaphore->held + change > semaphore->permits)
+        return nsh__fail(NSH_ERR_STATE, "%s: rank %d holds %d of %d permits",
+                         nsh__object_phrase(call, &semaphore->object).text, semaphore->comm->rank,
+                         semaphore->held, semaphore->permits);
+    return nsh__comm_whole(semaphore->comm, call);
+}
+
+/* What went wrong between ranks leaves the permits in no known state. */
+static int done(nsh_semaphore *semaphore, int rc, int change)
+{
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(semaphore->comm, rc);
+    semaphore->held += change;
+    return NSH_SUCCESS;
+}
+
+int nsh_semaphore_acquire(nsh_semaphore *semaphore)
+{
+    int rc = usable(semaphore, "nsh_semaphore_acquire", 1);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    semaphore->comm->subject = (nsh__subject){
+        .call = "nsh_semaphore_acquire", .kind = "semaphore", .name = semaphore->object.name};
+    return done(semaphore, nsh__subject_end(semaphore->comm, acquire(semaphore)), 1);
+}
+
+int nsh_semaphore_tryacquire(nsh_semaphore *semaphore)
+{
+    int rc = usable(semaphore, "nsh_semaphore_tryacquire", 1);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = tryacquire(semaphore);
+    if (rc == NSH_ERR_BUSY)
+        return nsh__fail(rc, "nsh_semaphore_tryacquire: no permit is free (rank %d)",
+                         semaphore->comm->rank);
+    return done(semaphore, rc, 1);
+}
+
+int nsh_semaphore_release(nsh_semaphore *semaphore)
+{
+    int rc = usable(semaphore, "nsh_semaphore_release", -1);
+
+    return rc == NSH_SUCCESS ? done(semaphore, release(semaphore), -1) : rc;
+}
+
+int nsh_semaphore_find(nsh_comm *comm, const char *name, nsh_semaphore **out)
+{
+    return nsh__name_find(comm, "nsh_semaphore_find", &semaphore_kind, name, out);
+}

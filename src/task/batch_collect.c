@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* batch_collect.c -- what all ranks of a batch do together: know what the others know, reopen, results.
+ *
+ * Invariant: a call is votes, and between two of them no rank takes or ends a task. */
+#define _GNU_SOURCE
+#include "task/batch.h"
+
+#include <nodeshare/map.h>
+
+#include "core/agree.h"
+#include "array/array.h"
+#include "base/hash.h"
+#include "core/ring.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { ALL_STATES = (1 << NSH_TASK_RUNNING) | (1 << NSH_TASK_DONE) | (1 << NSH_TASK_FAILED) };
+
+/* By leaders, in a call of their own: bytes of all nodes become the largest, or the union of their
+ * bits. */
+static int merge(nsh_batch *b, nsh__call call, void *bytes, int64_t n, MPI_Op op)
+{
+    nsh__target target = {1, &n, 1, bytes};
+    int rc = nsh__comm_enter(b->comm, call, b->id);
+
+    if (rc != NSH_SUCCESS || !nsh__comm_leads(b->comm) || n == 0)
+        return rc;
+    return nsh__ring_reduce(b->comm, &target, op == MPI_MAX ? MPI_UNSIGNED_CHAR : MPI_BYTE, op);
+}
+
+/* [collective] Between votes: every node knows what the others do. The code is to be agreed. */
+static int exchange(nsh_batch *b, nsh__call call)
+{
+    int rc;
+
+    if (b->journal != NULL)
+        return nsh__comm_leads(b->comm) ? nsh__journal_catch_up(b->journal, NULL) : NSH_SUCCESS;
+    if (b->comm->node_count == 1)
+        return NSH_SUCCESS;
+    rc = merge(b, call, (void *)b->states, b->tasks, MPI_MAX);
+    if (rc == NSH_SUCCESS && b->results != NULL)
+        rc = merge(b, call, b->results, b->tasks * b->result_bytes, MPI_BOR);
+    if (rc == NSH_SUCCESS && nsh__comm_leads(b->comm))
+        rc = nsh__tally_tell_all(b);
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
+}
+
+/* What cannot be written now would contradict what is agreed on next. */
+static int settle(nsh_batch *b, int code)
+{
+    if (code == NSH_SUCCESS && b->journal != NULL)
+        code = nsh__journal_flush(b->journal);
+    return code;
+}
+
+int nsh_batch_sync(nsh_batch *b)
+{
+    int rc;
+
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_sync: batch is NULL");
+    rc = nsh__comm_present(b->comm, "nsh_batch_sync"); /* the journal is not this process's */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, settle(b, NSH_SUCCESS), b->id);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = exchange(b, NSH__CALL_BATCH_SYNC);
+    return nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, rc, b->id);
+}
+
+/* By the leader, between votes, without a journal. */
+static void reopen_here(nsh_batch *b, unsigned from)
+{
+    for (int64_t t = 0; t < b->tasks; t++) {
+        if ((from & 1U << b->states[t]) == 0)
+            continue;
+        b->states[t] = NSH_TASK_OPEN;
+        if (b->results != NULL)
+            memset(b->results + t * b->result_bytes, 0, (size_t)b->result_bytes);
+    }
+    nsh__tally_begin(b);
+    for (int i = 0; i < b->comm->node_size; i++)
+        b->tallies[i].taken = b->tallies[i].done = b->tallies[i].failed = 0;
+    for (int w = 0; w < NSH__WORDS; w++)
+        b->area->told[w] = 0;
+    nsh__claim_reset(&b->area->claims);
+}
+
+/* Likewise with one: the chunk that the node holds runs on, unless all that runs is OPEN. */
+static void look_again(nsh_batch *b, unsigned from)
+{
+    if (from & 1U << NSH_TASK_RUNNING)
+        nsh__claim_reset(&b->area->claims);
+    else
+        nsh__claim_reopen(&b->area->claims);
+}
+
+static int reopen(nsh_batch *b, unsigned from)
+{
+    nsh_comm *comm = b->comm;
+    int rc = NSH_SUCCESS;
+
+    if (b->journal != NULL) {
+        if (comm->rank == 0)
+            rc = nsh__journal_reopen(b->journal, from);
+        rc = nsh__agree(comm, NSH__CALL_BATCH_REOPEN, rc, from);
+        if (rc != NSH_SUCCESS)
+            return rc;
+    }
+    rc = exchange(b, NSH__CALL_BATCH_REOPEN);
+    if (rc == NSH_SUCCESS && nsh__comm_leads(comm)) {
+        if (b->journal != NULL)
+            look_again(b, from);
+        else
+            reopen_here(b, from);
+        rc = nsh__tally_clear(b);
+        if (rc != NSH_SUCCESS)
+            nsh__comm_break(comm, rc);
+    }
+    return nsh__agree(comm, NSH__CALL_BATCH_REOPEN, rc, from);
+}
+
+int nsh_batch_reopen(nsh_batch *b, unsigned from_states)
+{
+    int rc;
+
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_reopen: batch is NULL");
+    rc = nsh__comm_present(b->comm, "nsh_batch_reopen"); /* the journal is not this process's */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (from_states == 0 || (from_states & ~(unsigned)ALL_STATES) != 0)
+        rc = nsh__fail(NSH_ERR_ARG, "nsh_batch_reopen: states 0x%x (rank %d)", from_states,
+                       b->comm->rank);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, settle(b, rc), nsh__mix(b->id, from_states));
+    if (rc == NSH_SUCCESS)
+        rc = reopen(b, from_states);
+    if (rc == NSH_SUCCESS && (from_states & 1U << NSH_TASK_RUNNING) != 0)
+        b->held = -1;
+    return rc;
+}
+
+static int check_results(const nsh_batch *b, const nsh_array *array)
+{
+    int64_t items;
+
+    if (array == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_results: array is NULL (rank %d)", b->comm->rank);
+    if (b->result_bytes == 0)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_results: the batch has no results");
+    items = b->tasks * (b->result_bytes / b->type.itemsize);
+    if (array->comm != b->comm || array->type.mark != b->type.mark || array->size != items)
+        return nsh__fail(NSH_ERR_ARG,
+                         "nsh_batch_results: array has %" PRId64 " elements of %s, not %" PRId64
+                         " of %s, or is on another communicator (rank %d)",
+                         array->size, array->type.name, items, b->type.name, b->comm->rank);
+    return nsh__array_settled(array, NSH__CALL_BATCH_RESULTS);
+}
+
+/* This rank's part of what its node copies. */
+static void copy_results(const nsh_batch *b, nsh_array *array)
+{
+    int64_t begin, end;
+
+    if (nsh_split(array->nbytes, b->comm->node_size, b->comm->node_rank, &begin, &end) ==
+        NSH_SUCCESS)
+        memcpy(array->replica.rw + begin, b->results + begin, (size_t)(end - begin));
+}
+
+int nsh_batch_results(nsh_batch *b, nsh_array *array)
+{
+    int rc;
+
+    if (b == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_results: batch is NULL");
+    rc = nsh__comm_present(b->comm, "nsh_batch_results"); /* the journal is not this process's */
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = check_results(b, array);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, settle(b, rc),
+                    nsh__mix(b->id, array != NULL ? array->id : 0));
+    if (rc != NSH_SUCCESS)
+        return rc;
+    rc = exchange(b, NSH__CALL_BATCH_RESULTS);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, rc, array->id);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (array->nbytes > 0)
+        copy_results(b, array);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, NSH_SUCCESS, array->id);
+    if (rc == NSH_SUCCESS)
+        nsh__array_changed(array);
+    return rc;
+}

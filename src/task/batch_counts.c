@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* batch_counts.c -- how many tasks of a batch are in which state.
+ *
+ * On one node that is the sum of what each rank counts for itself. Nodes add up theirs in words at
+ * the home, once a chunk and when they run out of tasks; with a journal, the ledger counts.
+ *
+ * Invariant: a word is the sum of what the nodes have exchanged into told. */
+#include "task/batch.h"
+
+#include <string.h>
+
+/* ---- where counting begins ---- */
+
+static int64_t *base_of(nsh_batch *b, unsigned state)
+{
+    static const nsh__batch_word words[] = {NSH__WORDS, NSH__WORD_RUNNING, NSH__WORD_DONE,
+                                            NSH__WORD_FAILED};
+
+    return words[state] < NSH__WORDS ? &b->area->base[words[state]] : NULL;
+}
+
+void nsh__tally_begin(nsh_batch *b)
+{
+    memset(b->area->base, 0, sizeof b->area->base);
+    for (int64_t t = 0; t < b->tasks; t++) {
+        int64_t *base = base_of(b, b->states[t] & NSH__STATE_MASK);
+
+        if (base != NULL)
+            ++*base;
+    }
+}
+
+int nsh__tally_clear(nsh_batch *b)
+{
+    nsh_comm *comm = b->comm;
+    int rc = NSH_SUCCESS;
+    uint64_t old;
+
+    if (comm->node_count == 1 || !nsh__comm_leads(comm) || b->home != comm->node_index)
+        return NSH_SUCCESS;
+    for (int w = 0; w < NSH__WORDS && rc == NSH_SUCCESS; w++)
+        rc = nsh__word_swap(comm, &b->object.share.words, w, 0, &old);
+    return rc;
+}
+
+/* ---- counts ---- */
+
+/* What this node's ranks have done: running, done, failed. */
+static void sum_tallies(const nsh_batch *b, int64_t sum[NSH__WORDS])
+{
+    memset(sum, 0, NSH__WORDS * sizeof sum[0]);
+    for (int i = 0; i < b->comm->node_size; i++) {
+        const nsh__tally *t = &b->tallies[i];
+        int64_t done = atomic_load_explicit(&t->done, memory_order_acquire);
+        int64_t failed = atomic_load_explicit(&t->failed, memory_order_acquire);
+
+        /* taken last: what has ended was taken */
+        sum[NSH__WORD_DONE] += done;
+        sum[NSH__WORD_FAILED] += failed;
+        sum[NSH__WORD_RUNNING] +=
+            atomic_load_explicit(&t->taken, memory_order_relaxed) - done - failed;
+    }
+}
+
+/* Tell the words what they do not know yet. Several ranks may do so at once: each adds the
+ * difference to what it has exchanged, so the words are what was exchanged last. Returns whether
+ * that is what there is now, in *all. */
+static int tell(nsh_batch *b, bool *all)
+{
+    int64_t sum[NSH__WORDS], now[NSH__WORDS];
+    int rc = NSH_SUCCESS;
+
+    sum_tallies(b, sum);
+    for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
+        uint64_t old;
+        int64_t more = sum[w] - atomic_exchange(&b->area->told[w], sum[w]);
+
+        if (more != 0)
+            rc = nsh__word_add(b->comm, &b->object.share.words, w, (uint64_t)more, &old);
+    }
+    sum_tallies(b, now);
+    *all = memcmp(sum, now, sizeof sum) == 0;
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
+}
+
+static bool tells(const nsh_batch *b)
+{
+    return b->comm->node_count > 1 && b->journal == NULL;
+}
+
+/* Once a chunk, by whoever sees first that there is a new one. */
+int nsh__tally_tell(nsh_batch *b)
+{
+    unsigned seen, now;
+    bool all;
+
+    if (!tells(b))
+        return NSH_SUCCESS;
+    now = atomic_load_explicit(&b->area->claims.generation, memory_order_relaxed);
+    seen = atomic_load_explicit(&b->area->told_at, memory_order_relaxed);
+    if (seen == now || !atomic_compare_exchange_strong(&b->area->told_at, &seen, now))
+        return NSH_SUCCESS;
+    return tell(b, &all);
+}
+
+/* When there are no more tasks: the last of the node to come here leaves the words exact, as one
+ * that exchanges an older sum after it sees so. */
+int nsh__tally_tell_all(nsh_batch *b)
+{
+    bool all = !tells(b);
+    int rc = NSH_SUCCESS;
+
+    while (!all && rc == NSH_SUCCESS)
+        rc = tell(b, &all);
+    return rc;
+}
+
+static int counts_of_words(nsh_batch *b, int64_t sum[NSH__WORDS])
+{
+    bool all;
+    int rc = tell(b, &all);
+
+    for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
+        uint64_t value = 0;
+
+        rc = nsh__word_read(b->comm, &b->object.share.words, w, &value);
+        sum[w] = (int64_t)value;
+    }
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
+}
+
+int nsh__tally_counts(nsh_batch *b, nsh_task_counts *out)
+{
+    const int64_t *base = b->area->base;
+    int64_t sum[NSH__WORDS];
+    int rc = NSH_SUCCESS;
+
+    if (b->journal != NULL)
+        return nsh__journal_catch_up(b->journal, out);
+    if (b->comm->node_count == 1)
+        sum_tallies(b, sum);
+    else
+        rc = counts_of_words(b, sum);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    *out = (nsh_task_counts){.tasks = b->tasks,
+                             .running = base[NSH__WORD_RUNNING] + sum[NSH__WORD_RUNNING],
+                             .done = base[NSH__WORD_DONE] + sum[NSH__WORD_DONE],
+                             .failed = base[NSH__WORD_FAILED] + sum[NSH__WORD_FAILED]};
+    out->open = out->tasks - out->running - out->done - out->failed;
+    return NSH_SUCCESS;
+}
+
+/* ---- for users ---- */
+
+static int look(nsh_batch *b, const char *call, nsh_task_counts *out)
+{
+    int rc = nsh__comm_whole(b->comm, call);
+
+    return rc == NSH_SUCCESS ? nsh__tally_counts(b, out) : rc;
+}
+
+int nsh_batch_counts(nsh_batch *b, nsh_task_counts *out)
+{
+    if (b == NULL || out == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_counts: %s is NULL", b == NULL ? "batch" : "out");
+    return look(b, "nsh_batch_counts", out);
+}
+
+int nsh_batch_status_line(nsh_batch *b, char *buffer, size_t n)
+{
+    nsh_task_counts now;
+    int rc;
+
+    if (b == NULL || buffer == NULL || n == 0)
+        return nsh__fail(NSH_ERR_ARG, "nsh_batch_status_line: batch or buffer is NULL, or n 0");
+    rc = look(b, "nsh_batch_status_line", &now);
+    if (rc == NSH_SUCCESS)
+        nsh__progress_text(&now, buffer, n);
+    return rc;
+}

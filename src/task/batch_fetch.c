@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* batch_fetch.c -- a node's next tasks from the journal, where other jobs may still have some to give
+ * back.
+ *
+ * Invariant: of the workers of a node that wait for other jobs one looks at the journal, as the one
+ * who fetches (claim.h), and the others sleep. */
+#include "task/batch.h"
+
+#include "base/error.h"
+
+#include <stdio.h>
+
+#define MS INT64_C(1000000)
+
+static const int64_t shortest = MS, longest = 1000 * MS, /* naps between two looks */
+    shown_every = 50 * MS;                               /* at the most often */
+
+enum { NAP_SHARE = 16 }; /* a nap is this part of the wait so far */
+
+static int64_t in_range(int64_t value, int64_t least, int64_t most)
+{
+    if (value < least)
+        value = least;
+    return value < most ? value : most;
+}
+
+/* Until the next look at the journal. */
+static int nap(nsh_batch *b)
+{
+    atomic_uint never = 0, sleepers = 0;
+    const nsh__event event = {&never, ~0U, 1, &sleepers, -1};
+    int64_t now = nsh__wait_clock(), ns = (now - b->waits_since) / NAP_SHARE;
+    int rc;
+
+    if (now >= b->claims.deadline)
+        return NSH_ERR_TIMEOUT;
+    ns = in_range(in_range(ns, shortest, longest), 0, b->claims.deadline - now);
+    rc = nsh__wait_event(&b->comm->wait, &event, now + ns);
+    return rc == NSH_ERR_TIMEOUT ? NSH_SUCCESS : rc;
+}
+
+int nsh__batch_fetch(void *owner, const nsh__claim_wish *wish, int64_t *begin, int64_t *end)
+{
+    nsh_batch *b = owner;
+    bool others = false;
+    int rc;
+
+    do {
+        rc = nsh__journal_claim(b->journal, wish, begin, end, &others);
+        if (rc != NSH_SUCCESS || *begin < *end || !others || !b->wait)
+            return rc;
+        rc = nap(b);
+    } while (rc == NSH_SUCCESS);
+    return rc;
+}
+
+static int waited_enough(nsh_batch *b)
+{
+    char job[NSH__JOB_TEXT];
+
+    nsh__journal_other(b->journal, job);
+    return nsh__fail(NSH_ERR_TIMEOUT,
+                     "nsh_batch_next: no task after %g s, %s still runs some (rank %d)",
+                     b->wait_seconds, job, b->comm->rank);
+}
+
+static void show(nsh_batch *b)
+{
+    char note[NSH__JOB_TEXT + 16], job[NSH__JOB_TEXT];
+
+    nsh__journal_other(b->journal, job);
+    snprintf(note, sizeof note, "; waits for %s", job);
+    nsh__batch_show(b, note, false);
+}
+
+/* In slices, as progress is due. */
+static int claim_and_show(nsh_batch *b, int64_t *task, int64_t *count)
+{
+    int64_t until = b->wait_seconds > 0 ? nsh__wait_deadline(b->wait_seconds) : NSH__NEVER;
+    int rc;
+
+    for (;;) {
+        int64_t now = nsh__wait_clock();
+
+        b->claims.deadline = in_range(nsh__progress_next(&b->progress), now + shown_every, until);
+        rc = nsh__claim_take(&b->claims, 0, task, count);
+        if (rc != NSH_ERR_TIMEOUT)
+            return rc;
+        if (nsh__wait_clock() >= until)
+            return waited_enough(b);
+        show(b);
+    }
+}
+
+int nsh__batch_claim(nsh_batch *b, int64_t *task, int64_t *count)
+{
+    int rc;
+
+    if (!b->wait)
+        return nsh__claim_take(&b->claims, 0, task, count);
+    b->waits_since = nsh__wait_clock();
+    b->comm->wait.unreported = true;
+    rc = claim_and_show(b, task, count);
+    b->comm->wait.unreported = false;
+    return rc;
+}

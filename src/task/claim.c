@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* claim.c -- who gets which of 0 .. n-1.
+ *
+ * Invariant: every number below n is in exactly one chunk, and every number of a chunk is taken by
+ * the one compare-and-swap that counts it off. */
+#include "task/claim.h"
+
+enum {
+    MOST_IN_CHUNK = 1 << 30, /* fits beside a generation, and below the states */
+    GENERATION_SHIFT = 32,
+    COSTS = 32,               /* a chunk that lasts less than so many times its cost, */
+    SHORT_NS = 1000 * 1000,   /* but this at the least, */
+    LONG_NS = 10 * SHORT_NS,  /* and this at the most, is followed by a larger one, */
+    GROWTH = 16,              /* at most so many times as large, which lasts no longer than that, */
+    TOO_LONG_NS = 4 * LONG_NS /* and one that lasts longer than this by a smaller one */
+};
+
+static const uint32_t IDLE = 0, FETCHING = UINT32_MAX, CLOSED = UINT32_MAX - 1;
+
+static uint64_t word_of(uint32_t generation, uint32_t state)
+{
+    return (uint64_t)generation << GENERATION_SHIFT | state;
+}
+
+/* ---- take ---- */
+
+static nsh__claim_result take_directly(const nsh__claims *claims, int64_t *first, int64_t *count)
+{
+    /* relaxed: what is taken is a number; what it stands for was there before */
+    int64_t next = atomic_fetch_add_explicit(&claims->area->next, 1, memory_order_relaxed);
+
+    if (next >= claims->n) /* who asks on and on would get far beyond, in centuries */
+        return NSH__CLAIM_NONE;
+    *first = next;
+    *count = 1;
+    return NSH__CLAIM_TAKEN;
+}
+
+static uint32_t share_of(uint32_t left, int parts)
+{
+    uint32_t part = parts > 0 ? left / (uint32_t)parts : 1;
+
+    return part > 0 ? part : 1;
+}
+
+nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *first,
+                                 int64_t *count, unsigned *generation)
+{
+    nsh__claim_area *area = claims->area;
+    uint64_t word;
+
+    if (claims->direct)
+        return take_directly(claims, first, count);
+    word = atomic_load_explicit(&area->word, memory_order_acquire);
+    for (;;) {
+        uint32_t now = (uint32_t)(word >> GENERATION_SHIFT), left = (uint32_t)word, part = 0;
+        int64_t end = atomic_load_explicit(&area->end[now & 1], memory_order_relaxed);
+
+        *generation = now;
+        if (left == CLOSED)
+            return NSH__CLAIM_NONE;
+        if (left == FETCHING)
+            return NSH__CLAIM_WAIT;
+        if (left != IDLE)
+            part = share_of(left, parts);
+        /* acquire again: a new word stands for a new end */
+        if (!atomic_compare_exchange_weak_explicit(&area->word, &word,
+                                                   word_of(now, part > 0 ? left - part : FETCHING),
+                                                   memory_order_acq_rel, memory_order_acquire))
+            continue;
+        *first = end - left;
+        *count = part;
+        return part > 0 ? NSH__CLAIM_TAKEN : NSH__CLAIM_REFILL;
+    }
+}
+
+bool nsh__claim_holds(const nsh__claims *claims, int64_t number)
+{
+    const nsh__claim_area *area = claims->area;
+    uint64_t word, again = atomic_load_explicit(&area->word, memory_order_acquire);
+    uint32_t left;
+    int64_t end;
+
+    do { /* until the end is that of the word */
+        word = again;
+        left = (uint32_t)word;
+        end = atomic_load_explicit(&area->end[word >> GENERATION_SHIFT & 1], memory_order_acquire);
+        again = atomic_load_explicit(&area->word, memory_order_relaxed);
+    } while (word >> GENERATION_SHIFT != again >> GENERATION_SHIFT);
+    return left != IDLE && left != FETCHING && left != CLOSED && number < end &&
+           number >= end - left;
+}
+
+/* ---- fetch ---- */
+
+static int64_t in_range(int64_t value, int64_t least, int64_t most)
+{
+    if (value > most)
+        value = most;
+    return value > least ? value : least;
+}
+
+/* How many numbers the next chunk should have, by how long the present one has lasted. */
+static int64_t next_size(const nsh__claims *claims, int64_t lasted)
+{
+    int64_t size = claims->area->size;
+    int64_t enough = in_range(COSTS * claims->area->cost, SHORT_NS, LONG_NS);
+
+    if (claims->chunk > 0)
+        return in_range(claims->chunk, 1, MOST_IN_CHUNK);
+    if (size == 0)
+        return claims->workers;
+    if (lasted < enough)
+        size *= in_range(enough / (lasted + 1), 2, GROWTH);
+    else if (lasted > TOO_LONG_NS)
+        size /= 2;
+    return in_range(size, claims->workers, MOST_IN_CHUNK);
+}
+
+int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t everywhere)
+{
+    int64_t parts = wish->first ? everywhere : 2 * everywhere, share;
+
+    if (wish->workers == 0 || wish->workers >= everywhere)
+        return wish->most;
+    /* in two steps: the product of the whole may be too large */
+    share = left / parts * wish->workers + left % parts * wish->workers / parts;
+    return in_range(share, 1, wish->most);
+}
+
+/* From the word. Where numbers have taken long the word is read before, so that the chunk is a part
+ * of what is left now and not of what was left when this node last looked. */
+static int fetch_from_word(const nsh__claims *claims, const nsh__claim_wish *wish, bool look,
+                           int64_t *begin, int64_t *end)
+{
+    nsh__claim_area *area = claims->area;
+    uint64_t next = (uint64_t)area->seen;
+    int64_t size = 0;
+    int rc = NSH_SUCCESS;
+
+    if (look)
+        rc = nsh__word_read(claims->comm, claims->words, 0, &next);
+    if (rc == NSH_SUCCESS) {
+        size = nsh__claim_part(wish, in_range(claims->n - (int64_t)next, 0, claims->n),
+                               claims->everywhere);
+        rc = nsh__word_add(claims->comm, claims->words, 0, (uint64_t)size, &next);
+    }
+    if (rc != NSH_SUCCESS)
+        return nsh__comm_break(claims->comm, rc); /* taken or not: nobody can tell */
+    *begin = in_range((int64_t)next, 0, claims->n);
+    *end = in_range((int64_t)next + size, 0, claims->n);
+    area->seen = *end;
+    return NSH_SUCCESS;
+}
+
+/* On one node: all of it, or what fits. */
+static int fetch_here(const nsh__claims *claims, int64_t *begin, int64_t *end)
+{
+    *begin = claims->area->seen;
+    *end = *begin + in_range(claims->n - *begin, 0, MOST_IN_CHUNK);
+    claims->area->seen = *end;
+    return NSH_SUCCESS;
+}
+
+static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
+{
+    nsh__claim_area *area = claims->area;
+    int64_t now = nsh__wait_clock(), lasted = now - area->since;
+    nsh__claim_wish wish = {.most = next_size(claims, lasted),
+                            .workers = claims->chunk > 0 ? 0 : claims->workers,
+                            .first = area->size == 0};
+    int rc;
+
+    if (claims->source != NULL)
+        rc = claims->source(claims->owner, &wish, begin, end);
+    else if (claims->comm->node_count > 1)
+        rc = fetch_from_word(claims, &wish, !wish.first && lasted > LONG_NS, begin, end);
+    else
+        rc = fetch_here(claims, begin, end);
+    if (rc == NSH_SUCCESS && *begin < *end) {
+        area->size = *end - *begin;
+        area->since = nsh__wait_clock();
+        area->cost = area->since - now;
+    }
+    return rc;
+}
+
+static void publish(nsh__claim_area *area, int64_t end, uint32_t state)
+{
+    uint32_t next =
+        (uint32_t)(atomic_load_explicit(&area->word, memory_order_relaxed) >> GENERATION_SHIFT) + 1;
+
+    atomic_store_explicit(&area->end[next & 1], end, memory_order_relaxed);
+    atomic_store_explicit(&area->word, word_of(next, state), memory_order_release);
+    atomic_store_explicit(&area->generation, next, memory_order_seq_cst); /* for nsh__wake */
+    nsh__wake(&area->generation, &area->sleepers);
+}
+
+int nsh__claim_refill(const nsh__claims *claims, bool *none)
+{
+    int64_t begin = 0, end = 0;
+    int rc = fetch(claims, &begin, &end);
+
+    *none = begin == end;
+    if (rc != NSH_SUCCESS || (*none && claims->source != NULL))
+        publish(claims->area, 0, IDLE);
+    else
+        publish(claims->area, end, *none ? CLOSED : (uint32_t)(end - begin));
+    return rc;
+}
+
+int nsh__claim_take(const nsh__claims *claims, int parts, int64_t *first, int64_t *count)
+{
+    nsh__claim_area *area = claims->area;
+    unsigned generation = 0;
+    bool none = false;
+    int rc = NSH_SUCCESS;
+
+    while (rc == NSH_SUCCESS && !none) {
+        switch (nsh__claim_try(claims, parts, first, count, &generation)) {
+        case NSH__CLAIM_TAKEN:
+            return NSH_SUCCESS;
+        case NSH__CLAIM_REFILL:
+            rc = nsh__claim_refill(claims, &none);
+            break;
+        case NSH__CLAIM_WAIT:
+            rc = nsh__wait_event(
+                &claims->comm->wait,
+                &(nsh__event){&area->generation, ~0U, generation + 1, &area->sleepers, -1},
+                claims->deadline);
+            break;
+        default:
+            none = true;
+        }
+    }
+    if (rc == NSH_SUCCESS)
+        *count = 0;
+    return rc;
+}
+
+void nsh__claim_reset(nsh__claim_area *area)
+{
+    area->size = area->since = area->seen = 0;
+    atomic_store(&area->next, 0);
+    publish(area, 0, IDLE);
+}
+
+void nsh__claim_reopen(nsh__claim_area *area)
+{
+    if ((uint32_t)atomic_load(&area->word) == CLOSED)
+        publish(area, 0, IDLE);
+}

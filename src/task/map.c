@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* map.c -- a function over indices, or over the rows of an array.
+ *
+ * A call is a vote in which ranks agree on what is to be done and get what they share, the work,
+ * and a vote after it; rows and accumulators of several nodes are exchanged between that one and
+ * another.
+ *
+ * Invariant: blocks depend on n and the options alone, and so does everything that is added up. */
+#define _GNU_SOURCE
+#include <nodeshare/map.h>
+#include <nodeshare/mutex.h>
+
+#include "core/agree.h"
+#include "array/array.h"
+#include "task/map_threads.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "task/map_rows.h"
+#include "core/share.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BLOCKS = 4096,           /* of a map; enough to share out, few enough to add up */
+    FEWEST_BLOCKS = 8,       /* however large accumulators are */
+    ACCUMULATORS = 64 << 20, /* bytes of them on a node, if fewer blocks help */
+    LINE = 64,
+    GUIDED_SHARES = 2 /* a worker takes this part of its share of what is left */
+};
+
+#define MOST (INT64_C(1) << 62)
+
+/* One call, as a rank knows it. */
+typedef struct map {
+    nsh_comm *comm;
+    nsh__call call;
+    int64_t n;
+    nsh_map_options o;
+    void *arg;
+    nsh_kernel kernel;         /* this one or the other */
+    nsh_row_kernel row_kernel; /* with rows */
+    nsh_array *out;
+    int64_t row_bytes;
+
+    int64_t block, blocks, stride; /* stride: of accumulators */
+    int home;
+    nsh__share share;
+    char *accumulators;   /* in the share: one a block */
+    unsigned char *begun; /* likewise: blocks that this node has begun; NULL: nobody will ask */
+    nsh__owned owned;
+    bool worked; /* kernels have run, on all ranks */
+} map;
+
+/* ---- what is to be done ---- */
+
+static int check(const map *m)
+{
+    const nsh_map_options *o = &m->o;
+    const char *call = nsh__call_name(m->call);
+    int rank = m->comm->rank;
+
+    if (m->kernel == NULL && m->row_kernel == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: kernel is NULL (rank %d)", call, rank);
+    if (m->n < 0 || m->n > MOST)
+        return nsh__fail(NSH_ERR_ARG, "%s: n %" PRId64 " is not in 0 .. 2^62 (rank %d)", call, m->n,
+                         rank);
+    if ((unsigned)o->context > NSH_RANKS_THREADS || (unsigned)o->schedule > NSH_GUIDED ||
+        o->threads < 0 || o->threads > INT32_MAX / m->comm->size || o->block < 0 || o->chunk < 0 ||
+        o->reduce_bytes < 0)
+        return nsh__fail(NSH_ERR_ARG,
+                         "%s: option out of range: context %d, schedule %d, threads %d, block "
+                         "%" PRId64 ", chunk %" PRId64 ", reduce_bytes %" PRId64 " (rank %d)",
+                         call, (int)o->context, (int)o->schedule, o->threads, o->block, o->chunk,
+                         o->reduce_bytes, rank);
+    if (o->reduce_bytes > 0 && (o->combine == NULL || o->result == NULL))
+        return nsh__fail(NSH_ERR_ARG, "%s: a reduction without %s (rank %d)", call,
+                         o->combine == NULL ? "combine" : "result", rank);
+    return NSH_SUCCESS;
+}
+
+/* Are indices, not blocks, split among the workers? A reduction needs the same blocks for any number
+ * of them. */
+static bool exact(const map *m)
+{
+    return m->o.schedule == NSH_STATIC && m->o.reduce_bytes == 0;
+}
+
+/* Into how many blocks of how many indices. */
+static int cut(map *m)
+{
+    int64_t most = BLOCKS, bytes = m->o.reduce_bytes;
+
+    if (bytes > INT64_MAX / BLOCKS - LINE)
+        return nsh__fail(NSH_ERR_ARG, "%s: reduce_bytes %" PRId64 " (rank %d)",
+                         nsh__call_name(m->call), bytes, m->comm->rank);
+    m->stride = (bytes + LINE - 1) / LINE * LINE;
+    if (m->stride > ACCUMULATORS / BLOCKS)
+        most = ACCUMULATORS / m->stride;
+    if (most < FEWEST_BLOCKS)
+        most = FEWEST_BLOCKS;
+    m->block = m->o.block > 0 ? m->o.block : (m->n + most - 1) / most;
+    if (m->block < 1 || exact(m))
+        m->block = 1;
+    m->blocks = m->n / m->block + (m->n % m->block != 0);
+    if (m->stride > 0 && m->blocks > INT64_MAX / 4 / m->stride)
+        return nsh__fail(NSH_ERR_NOMEM, "%s: %" PRId64 " accumulators of %" PRId64 " bytes",
+                         nsh__call_name(m->call), m->blocks, bytes);
+    return NSH_SUCCESS;
+}
+
+/* Do nodes have to know which blocks are theirs? */
+static bool spreads(const map *m)
+{
+    return m->comm->node_count > 1 && (m->out != NULL || m->stride > 0);
+}
+
+/* In how many pieces the blocks of this node may lie, at most. */
+static int64_t most_pieces(const map *m)
+{
+    int64_t threads = m->o.threads > 0 ? m->o.threads : m->comm->cores;
+
+    return exact(m) ? m->comm->node_size * threads : (m->blocks + 1) / 2;
+}
+
+static uint64_t map_mark(const map *m)
+{
+    const nsh_map_options *o = &m->o;
+    uint64_t mark = nsh__mix(nsh__mix(m->comm->created, (uint64_t)m->n), (uint64_t)o->context);
+
+    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->schedule), (uint64_t)o->threads);
+    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->block), (uint64_t)o->reduce_bytes);
+    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->chunk), o->keep_going != 0);
+    if (o->identity != NULL && o->reduce_bytes > 0)
+        mark = nsh__mix_bytes(mark, o->identity, (size_t)o->reduce_bytes);
+    return nsh__mix(mark, m->out != NULL ? m->out->id : 0);
+}
+
+/* [collective] Agree on the call, and share claims, accumulators and books. */
+static int map_begin(map *m)
+{
+    int64_t area = (int64_t)sizeof(nsh__claim_area);
+    nsh__need need = {area, m->comm->node_count > 1 ? 1 : 0, 0};
+    int rc = check(m);
+
+    if (rc == NSH_SUCCESS)
+        rc = cut(m);
+    if (rc == NSH_SUCCESS)
+        rc = nsh__owned_create(m->comm, spreads(m) ? most_pieces(m) : 0, &m->owned);
+    if (rc == NSH_SUCCESS)
+        need.bytes += m->blocks * m->stride + (spreads(m) ? m->blocks : 0);
+    nsh__share_home(m->comm, m->call, NSH_HOME_ANY, &m->home);
+    need.home = m->home;
+    rc = nsh__share_create(m->comm, m->call, rc, map_mark(m), &need, NULL, &m->share);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    m->accumulators = m->share.extent.rw + area;
+    m->begun = spreads(m) ? (unsigned char *)m->accumulators + m->blocks * m->stride : NULL;
+    return NSH_SUCCESS;
+}
+
+/* ---- the work ---- */
+
+static int run_index(const map *m, const nsh_worker *worker, int64_t index)
+{
+    if (m->out == NULL)
+        return m->kernel(worker, index, m->arg);
+    return m->row_kernel(worker, index, m->out->replica.rw + index * m->row_bytes, m->arg);
+}
+
+static int run_block(void *owner, nsh_worker *worker, int64_t block, int64_t *failed)
+{
+    const map *m = owner;
+    int64_t first = block * m->block;
+    int64_t last = block + 1 < m->blocks ? first + m->block : m->n;
+    int rc = NSH_SUCCESS;
+
+    if (m->begun != NULL)
+        m->begun[block] = 1; /* the only one who writes it; read after the vote */
+    if (m->stride > 0) {
+        worker->accumulator = m->accumulators + block * m->stride;
+        if (m->o.identity != NULL)
+            memcpy(worker->accumulator, m->o.identity, (size_t)m->o.reduce_bytes);
+    }
+    for (int64_t i = first; i < last && (rc == NSH_SUCCESS || m->o.keep_going); i++) {
+        int code = run_index(m, worker, i);
+
+        if (rc == NSH_SUCCESS && code != NSH_SUCCESS) {
+            *failed = i;
+            rc = code;
+        }
+    }
+    return rc;
+}
+
+static bool on_threads(const map *m)
+{
+    return m->o.context == NSH_THREADS || m->o.context == NSH_RANKS_THREADS;
+}
+
+static bool on_ranks(const map *m)
+{
+    return m->o.context == NSH_RANKS || m->o.context == NSH_RANKS_THREADS;
+}
+
+/* [collective] Threads of each rank. Where rank 0 alone has threads the others idle. */
+static int agree_threads(const map *m, int *threads)
+{
+    nsh__vote vote = {.call = m->call, .mark = 1, .range = true};
+    int rc;
+
+    *threads = on_threads(m) ? m->o.threads : 1;
+    if (*threads > 0)
+        return NSH_SUCCESS;
+    if (on_ranks(m))
+        vote.low = m->comm->cores / m->comm->host_ranks;
+    else
+        vote.low = m->comm->rank == 0 ? m->comm->cores : INT32_MAX;
+    nsh__vote_enter(m->comm, &vote);
+    rc = nsh__vote_leave(m->comm, &vote);
+    *threads = vote.low > 1 ? (int)vote.low : 1;
+    return rc;
+}
+
+static int64_t at_most(int64_t value, int64_t most)
+{
+    return value < most ? value : most;
+}
+
+static int work_here(map *m, int threads, nsh__failure *failure)
+{
+    nsh_comm *comm = m->comm;
+    int64_t here = on_ranks(m) ? (int64_t)threads * comm->node_size : threads;
+    nsh__work work = {.fixed = m->o.schedule == NSH_STATIC,
+                      .keep_going = m->o.keep_going != 0,
+                      .affinity = on_ranks(m) ? NULL : comm->affinity,
+                      .first = comm->rank * threads,
+                      .workers = on_ranks(m) ? comm->size * threads : threads,
+                      .run = run_block,
+                      .owner = m};
+    int rc;
+
+    failure->index = INT64_MAX;
+    if (!on_ranks(m) && comm->rank != 0)
+        return NSH_SUCCESS;
+    work.claims = (nsh__claims){.comm = comm,
+                                .area = (nsh__claim_area *)(void *)m->share.extent.rw,
+                                .n = m->blocks,
+                                .workers = (int)at_most(here, INT32_MAX),
+                                .everywhere = work.workers,
+                                .chunk = m->o.chunk,
+                                .deadline = NSH__NEVER,
+                                .words = &m->share.words,
+                                .direct = comm->node_count == 1 && m->o.schedule == NSH_DYNAMIC};
+    if (m->o.schedule == NSH_GUIDED)
+        work.parts = (int)at_most(GUIDED_SHARES * here, INT32_MAX);
+    comm->in_kernels = true;
+    rc = on_threads(m) ? nsh__crew_threads(&work, threads, failure)
+                       : nsh__crew_alone(&work, failure);
+    comm->in_kernels = false;
+    return rc;
+}
+
+/* ---- after it ---- */
+
+/* [collective] The code of the lowest index that failed anywhere. */
+static int agree_failure(const map *m, const nsh__failure *mine, int64_t lowest)
+{
+    int code = NSH_SUCCESS;
+
+    if (mine->index == lowest)
+        code = nsh__fail(mine->code,
+                         "%s: kernel returned %d at index %" PRId64 " (rank %d, thread %d)",
+                         nsh__call_name(m->call), mine->code, lowest, m->comm->rank, mine->thread);
+    return nsh__agree(m->comm, m->call, code, (uint64_t)lowest);
+}
+
+/* [collective] All have worked: *lowest is the lowest index that failed. */
+static int agree_work(const map *m, int rc, const nsh__failure *mine, int64_t *lowest)
+{
+    nsh__vote vote = {.call = m->call, .code = rc, .mark = 2, .range = true, .low = mine->index};
+
+    nsh__vote_enter(m->comm, &vote);
+    rc = nsh__vote_leave(m->comm, &vote);
+    *lowest = vote.low;
+    return rc;
+}
+
+/* By the leader: all accumulators are on this node. The first becomes the sum. */
+static void add_up(const map *m)
+{
+    for (int64_t b = 1; b < m->blocks; b++)
+        m->o.combine(m->accumulators, m->accumulators + b * m->stride, m->arg);
+}
+
+/* [collective] Accumulators or rows to all nodes, where there are several. */
+static int exchange(map *m)
+{
+    nsh__target rows = {1, &m->n, m->row_bytes, NULL};
+    int rc = NSH_SUCCESS;
+
+    if (m->stride > 0) {
+        rows = (nsh__target){1, &m->blocks, m->stride, m->accumulators};
+        rc = nsh__owned_spread(m->comm, m->call, &rows, m->begun, m->blocks, 1, &m->owned);
+    }
+    if (rc == NSH_SUCCESS && m->out != NULL) {
+        rows = (nsh__target){1, &m->n, m->row_bytes, m->out->replica.rw};
+        rc = nsh__owned_spread(m->comm, m->call, &rows, m->begun, m->blocks, m->block, &m->owned);
+    }
+    return rc;
+}
+
+static void write_result(const map *m)
+{
+    if (m->blocks > 0)
+        memcpy(m->o.result, m->accumulators, (size_t)m->o.reduce_bytes);
+    else if (m->o.identity != NULL)
+        memcpy(m->o.result, m->o.identity, (size_t)m->o.reduce_bytes);
+    else
+        memset(m->o.result, 0, (size_t)m->o.reduce_bytes);
+}
+
+/* [collective] From the end of this rank's work to the common answer. */
+static int map_end(map *m, int rc, const nsh__failure *failure)
+{
+    int64_t lowest;
+    int kernel_rc = NSH_SUCCESS;
+
+    rc = agree_work(m, rc, failure, &lowest);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    m->worked = true;
+    if (lowest != INT64_MAX)
+        kernel_rc = agree_failure(m, failure, lowest);
+    if (!spreads(m) && m->stride == 0)
+        return kernel_rc;
+    /* Also after a failure: the rows that there are, so that replicas are equal. */
+    rc = exchange(m);
+    if (rc == NSH_SUCCESS && m->stride > 0 && nsh__comm_leads(m->comm))
+        add_up(m);
+    rc = nsh__agree(m->comm, m->call, rc, 3);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (m->stride > 0 && kernel_rc == NSH_SUCCESS)
+        write_result(m);
+    return kernel_rc;
+}
+
+/* The word is zero before it is taken again: whoever does so has voted with this rank. */
+static void map_finish(map *m)
+{
+    uint64_t old;
+
+    if (m->comm->node_count > 1 && nsh__comm_leads(m->comm) && m->home == m->comm->node_index &&
+        nsh__comm_whole(m->comm, nsh__call_name(m->call)) == NSH_SUCCESS) {
+        int rc = nsh__word_swap(m->comm, &m->share.words, 0, 0, &old);
+
+        if (rc != NSH_SUCCESS)
+            nsh__comm_break(m->comm, rc);
+    }
+    nsh__share_free(m->comm, &m->share);
+}
+
+static int map_run(map *m)
+{
+    nsh__failure failure = {.index = INT64_MAX};
+    int threads = 1, rc = nsh__comm_callable(m->comm, nsh__call_name(m->call));
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    m->comm->created++;
+    rc = map_begin(m);
+    if (rc == NSH_SUCCESS) {
+        rc = agree_threads(m, &threads);
+        if (rc == NSH_SUCCESS)
+            rc = map_end(m, work_here(m, threads, &failure), &failure);
+        map_finish(m);
+    } else { /* as on ranks that were in another call */
+        m->comm->created--;
+    }
+    nsh__owned_destroy(&m->owned);
+    return rc;
+}
+
+static nsh_map_options options_of(const nsh_map_options *options)
+{
+    static const nsh_map_options defaults = NSH_MAP_OPTIONS_INIT;
+
+    return options != NULL ? *options : defaults;
+}
+
+int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg, const nsh_map_options *options)
+{
+    map m = {.comm = comm,
+             .call = NSH__CALL_MAP,
+             .n = n,
+             .o = options_of(options),
+             .arg = arg,
+             .kernel = kernel};
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "nsh_map: comm is NULL");
+    return map_run(&m);
+}
+
+int nsh_map_rows(nsh_array *out, nsh_row_kernel kernel, void *arg, const nsh_map_options *options)
+{
+    map m = {.call = NSH__CALL_MAP_ROWS,
+             .o = options_of(options),
+             .arg = arg,
+             .row_kernel = kernel,
+             .out = out};
+    int rc = nsh__array_usable(out, m.call);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (out->ndim == 0)
+        return nsh__fail(NSH_ERR_ARG, "nsh_map_rows: an array of no dimension has no rows");
+    m.comm = out->comm;
+    m.n = out->nbytes > 0 ? out->extent[0] : 0;
+    m.row_bytes = m.n > 0 ? out->nbytes / m.n : 0;
+    rc = map_run(&m);
+    if (m.worked)
+        nsh__array_changed(out);
+    return rc;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* map_rows.c -- rows of which each was written on one node -> the same rows on every node.
+ *
+ * Invariant: a transfer per node, each a collective call of its own, so that no leader takes the
+ * message of one for that of another. */
+#include "task/map_rows.h"
+
+#include "base/fault.h"
+#include "core/replicate.h"
+
+#include <stdlib.h>
+
+int nsh__owned_create(const nsh_comm *comm, int64_t pieces, nsh__owned *out)
+{
+    size_t most = (size_t)pieces + 1;
+
+    *out = (nsh__owned){NULL, NULL};
+    if (comm->node_count == 1 || !nsh__comm_leads(comm))
+        return NSH_SUCCESS;
+    if (!nsh__fault(map_alloc)) {
+        out->pieces = calloc(most, sizeof *out->pieces);
+        out->where = calloc(2 * most, sizeof *out->where);
+    }
+    if (out->pieces != NULL && out->where != NULL)
+        return NSH_SUCCESS;
+    nsh__owned_destroy(out);
+    return nsh__fail(NSH_ERR_NOMEM, "no memory to name %lld pieces (rank %d)", (long long)pieces,
+                     comm->rank);
+}
+
+void nsh__owned_destroy(nsh__owned *owned)
+{
+    free(owned->pieces);
+    free(owned->where);
+    *owned = (nsh__owned){NULL, NULL};
+}
+
+/* This node's rows, adjacent blocks as one piece. */
+static int find_pieces(const nsh__target *rows, const unsigned char begun[], int64_t blocks,
+                       int64_t block, const nsh__owned *owned)
+{
+    int n = 0;
+
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t *where = owned->where + 2 * n, end;
+
+        if (!begun[b])
+            continue;
+        where[0] = b * block;
+        while (b + 1 < blocks && begun[b + 1])
+            b++;
+        end = b + 1 < blocks ? (b + 1) * block : rows->extent[0];
+        where[1] = end - where[0];
+        owned->pieces[n++] = (nsh_piece){NULL, where, where + 1, NULL};
+    }
+    return n;
+}
+
+int nsh__owned_spread(nsh_comm *comm, nsh__call call, const nsh__target *rows,
+                      const unsigned char begun[], int64_t blocks, int64_t block,
+                      const nsh__owned *owned)
+{
+    int rc = NSH_SUCCESS, n;
+    nsh__arrival arrival;
+
+    for (int node = 0; node < comm->node_count && comm->node_count > 1; node++) {
+        rc = nsh__comm_enter(comm, call, (uint64_t)node);
+        if (rc != NSH_SUCCESS)
+            break;
+        if (!nsh__comm_leads(comm))
+            continue;
+        if (node == comm->node_index) {
+            n = find_pieces(rows, begun, blocks, block, owned);
+            rc = nsh__replicate_send(comm, rows, n, owned->pieces, true, NSH_SUCCESS);
+        } else {
+            rc = nsh__replicate_receive(comm, rows, comm->leader_of[node], false, &arrival);
+        }
+        if (rc != NSH_SUCCESS)
+            break;
+    }
+    return rc == NSH_SUCCESS ? rc : nsh__comm_break(comm, rc);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* worker_group.h -- some consecutive ranks that act as one: they report to the lowest, which tells them.
+ *
+ * Ranks of the leader's node do so through memory they share, others by messages with the squad's
+ * tag. Every call is a report by all and an answer to all, so no answer is overwritten before it
+ * was read. Who waits sleeps. */
+#ifndef NSH_TASK_WORKER_GROUP_H
+#define NSH_TASK_WORKER_GROUP_H
+
+#include "core/comm.h"
+
+/* A rank's place in shared memory, zero at first. Fields but the counters are written by the rank
+ * itself before it counts up, and read by who has seen that. */
+typedef struct nsh__seat {
+    _Alignas(64) atomic_uint reports; /* to a leader, by ranks of its node */
+    atomic_uint reports_sleepers;
+    _Alignas(64) atomic_uint answers; /* by a leader */
+    atomic_uint answers_sleepers;
+    atomic_uint never; /* 0: to wait for a message only */
+    int code, flag;    /* a rank's report; a leader's answer */
+    int64_t value;
+    char text[NSH__TEXT];
+} nsh__seat;
+
+/* One rank's view. */
+typedef struct nsh__squad {
+    nsh_comm *comm;
+    nsh__seat *seats; /* of this node's ranks */
+    int leader, size; /* a rank, and how many from there on */
+    int tag;
+    unsigned rounds;
+} nsh__squad;
+
+/* What a round is about. */
+typedef struct nsh__round {
+    int code;      /* the largest that was reported, with its detail; then the leader's answer */
+    int flag;      /* likewise the largest */
+    int64_t value; /* the leader's answer */
+} nsh__round;
+
+/* [local] Squad k of those that comm's ranks make in groups of size; tags of batches differ. */
+void nsh__squad_init(nsh__squad *squad, nsh_comm *comm, nsh__seat *seats, int size, uint64_t batch);
+
+static inline bool nsh__squad_leads(const nsh__squad *squad)
+{
+    return squad->comm->rank == squad->leader;
+}
+
+/* [collective over the squad] Report code and flag. On the leader they become the largest of all,
+ * and it must answer; the others wait for the answer next. NSH_SUCCESS, or what has broken the
+ * communicator: then there is no answer. */
+int nsh__squad_report(nsh__squad *squad, nsh__round *round);
+
+/* [collective over the squad] The leader's code and value become everybody's. Returns the code. */
+int nsh__squad_answer(nsh__squad *squad, nsh__round *round);
+
+#endif
