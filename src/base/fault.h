@@ -58,6 +58,7 @@
     X(h5_flush, "H5Fflush")                                                                        \
     X(h5_close, "H5Fclose")                                                                        \
     X(h5_dataset, "H5Dopen")                                                                       \
+    X(h5_dataset_close, "H5Dclose of a dataset that was used")                                     \
     X(h5_make, "H5Dcreate")                                                                        \
     X(h5_resize, "H5Dset_extent")                                                                  \
     X(h5_read, "H5Dread")                                                                          \

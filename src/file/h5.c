@@ -301,7 +301,7 @@ static void forget(nsh__h5 *h5, nsh__h5_open_dataset *dataset)
     if (dataset->name == NULL)
         return;
     H5Tclose(dataset->memory);
-    if (H5Dclose(dataset->id) < 0 && h5->backing.error == 0)
+    if ((H5Dclose(dataset->id) < 0 || nsh__fault(h5_dataset_close)) && h5->backing.error == 0)
         h5->backing.error = EIO;
     free(dataset->name);
     *dataset = (nsh__h5_open_dataset){.name = NULL};
