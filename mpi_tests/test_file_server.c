@@ -4,7 +4,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Files on a file server. This program stands between the library and the system and makes the local
  * file system behave as NFS does: flock(2) locks all bytes, so that it and a lock of a byte exclude
- * each other; a rename cannot insist on a new name; the answer to link(2) may be lost. */
+ * each other; a rename cannot insist on a new name; the answer to link(2) may be lost; and the user has
+ * a quota. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -30,6 +31,8 @@ enum { NFS = 0x6969 };
 
 static bool answer_lost; /* link(2) is done and says that it was done before */
 static int flocks, links, renames;
+static int64_t quota = INT64_MAX; /* bytes that may still be written */
+static bool synced_late;          /* the server tells of the quota only when it is asked to sync */
 
 INTERPOSED int fstatfs(int fd, struct statfs *fs)
 {
@@ -70,6 +73,29 @@ INTERPOSED int link(const char *old, const char *new)
         rc = -1;
     }
     return rc;
+}
+
+INTERPOSED ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
+{
+    ssize_t done;
+
+    if (quota == 0 && n > 0) {
+        errno = EDQUOT;
+        return -1;
+    }
+    done = syscall(SYS_pwrite64, fd, data, (int64_t)n < quota ? n : (size_t)quota, at);
+    if (done > 0)
+        quota -= done;
+    return done;
+}
+
+INTERPOSED int fsync(int fd)
+{
+    if (synced_late) {
+        errno = EDQUOT;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
 }
 
 /* ---- tests ---- */
@@ -165,6 +191,61 @@ static void test_new_name(void)
     check_readable("first");
 }
 
+/* Replaces the file under a quota: the first code that is not success. */
+static int replace_file(int64_t bytes)
+{
+    nsh_file *file = NULL;
+    int rc, closed = NSH_SUCCESS;
+
+    quota = bytes;
+    rc = nsh_file_open(comm, scratch_path("f.h5"), NSH_FILE_CREATE, NULL, &file);
+    if (rc == NSH_SUCCESS)
+        rc = nsh_file_write(file, "second", array);
+    if (rc == NSH_SUCCESS)
+        rc = nsh_file_set_attr(file, "second", "units", NSH_ATTR_TEXT, 1, "m");
+    if (rc != NSH_SUCCESS) {
+        CHECK_HAS(nsh_error_detail(), strerror(EDQUOT));
+        closed = nsh_file_abandon(&file);
+    } else {
+        rc = nsh_file_close(&file);
+        if (rc != NSH_SUCCESS)
+            CHECK_HAS(nsh_error_detail(), strerror(EDQUOT));
+    }
+    CHECK_EQ(closed, NSH_SUCCESS);
+    quota = INT64_MAX;
+    return CHECK_SAME(rc);
+}
+
+/* Whichever write is the first that exceeds it, the error is that of a full disk with words of its
+ * own, and the old file stays. */
+static void test_quota(void)
+{
+    int64_t bytes = 0;
+    nsh_file *file;
+    int rc;
+
+    check_case("a quota is exceeded");
+    file = open_file(NSH_FILE_CREATE);
+    CHECK_ALL(nsh_file_write(file, "first", array), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    while ((rc = replace_file(bytes)) != NSH_SUCCESS && bytes < 4 * nsh_array_nbytes(array)) {
+        CHECK_EQ(rc, NSH_ERR_IO);
+        CHECK_EQ(scratch_count("f.h5"), 1);
+        check_readable("first");
+        bytes += bytes < 4000 ? 400 : 20000;
+    }
+    CHECK_EQ(rc, NSH_SUCCESS);
+    CHECK(bytes > nsh_array_nbytes(array));
+    check_readable("second");
+
+    check_case("the server tells of it late");
+    synced_late = true;
+    CHECK_EQ(replace_file(INT64_MAX), NSH_ERR_IO);
+    synced_late = false;
+    CHECK_EQ(scratch_count("f.h5"), 1);
+    check_readable("second");
+}
+
 int main(int argc, char **argv)
 {
     const int64_t extent = 100000;
@@ -180,6 +261,7 @@ int main(int argc, char **argv)
     CHECK_ALL(nsh_array_fill(array, &byte), NSH_SUCCESS);
     test_locks();
     test_new_name();
+    test_quota();
     scratch_remove();
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
