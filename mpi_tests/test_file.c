@@ -512,8 +512,8 @@ static void read_exchanged(const char *path, nsh_array *const array[EXCHANGED],
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
 }
 
-/* NSH_TEST_EXCHANGE is a directory with files that this test has written with other versions of HDF5;
- * that of this version is added. */
+/* NSH_TEST_EXCHANGE is a directory with files that this test has written with other versions of
+ * HDF5; that of this version is added. */
 static void test_exchange(void)
 {
     const char *directory = getenv("NSH_TEST_EXCHANGE");

@@ -532,7 +532,8 @@ static void test_excl(void)
     open_fails(scratch_path("excl"), NSH_FILE_EXCL, NSH_ERR_EXISTS, "excl");
 }
 
-/* Left-over working copies: those in use stay, others go; what only looks like one is somebody's. */
+/* Left-over working copies: those in use stay, others go; what only looks like one is
+ * somebody's. */
 static void test_stale(void)
 {
     static const char *const theirs[] = {"good.h5.tmp-",

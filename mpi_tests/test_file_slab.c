@@ -712,7 +712,8 @@ static void test_growing_dims(void)
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
 }
 
-/* Lengths become coordinates, datasets too; each dimension has a scale, and none of them too many. */
+/* Lengths become coordinates, datasets too; each dimension has a scale, and none of them too
+ * many. */
 static void test_scales(void)
 {
     const int64_t extent[] = {B};

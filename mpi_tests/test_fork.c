@@ -258,8 +258,8 @@ static void parent_frees(void)
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
-/* A journal belongs to the job and not to its children: when the job has freed the batch another one
- * may have it, although a child of every rank lives on. */
+/* A journal belongs to the job and not to its children: when the job has freed the batch another
+ * one may have it, although a child of every rank lives on. */
 static void test_journal_of_parent(const char *path)
 {
     nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;

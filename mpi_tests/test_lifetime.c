@@ -472,7 +472,8 @@ static void test_fail(int (*call)(things *), int code)
     CHECK_EQ(nsh_comm_free(&t.comm), NSH_SUCCESS);
 }
 
-/* A rank that cannot go on frees and does something else: it waits for no rank, and no rank for it. */
+/* A rank that cannot go on frees and does something else: it waits for no rank, and no rank for
+ * it. */
 static void test_free_broken(bool all)
 {
     nsh_comm *comm;

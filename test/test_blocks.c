@@ -188,7 +188,7 @@ static nsh__block *take(nsh__blocks *blocks, int64_t bytes, int64_t align)
 {
     nsh__block *block;
 
-    assert_int_equal(nsh__blocks_take(blocks, bytes, align, &block), NSH__BLOCKS_OK);
+    assert_int_equal(nsh__blocks_alloc(blocks, bytes, align, &block), NSH__BLOCKS_OK);
     assert_non_null(block);
     return block;
 }
@@ -223,7 +223,7 @@ static void test_random_against_model(void **state)
                 place expected;
                 bool fits = model_find(&m, units, align < 64 ? 64 : align, &expected);
 
-                assert_int_equal(nsh__blocks_take(blocks, bytes, align, &block),
+                assert_int_equal(nsh__blocks_alloc(blocks, bytes, align, &block),
                                  fits ? NSH__BLOCKS_OK : NSH__BLOCKS_FULL);
                 if (!fits) {
                     full++;
@@ -233,7 +233,7 @@ static void test_random_against_model(void **state)
                     assert_same_place(place_of(block), expected);
                     assert_true(nsh__blocks_history(blocks) != history);
                     if (draw(4) == 0) {
-                        nsh__blocks_give(blocks, block);
+                        nsh__blocks_free(blocks, block);
                     } else {
                         other = take(twin, bytes, align);
                         live[m.live] = block;
@@ -246,8 +246,8 @@ static void test_random_against_model(void **state)
                 place p = place_of(live[i]);
 
                 assert_same_place(p, place_of(live_twin[i]));
-                nsh__blocks_give(blocks, live[i]);
-                nsh__blocks_give(twin, live_twin[i]);
+                nsh__blocks_free(blocks, live[i]);
+                nsh__blocks_free(twin, live_twin[i]);
                 model_remove(&m, &p);
                 live[i] = live[m.live];
                 live_twin[i] = live_twin[m.live];
@@ -300,8 +300,8 @@ static void test_many_blocks(void **state)
     shuffle(in_a, order_a, MANY / 2);
     shuffle(in_b, order_b, MANY / 2);
     for (int i = 0; i < MANY / 2; i++) {
-        nsh__blocks_give(a, in_a[i]);
-        nsh__blocks_give(b, in_b[i]);
+        nsh__blocks_free(a, in_a[i]);
+        nsh__blocks_free(b, in_b[i]);
     }
     assert_true(nsh__blocks_history(a) == nsh__blocks_history(b));
     for (int i = 0; i < MANY / 2; i++) {
@@ -315,7 +315,7 @@ static void test_many_blocks(void **state)
 
     shuffle(in_a, order_a, MANY);
     for (int i = 0; i < MANY; i++)
-        nsh__blocks_give(a, in_a[i]);
+        nsh__blocks_free(a, in_a[i]);
     assert_int_equal(nsh__blocks_live_count(a), 0);
     assert_int_equal(nsh__blocks_live_bytes(a), 0);
     assert_int_equal(nsh__blocks_largest_free(a), heap);
@@ -354,7 +354,7 @@ static void test_no_overlap(void **state)
         } else if (live > 0) {
             int gone = (int)draw(live);
 
-            nsh__blocks_give(blocks, block[gone]);
+            nsh__blocks_free(blocks, block[gone]);
             block[gone] = block[--live];
         }
     }
@@ -383,14 +383,14 @@ static void test_small_and_large_apart(void **state)
         take(blocks, 1000, 64);
     }
     for (int i = 0; i < 32; i++)
-        nsh__blocks_give(blocks, block[i]);
+        nsh__blocks_free(blocks, block[i]);
     assert_int_equal(nsh__blocks_largest_free(blocks), heap - 32 * 1024);
 
     /* of two holes a large block takes the tighter one */
     for (int i = 0; i < 4; i++)
         block[i] = take(blocks, i == 0 ? 3 * large : large, 4096);
-    nsh__blocks_give(blocks, block[0]);
-    nsh__blocks_give(blocks, block[2]);
+    nsh__blocks_free(blocks, block[0]);
+    nsh__blocks_free(blocks, block[2]);
     block[0] = take(blocks, large - 4096, 4096);
     assert_int_equal(nsh__block_offset(block[0]), heap - 5 * large + 4096);
     nsh__blocks_destroy(blocks);
@@ -406,18 +406,18 @@ static void test_regions(void **state)
     assert_non_null(blocks);
     assert_true(nsh__blocks_history(blocks) == 0);
     assert_int_equal(nsh__blocks_largest_free(blocks), 0);
-    assert_int_equal(nsh__blocks_take(blocks, 1, 64, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, 1, 64, &block), NSH__BLOCKS_FULL);
     assert_true(nsh__blocks_add_region(blocks, 63)); /* holds nothing, but counts */
     assert_true(nsh__blocks_add_region(blocks, 200));
     assert_true(nsh__blocks_add_region(blocks, 4096));
-    assert_int_equal(nsh__blocks_take(blocks, 4097, 64, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, 4097, 64, &block), NSH__BLOCKS_FULL);
 
     block = take(blocks, 150, 64); /* 192 bytes, all of region 1 */
     assert_same_place(place_of(block), (place){1, 0, 192});
     assert_same_place(place_of(take(blocks, 64, 64)), (place){2, 0, 64});
-    nsh__blocks_give(blocks, block); /* not merged with its neighbour in another region */
+    nsh__blocks_free(blocks, block); /* not merged with its neighbour in another region */
     assert_int_equal(nsh__blocks_largest_free(blocks), 4096 - 64);
-    assert_int_equal(nsh__blocks_take(blocks, 4096, 64, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, 4096, 64, &block), NSH__BLOCKS_FULL);
 
     history = nsh__blocks_history(blocks);
     assert_true(nsh__blocks_add_region(blocks, 1 << 24));
@@ -425,7 +425,7 @@ static void test_regions(void **state)
     assert_same_place(place_of(take(blocks, 8, 64)), (place){1, 0, 64});
     block = take(blocks, 1 << 20, 4096);
     assert_same_place(place_of(block), (place){3, 15 << 20, 1 << 20});
-    nsh__blocks_give(blocks, block);
+    nsh__blocks_free(blocks, block);
     history = nsh__blocks_history(blocks);
     assert_true(nsh__blocks_add_region(blocks, 1 << 25));
     nsh__blocks_drop_region(blocks);
@@ -445,19 +445,19 @@ static void test_limits(void **state)
 
     (void)state;
     assert_int_equal(nsh__blocks_largest_free(blocks), all);
-    assert_int_equal(nsh__blocks_take(blocks, INT64_MAX, 64, &block), NSH__BLOCKS_FULL);
-    assert_int_equal(nsh__blocks_take(blocks, all + 1, 64, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, INT64_MAX, 64, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, all + 1, 64, &block), NSH__BLOCKS_FULL);
     block = take(blocks, all, 64);
     assert_same_place(place_of(block), (place){0, 0, all});
     assert_int_equal(nsh__blocks_largest_free(blocks), 0);
-    assert_int_equal(nsh__blocks_take(blocks, 1, 1, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, 1, 1, &block), NSH__BLOCKS_FULL);
     nsh__blocks_destroy(blocks);
 
     blocks = blocks_with(INT64_MAX);
     take(blocks, 1, 1);
     block = take(blocks, 1, (int64_t)1 << 62);
     assert_int_equal(nsh__block_offset(block), (int64_t)1 << 62);
-    assert_int_equal(nsh__blocks_take(blocks, 1, (int64_t)1 << 62, &block), NSH__BLOCKS_FULL);
+    assert_int_equal(nsh__blocks_alloc(blocks, 1, (int64_t)1 << 62, &block), NSH__BLOCKS_FULL);
     assert_null(block);
     nsh__blocks_destroy(blocks);
     nsh__blocks_destroy(NULL);
@@ -473,7 +473,7 @@ static void test_history_tells_states_apart(void **state)
     assert_true(nsh__blocks_history(a) != nsh__blocks_history(c));
     first = take(a, 64, 64); /* the same number and size, but elsewhere */
     take(a, 64, 64);
-    nsh__blocks_give(a, first);
+    nsh__blocks_free(a, first);
     take(b, 64, 64);
     assert_int_equal(nsh__blocks_live_bytes(a), nsh__blocks_live_bytes(b));
     assert_true(nsh__blocks_history(a) != nsh__blocks_history(b));

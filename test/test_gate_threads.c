@@ -79,8 +79,8 @@ static void actors(member *m)
     }
 }
 
-/* Every third passage one rank brings another mark: all are told, and the next works. */
-static void discords(member *m)
+/* Every third phase one rank brings another mark: all are told, and the next works. */
+static void mismatches(member *m)
 {
     for (int i = 1; i <= PASSES / 4; i++) {
         bool odd = i % 3 == 0;
@@ -91,7 +91,7 @@ static void discords(member *m)
 }
 
 /* A node that is not alone: the leader finds out and tells the others. */
-static void led_discords(member *m)
+static void led_mismatches(member *m)
 {
     for (int i = 1; i <= PASSES / 4; i++) {
         bool odd = i % 3 == 0;
@@ -205,8 +205,8 @@ static void both_ways(void (*body)(member *), bool alone)
     }
 TEST(passes, true)
 TEST(actors, true)
-TEST(discords, true)
-TEST(led_discords, false)
+TEST(mismatches, true)
+TEST(led_mismatches, false)
 TEST(failures, true)
 TEST(broken, true)
 
@@ -219,9 +219,9 @@ static void test_passes_led(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_passes),       cmocka_unit_test(test_passes_led),
-        cmocka_unit_test(test_actors),       cmocka_unit_test(test_discords),
-        cmocka_unit_test(test_led_discords), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_passes),         cmocka_unit_test(test_passes_led),
+        cmocka_unit_test(test_actors),         cmocka_unit_test(test_mismatches),
+        cmocka_unit_test(test_led_mismatches), cmocka_unit_test(test_failures),
         cmocka_unit_test(test_broken),
     };
 

@@ -133,18 +133,19 @@ static void store(const char *bytes, int64_t n)
 /* The file is a header and whole records, to its last byte. */
 static void check_whole(void)
 {
-    nsh__ledger_area area;
-    nsh__ledger l = {.area = &area,
-                     .states = calloc(TASKS, 1),
-                     .attempts = calloc(TASKS, 1),
-                     .results = calloc(TASKS, RESULT),
-                     .tasks = TASKS,
-                     .result_bytes = RESULT};
+    nsh__journal_table_area area;
+    nsh__journal_table l = {.area = &area,
+                            .states = calloc(TASKS, 1),
+                            .attempts = calloc(TASKS, 1),
+                            .results = calloc(TASKS, RESULT),
+                            .tasks = TASKS,
+                            .result_bytes = RESULT};
     char *bytes;
     int64_t n = load(&bytes) - NSH__JOURNAL_HEAD;
 
-    nsh__ledger_init(&l);
-    assert_int_equal(nsh__ledger_replay(&l, bytes + NSH__JOURNAL_HEAD, n, NSH__JOURNAL_HEAD), n);
+    nsh__journal_table_init(&l);
+    assert_int_equal(nsh__journal_table_replay(&l, bytes + NSH__JOURNAL_HEAD, n, NSH__JOURNAL_HEAD),
+                     n);
     free(bytes);
     free((void *)l.states);
     free(l.attempts);
@@ -243,12 +244,12 @@ static void test_flipped(void **state)
 
 /* Records that nobody would write, with good checksums, and noise: whatever comes, the counts are
  * those of the states, and what is read stays inside. */
-static void replay_noise(nsh__ledger *l, char *bytes)
+static void replay_noise(nsh__journal_table *l, char *bytes)
 {
     int64_t n = 0, used;
     int64_t count[4] = {0, 0, 0, 0}, running = 0, fresh = 0;
 
-    nsh__ledger_init(l);
+    nsh__journal_table_init(l);
     memset((void *)l->states, 0, TASKS);
     memset(l->attempts, 0, TASKS);
     memset(l->results, 0, TASKS * RESULT);
@@ -272,9 +273,9 @@ static void replay_noise(nsh__ledger *l, char *bytes)
             bytes[n + below(NSH__RECORD)] ^= 1;
         n += nsh__record_bytes(&r);
     }
-    used = nsh__ledger_replay(l, bytes, n, 0);
+    used = nsh__journal_table_replay(l, bytes, n, 0);
     assert_true(used >= 0 && used <= n);
-    nsh__ledger_any_record(l, bytes + used, n - used);
+    nsh__journal_table_any_record(l, bytes + used, n - used);
     for (int t = 0; t < TASKS; t++)
         fresh += l->states[t] == NSH_TASK_OPEN && l->attempts[t] == 0;
     for (int t = 0; t < TASKS; t++)
@@ -295,22 +296,24 @@ static void test_robbed(void **state)
 {
     const nsh__record back = {.kind = NSH__RECORD_RELEASE, .slot = 3};
     _Atomic unsigned char states[5] = {0};
-    nsh__ledger_area area;
-    nsh__ledger l = {.area = &area, .states = states, .tasks = 5, .slot = 2};
+    nsh__journal_table_area area;
+    nsh__journal_table l = {.area = &area, .states = states, .tasks = 5, .slot = 2};
     char bytes[NSH__RECORD];
 
     (void)state;
-    nsh__ledger_init(&l);
+    nsh__journal_table_init(&l);
     nsh__record_write(&back, NULL, NSH__JOURNAL_HEAD, bytes);
-    assert_int_equal(nsh__ledger_replay(&l, bytes, sizeof bytes, NSH__JOURNAL_HEAD), NSH__RECORD);
+    assert_int_equal(nsh__journal_table_replay(&l, bytes, sizeof bytes, NSH__JOURNAL_HEAD),
+                     NSH__RECORD);
     assert_false(area.robbed);
     l.slot = 3;
-    assert_int_equal(nsh__ledger_replay(&l, bytes, sizeof bytes, NSH__JOURNAL_HEAD), NSH__RECORD);
+    assert_int_equal(nsh__journal_table_replay(&l, bytes, sizeof bytes, NSH__JOURNAL_HEAD),
+                     NSH__RECORD);
     assert_true(area.robbed);
 }
 
-/* Slot 0 takes tasks 0 .. 2, ends 1, and is gone: 3 comes next, then 0 and 2; what is given back, or
- * reopened after it has ended, counts for nothing. */
+/* Slot 0 takes tasks 0 .. 2, ends 1, and is gone: 3 comes next, then 0 and 2; what is given back,
+ * or reopened after it has ended, counts for nothing. */
 static void test_attempts(void **state)
 {
     static const nsh__job job = {.pid = 17, .host = "c01"};
@@ -321,38 +324,38 @@ static void test_attempts(void **state)
                 reopened = {.kind = NSH__RECORD_REOPEN, .value = 1U << NSH_TASK_FAILED};
     _Atomic unsigned char states[5] = {0};
     unsigned char attempts[5] = {0};
-    nsh__ledger_area area;
-    nsh__ledger l = {.area = &area, .states = states, .tasks = 5, .attempts = attempts};
+    nsh__journal_table_area area;
+    nsh__journal_table l = {.area = &area, .states = states, .tasks = 5, .attempts = attempts};
     int64_t first, last;
 
     (void)state;
-    nsh__ledger_init(&l);
-    nsh__ledger_apply(&l, &join, (const char *)&job);
-    nsh__ledger_apply(&l, &claim, NULL);
-    nsh__ledger_apply(&l, &end, NULL);
-    nsh__ledger_apply(&l, &join, (const char *)&job);
-    nsh__ledger_find(&l, 9, &first, &last);
+    nsh__journal_table_init(&l);
+    nsh__journal_table_apply(&l, &join, (const char *)&job);
+    nsh__journal_table_apply(&l, &claim, NULL);
+    nsh__journal_table_apply(&l, &end, NULL);
+    nsh__journal_table_apply(&l, &join, (const char *)&job);
+    nsh__journal_table_find(&l, 9, &first, &last);
     assert_true(first == 3 && last == 5);
     claim.first = 3;
     claim.last = 5;
-    nsh__ledger_apply(&l, &claim, NULL);
-    nsh__ledger_find(&l, 9, &first, &last);
+    nsh__journal_table_apply(&l, &claim, NULL);
+    nsh__journal_table_find(&l, 9, &first, &last);
     assert_true(first == 0 && last == 1); /* one at a time */
-    nsh__ledger_apply(&l, &back, NULL);
-    nsh__ledger_find(&l, 9, &first, &last);
+    nsh__journal_table_apply(&l, &back, NULL);
+    nsh__journal_table_find(&l, 9, &first, &last);
     assert_true(first == 3 && last == 5);
-    nsh__ledger_apply(&l, &claim, NULL);
-    nsh__ledger_apply(&l, &reopened, NULL);
-    nsh__ledger_find(&l, 9, &first, &last);
+    nsh__journal_table_apply(&l, &claim, NULL);
+    nsh__journal_table_apply(&l, &reopened, NULL);
+    nsh__journal_table_find(&l, 9, &first, &last);
     assert_true(first == 1 && last == 2);
     claim.first = 0;
     claim.last = 1;
-    nsh__ledger_apply(&l, &claim, NULL);
-    nsh__ledger_apply(&l, &join, (const char *)&job); /* 0 a second time, 3 and 4 */
+    nsh__journal_table_apply(&l, &claim, NULL);
+    nsh__journal_table_apply(&l, &join, (const char *)&job); /* 0 a second time, 3 and 4 */
     claim.first = 1;
     claim.last = 2;
-    nsh__ledger_apply(&l, &claim, NULL);
-    nsh__ledger_find(&l, 9, &first, &last);
+    nsh__journal_table_apply(&l, &claim, NULL);
+    nsh__journal_table_find(&l, 9, &first, &last);
     assert_true(first == 2 && last == 3 && attempts[0] == 2 && attempts[4] == 1);
     assert_string_equal(area.jobs[0].host, "c01");
 }
@@ -388,14 +391,14 @@ static void test_invented(void **state)
     static model m, after[STEPS];
     const char *wish = getenv("NSH_FUZZ_SECONDS");
     time_t until = time(NULL) + (wish != NULL ? atoi(wish) : 1);
-    nsh__ledger_area area;
+    nsh__journal_table_area area;
     char *bytes = malloc(30 * (NSH__RECORD + sizeof(nsh__job))), *good;
-    nsh__ledger l = {.area = &area,
-                     .states = calloc(TASKS, 1),
-                     .attempts = calloc(TASKS, 1),
-                     .results = calloc(TASKS, RESULT),
-                     .tasks = TASKS,
-                     .result_bytes = RESULT};
+    nsh__journal_table l = {.area = &area,
+                            .states = calloc(TASKS, 1),
+                            .attempts = calloc(TASKS, 1),
+                            .results = calloc(TASKS, RESULT),
+                            .tasks = TASKS,
+                            .result_bytes = RESULT};
     int64_t length[STEPS], n, rounds = 0;
     nsh_comm *comm = NULL;
 

@@ -97,7 +97,7 @@ static void drive(bool crowded)
         m[i].s = s;
         m[i].random = (unsigned)i + 1;
         m[i].comm.wait = (nsh__wait){.comm = MPI_COMM_NULL,
-                                     .notice_tag = -1,
+                                     .control_tag = -1,
                                      .watch_tag = -1,
                                      .yield = crowded,
                                      .spin_ns = crowded ? 0 : 20000};

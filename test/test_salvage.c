@@ -126,7 +126,7 @@ static void test_every_byte(void **state)
 
     (void)state;
     unlink(mended);
-    assert_int_equal(nsh__salvage_journal(good, mended, note, &all), NSH_SUCCESS);
+    assert_int_equal(nsh__journal_salvage(good, mended, note, &all), NSH_SUCCESS);
     assert_int_equal(all.stretches, 0);
     assert_int_equal(done_in(mended), TASKS);
     for (long i = 0; i < size; i++) {
@@ -135,7 +135,7 @@ static void test_every_byte(void **state)
         write_file(bad, copy, size);
         unlink(mended);
         told_at = told_bytes = -1;
-        assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_SUCCESS);
+        assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_SUCCESS);
         if (i < NSH__JOURNAL_HEAD) {
             assert_true(found.mended && found.stretches == 0 && found.records == all.records);
         } else {
@@ -165,7 +165,7 @@ static void test_moved(void **state)
 
     (void)state;
     unlink(mended);
-    assert_int_equal(nsh__salvage_journal(good, mended, note, &all), NSH_SUCCESS);
+    assert_int_equal(nsh__journal_salvage(good, mended, note, &all), NSH_SUCCESS);
     for (size_t i = 0; i < sizeof shifts / sizeof shifts[0]; i++) {
         long lost = shifts[i] < 0 ? -shifts[i] : 0, more = shifts[i] > 0 ? shifts[i] : 0;
 
@@ -175,7 +175,7 @@ static void test_moved(void **state)
         write_file(bad, copy, size + shifts[i]);
         assert_int_equal(nsh__journal_status(bad, &counts), NSH_ERR_FORMAT);
         unlink(mended);
-        assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_SUCCESS);
+        assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_SUCCESS);
         assert_true(found.records >= all.records - 2);
         assert_true(done_in(mended) >= TASKS - 2);
     }
@@ -185,7 +185,7 @@ static void test_moved(void **state)
     write_file(bad, copy, size + 100);
     assert_int_equal(nsh__journal_status(bad, &counts), NSH_ERR_FORMAT);
     unlink(mended);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_SUCCESS);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_SUCCESS);
     assert_int_equal(found.records, all.records);
     assert_int_equal(done_in(mended), TASKS);
 }
@@ -201,28 +201,28 @@ static void test_worse(void **state)
     memset(copy + size / 2, 0xee, 50);
     write_file(bad, copy, size - 10);
     unlink(mended);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_SUCCESS);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_SUCCESS);
     assert_int_equal(found.stretches, 2);
     assert_true(done_in(mended) >= TASKS - 4 && found.records > 0);
     /* nothing is overwritten, and what is no journal is refused */
     write_file(bad, bytes, size);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_ERR_EXISTS);
-    assert_int_equal(nsh__salvage_journal(bad, bad, note, &found), NSH_ERR_EXISTS);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_ERR_EXISTS);
+    assert_int_equal(nsh__journal_salvage(bad, bad, note, &found), NSH_ERR_EXISTS);
     unlink(mended);
     copy[9] ^= 1;
     copy[20] ^= 1;
     write_file(bad, copy, size);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_ERR_FORMAT);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_ERR_FORMAT);
     memcpy(copy, bytes, (size_t)size);
     copy[7] = '1';
     copy[30] ^= 1;
     write_file(bad, copy, size);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_ERR_FORMAT);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_ERR_FORMAT);
     assert_non_null(strstr(nsh_error_detail(), "another version"));
     write_file(bad, copy, 5);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_ERR_FORMAT);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_ERR_FORMAT);
     unlink(bad);
-    assert_int_equal(nsh__salvage_journal(bad, mended, note, &found), NSH_ERR_NOT_FOUND);
+    assert_int_equal(nsh__journal_salvage(bad, mended, note, &found), NSH_ERR_NOT_FOUND);
     assert_int_not_equal(access(mended, F_OK), 0);
 }
 

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "base/hyperslab.h"
 #include "core/names.h"
-#include "core/share.h"
+#include "core/shared.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -59,16 +59,16 @@ static void array_close(void *handle, bool whole)
     (void)whole;
     if (array->type.derived)
         nsh__type_disown(&array->type);
-    array->replica = (nsh__extent){.block = NULL};
+    array->replica = (nsh__heap_block){.block = NULL};
 }
 
 const nsh__kind nsh__array_kind = {.name = "array", .close = array_close, .destroy = array_destroy};
 
 /* Everything about the new array that needs nobody else. On failure *made has come as far as it
  * has; array_destroy takes it. */
-static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
-                          const int64_t extent[], const nsh_array_options *options, nsh_array **out,
-                          nsh_array **made)
+static int array_init(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
+                      const int64_t extent[], const nsh_array_options *options, nsh_array **out,
+                      nsh_array **made)
 {
     int rc = check_shape(ndim, extent, out);
     nsh_array *array;
@@ -87,7 +87,7 @@ static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int
     array->update = array->extent + ndim;
     if (ndim > 0)
         memcpy(array->extent, extent, (size_t)ndim * sizeof *extent);
-    rc = nsh__type_describe(nsh__call_name(call), comm->rank, type, &array->type);
+    rc = nsh__type_init(nsh__call_name(call), comm->rank, type, &array->type);
     if (rc != NSH_SUCCESS) {
         array->type.derived = false;
         return rc;
@@ -101,22 +101,23 @@ static int array_describe(nsh_comm *comm, nsh__call call, MPI_Datatype type, int
                             options != NULL ? options->name : NULL);
 }
 
-/* Also on a rank that has failed: ranks whose marks differ disagree, and that is worse. */
-static uint64_t type_mark(MPI_Datatype type, const nsh_array *array)
+/* Also on a rank that has failed: ranks whose signatures differ disagree, and that is worse. */
+static uint64_t type_signature(MPI_Datatype type, const nsh_array *array)
 {
-    return array != NULL && array->type.mark != 0 ? array->type.mark : nsh__type_mark(type);
+    return array != NULL && array->type.signature != 0 ? array->type.signature
+                                                       : nsh__type_signature(type);
 }
 
-static uint64_t array_mark(MPI_Datatype type, int ndim, const int64_t extent[],
-                           const nsh_array_options *options, const nsh_array *array)
+static uint64_t array_signature(MPI_Datatype type, int ndim, const int64_t extent[],
+                                const nsh_array_options *options, const nsh_array *array)
 {
-    uint64_t mark = nsh__mix(1, (uint64_t)ndim);
+    uint64_t signature = nsh__mix(1, (uint64_t)ndim);
     const char *name = options != NULL ? options->name : NULL;
 
     for (int d = 0; d < ndim && d < NSH_MAX_NDIM && extent != NULL; d++)
-        mark = nsh__mix(mark, (uint64_t)extent[d]);
-    mark = nsh__mix_bytes(mark, name, name != NULL ? strlen(name) + 1 : 0);
-    return nsh__mix(mark, type_mark(type, array));
+        signature = nsh__mix(signature, (uint64_t)extent[d]);
+    signature = nsh__mix_bytes(signature, name, name != NULL ? strlen(name) + 1 : 0);
+    return nsh__mix(signature, type_signature(type, array));
 }
 
 /* ---- create ---- */
@@ -126,25 +127,25 @@ static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
 {
     nsh_array *array = NULL;
     nsh__need need = {0};
-    nsh__share share;
-    uint64_t mark;
+    nsh__shared share;
+    uint64_t signature;
     int rc = nsh__comm_callable(comm, nsh__call_name(call));
 
     if (rc != NSH_SUCCESS)
         return rc;
     comm->created++;
-    rc = array_describe(comm, call, type, ndim, extent, options, out, &array);
+    rc = array_init(comm, call, type, ndim, extent, options, out, &array);
     if (rc == NSH_SUCCESS)
         need.bytes = array->nbytes;
-    mark = array_mark(type, ndim, extent, options, array);
-    rc = nsh__share_create(comm, call, rc, mark, &need, array != NULL ? &array->object : NULL,
-                           &share);
+    signature = array_signature(type, ndim, extent, options, array);
+    rc = nsh__shared_create(comm, call, rc, signature, &need, array != NULL ? &array->object : NULL,
+                            &share);
     if (rc != NSH_SUCCESS) {
         array_destroy(array);
         comm->created--;
         return rc;
     }
-    array->replica = share.extent;
+    array->replica = share.block;
     array->id = array->object.id;
     *out = array;
     return NSH_SUCCESS;
@@ -246,9 +247,9 @@ bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes)
     return bytes > 0 && ((begin < rw + n && rw < end) || (begin < ro + n && ro < end));
 }
 
-nsh__target nsh__array_target(const nsh_array *array)
+nsh__destination nsh__array_destination(const nsh_array *array)
 {
-    return (nsh__target){array->ndim, array->extent, array->type.itemsize, array->replica.rw};
+    return (nsh__destination){array->ndim, array->extent, array->type.itemsize, array->replica.rw};
 }
 
 /* ---- resident memory ---- */

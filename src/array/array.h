@@ -8,14 +8,14 @@
 #include "core/comm.h"
 #include "core/object.h"
 #include "core/replicate.h"
-#include "core/share.h"
+#include "core/shared.h"
 #include "base/type.h"
 
 struct nsh_array {
     nsh_comm *comm;
     nsh__object object;
     nsh__type type;
-    nsh__extent replica; /* object.share.extent */
+    nsh__heap_block replica; /* object.shared.block */
     int64_t size, nbytes;
     uint64_t id; /* object.id */
     int64_t version;
@@ -58,7 +58,7 @@ bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes);
 int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece, int root,
                        int code);
 
-nsh__target nsh__array_target(const nsh_array *array);
+nsh__destination nsh__array_destination(const nsh_array *array);
 
 /* [local] A call has changed the contents: count the version up. Trims the writable view after the
  * first change, because most tables are filled once, and now and then those of arrays that have

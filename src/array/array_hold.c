@@ -68,7 +68,7 @@ int nsh_array_hold(nsh_array *array, nsh_hold **out)
     hold->comm = array->comm;
     hold->forks = atomic_load_explicit(&nsh__forks, memory_order_relaxed);
     if (!reads_only && array->nbytes > 0) {
-        hold->view = nsh__heap_hold(array->comm, &array->object.share.extent);
+        hold->view = nsh__heap_hold(array->comm, &array->object.shared.block);
         if (hold->view == NULL) {
             free(hold);
             return nsh__fail(NSH_ERR_NOMEM, "nsh_array_hold: no memory");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* array_hold.h -- a replica's pages stay as they are for as long as a foreign view points at them. */
+/* array_hold.h -- a replica's pages stay as they are for as long as a foreign view points at
+ * them. */
 #ifndef NSH_ARRAY_ARRAY_HOLD_H
 #define NSH_ARRAY_ARRAY_HOLD_H
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* array_reduce.c -- changes of an array for which every rank has data: allgather, allreduce, fill; and
- * the comparison of replicas, checksum.
+/* array_reduce.c -- changes of an array for which every rank has data: allgather, allreduce, fill;
+ * and the comparison of replicas, checksum.
  *
- * Invariant: a call is two votes. After the first all ranks have entered and agree on what is to be
- * done; between them the ranks of a node work on disjoint parts; after the second all see it. */
+ * Invariant: a call is two agreements. After the first all ranks have entered and agree on what is
+ * to be done; between them the ranks of a node work on disjoint parts; after the second all see
+ * it. */
 #include "array/array.h"
 
 #include "core/agree.h"
@@ -29,14 +30,15 @@ static void share(const nsh_comm *comm, int64_t n, int64_t *begin, int64_t *end)
     *end = *begin + each + (comm->node_rank < more);
 }
 
-/* The first vote of a call on array. */
-static int begin(nsh_array *array, nsh__call call, int code, uint64_t mark)
+/* The first agreement of a call on array. */
+static int begin(nsh_array *array, nsh__call call, int code, uint64_t signature)
 {
-    return nsh__agree(array->comm, call, code, nsh__mix(array->id, mark));
+    return nsh__agree(array->comm, call, code, nsh__mix(array->id, signature));
 }
 
-/* The last one. What fails between the votes has left replicas half changed, and other nodes in the
- * middle of an exchange: they are told at once, not in a vote that they would never reach. */
+/* The last one. What fails between the agreements has left replicas half changed, and other nodes
+ * in the middle of an exchange: they are told at once, not in an agreement that they would never
+ * reach. */
 static int finish(nsh_array *array, nsh__call call, int code)
 {
     int rc = code;
@@ -55,7 +57,7 @@ int nsh_array_fill(nsh_array *array, const void *element)
 {
     int rc = nsh__array_usable(array, NSH__CALL_FILL), code = NSH_SUCCESS;
     int64_t item, first, last, done;
-    uint64_t mark = 0;
+    uint64_t signature = 0;
     char *p;
 
     if (rc != NSH_SUCCESS)
@@ -65,8 +67,8 @@ int nsh_array_fill(nsh_array *array, const void *element)
         code = nsh__fail(NSH_ERR_ARG, "%s: element is NULL (rank %d)",
                          nsh__array_phrase(array, NSH__CALL_FILL).text, array->comm->rank);
     else
-        mark = nsh__mix_bytes(1, element, (size_t)item);
-    rc = begin(array, NSH__CALL_FILL, code, mark);
+        signature = nsh__mix_bytes(1, element, (size_t)item);
+    rc = begin(array, NSH__CALL_FILL, code, signature);
     if (rc != NSH_SUCCESS)
         return rc;
     share(array->comm, array->size, &first, &last);
@@ -104,7 +106,7 @@ static uint64_t chunk_sum(const char *bytes, int64_t n, int64_t from, int64_t to
 
 int nsh_array_checksum(nsh_array *array, uint64_t *out)
 {
-    nsh__vote vote = {.call = NSH__CALL_CHECKSUM};
+    nsh__agreement agreement = {.call = NSH__CALL_CHECKSUM};
     int rc = nsh__array_usable(array, NSH__CALL_CHECKSUM);
     int64_t chunks, from, to;
     uint64_t sum = 0;
@@ -123,18 +125,19 @@ int nsh_array_checksum(nsh_array *array, uint64_t *out)
     rc = begin(array, NSH__CALL_CHECKSUM, rc, 0);
     if (rc != NSH_SUCCESS)
         return rc;
-    /* Nobody changes its slot's sum before the second vote has begun on all ranks of the node. */
+    /* Nobody changes its slot's sum before the second agreement has begun on all ranks of the
+     * node. */
     sum = 0;
     for (int i = 0; i < comm->node_size; i++)
         sum += comm->area->slots[i].sum;
-    vote.mark = array->id;
-    vote.range = true;
-    vote.low = vote.high = (int64_t)sum;
-    nsh__vote_enter(comm, &vote);
-    rc = nsh__vote_leave(comm, &vote);
+    agreement.signature = array->id;
+    agreement.range = true;
+    agreement.low = agreement.high = (int64_t)sum;
+    nsh__agreement_enter(comm, &agreement);
+    rc = nsh__agreement_leave(comm, &agreement);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (vote.low != vote.high)
+    if (agreement.low != agreement.high)
         return nsh__fail(NSH_ERR_MISMATCH, "%s: the replicas of nodes differ (rank %d: %016llx)",
                          nsh__array_phrase(array, NSH__CALL_CHECKSUM).text, comm->rank,
                          (unsigned long long)sum);
@@ -202,9 +205,9 @@ static void copy_own(const nsh_array *array, int64_t *table, const void *data)
 {
     int64_t *mine = slab_of_rank(array, table, array->comm->rank);
     nsh_piece piece = {data, mine, mine + array->ndim, NULL};
-    nsh__target target = nsh__array_target(array);
+    nsh__destination destination = nsh__array_destination(array);
 
-    nsh__replicate_local(&target, 1, &piece);
+    nsh__replicate_local(&destination, 1, &piece);
 }
 
 int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset[],
@@ -244,11 +247,11 @@ int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset
         goto done;
     copy_own(array, table, data);
     if (comm->node_count > 1) {
-        nsh__target target = nsh__array_target(array);
+        nsh__destination destination = nsh__array_destination(array);
 
         rc = nsh__agree_node(comm, NSH__CALL_ALLGATHER);
         if (rc == NSH_SUCCESS && nsh__comm_leads(comm))
-            rc = nsh__ring_slabs(comm, &target, table,
+            rc = nsh__ring_slabs(comm, &destination, table,
                                  table + (int64_t)comm->size * 2 * array->ndim);
     }
     rc = finish(array, NSH__CALL_ALLGATHER, rc);
@@ -274,7 +277,7 @@ enum { ROOM = 256 << 10 }; /* bytes of a chunk, each rank's room */
 /* Reduction of one chunk: each rank lays its part of data into its own room, then rank i of the
  * node reduces the i-th share of the chunk over all rooms, from the last rank to the first, because
  * MPI_Reduce_local puts its first argument on the left. */
-static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh__extent *rooms,
+static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh__heap_block *rooms,
                         int64_t room, int64_t at, int64_t n)
 {
     nsh_comm *comm = array->comm;
@@ -304,7 +307,7 @@ static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh
 }
 
 /* The node's ranks' data, reduced in rank order into the replica. */
-static int reduce_node(nsh_array *array, MPI_Op op, const char *data, const nsh__extent *rooms,
+static int reduce_node(nsh_array *array, MPI_Op op, const char *data, const nsh__heap_block *rooms,
                        int64_t room)
 {
     int64_t item = array->type.itemsize, chunk = room / item;
@@ -370,33 +373,33 @@ static int check_reduce(nsh_array *array, const void *data, MPI_Op op)
 static int reduce_nodes(nsh_array *array, const void *data, MPI_Op op, bool by_node)
 {
     nsh_comm *comm = array->comm;
-    nsh__target target = nsh__array_target(array);
+    nsh__destination destination = nsh__array_destination(array);
     MPI_Datatype type = array->type.handle;
     int rc = nsh__agree_node(comm, NSH__CALL_ALLREDUCE);
 
     if (rc == NSH_SUCCESS)
         rc = nsh__comm_enter(comm, NSH__CALL_ALLREDUCE, array->id);
     if (rc == NSH_SUCCESS && !by_node)
-        rc = nsh__ring_reduce_ranks(comm, &target, data, type, op);
+        rc = nsh__ring_reduce_ranks(comm, &destination, data, type, op);
     else if (rc == NSH_SUCCESS && nsh__comm_leads(comm))
-        rc = nsh__ring_reduce(comm, &target, type, op);
+        rc = nsh__ring_reduce(comm, &destination, type, op);
     return rc;
 }
 
 /* How a reduction is done, the same on all ranks. */
 typedef struct plan {
-    bool by_node;     /* first the ranks of each node, then the nodes */
-    int64_t room;     /* bytes of a rank's room */
-    nsh__share rooms; /* those of a node's ranks */
+    bool by_node;      /* first the ranks of each node, then the nodes */
+    int64_t room;      /* bytes of a rank's room */
+    nsh__shared rooms; /* those of a node's ranks */
 } plan;
 
-/* The first vote: this rank's code, the operation, and the rooms. */
+/* The first agreement: this rank's code, the operation, and the rooms. */
 static int begin_reduce(nsh_array *array, MPI_Op op, int code, plan *p)
 {
     nsh_comm *comm = array->comm;
     nsh__need need = {0};
     int commutes = 1;
-    uint64_t mark;
+    uint64_t signature;
 
     *p = (plan){.room = 0};
     if (comm->size > 1 && op != MPI_OP_NULL)
@@ -404,8 +407,8 @@ static int begin_reduce(nsh_array *array, MPI_Op op, int code, plan *p)
     p->by_node = commutes || nodes_in_rank_order(comm);
     if (p->by_node)
         need.bytes = rooms_bytes(array, &p->room);
-    mark = nsh__mix(nsh__mix(array->id, nsh__op_mark(op)), (uint64_t)commutes);
-    return nsh__share_create(comm, NSH__CALL_ALLREDUCE, code, mark, &need, NULL, &p->rooms);
+    signature = nsh__mix(nsh__mix(array->id, nsh__op_signature(op)), (uint64_t)commutes);
+    return nsh__shared_create(comm, NSH__CALL_ALLREDUCE, code, signature, &need, NULL, &p->rooms);
 }
 
 int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
@@ -421,11 +424,11 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
     if (rc != NSH_SUCCESS)
         return rc;
     if (p.by_node && array->size > 0)
-        rc = reduce_node(array, op, data, &p.rooms.extent, p.room);
+        rc = reduce_node(array, op, data, &p.rooms.block, p.room);
     if (rc == NSH_SUCCESS && array->size > 0 && comm->node_count > 1)
         rc = reduce_nodes(array, data, op, p.by_node);
     rc = finish(array, NSH__CALL_ALLREDUCE, rc);
-    nsh__share_free(comm, &p.rooms);
+    nsh__shared_free(comm, &p.rooms);
     return rc;
 }
 

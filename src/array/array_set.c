@@ -68,24 +68,25 @@ static int check_pieces(const change *c)
 static int find_root(change *c, bool has_data)
 {
     nsh_comm *comm = c->array->comm;
-    nsh__vote vote = {.call = c->call,
-                      .mark = nsh__mix(c->array->id, (uint64_t)NSH_ROOT_ANY),
-                      .range = true,
-                      .low = has_data ? comm->rank : INT64_MAX,
-                      .high = has_data ? comm->rank : -1};
+    nsh__agreement agreement = {.call = c->call,
+                                .signature = nsh__mix(c->array->id, (uint64_t)NSH_ROOT_ANY),
+                                .range = true,
+                                .low = has_data ? comm->rank : INT64_MAX,
+                                .high = has_data ? comm->rank : -1};
     int rc;
 
-    nsh__vote_enter(comm, &vote);
-    rc = nsh__vote_leave(comm, &vote);
+    nsh__agreement_enter(comm, &agreement);
+    rc = nsh__agreement_leave(comm, &agreement);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (vote.high < 0)
+    if (agreement.high < 0)
         return nsh__fail(NSH_ERR_ARG, "%s: NSH_ROOT_ANY and no rank has data",
                          nsh__array_phrase(c->array, c->call).text);
-    if (vote.low != vote.high)
+    if (agreement.low != agreement.high)
         return nsh__fail(NSH_ERR_ARG, "%s: NSH_ROOT_ANY and ranks %d and %d have data",
-                         nsh__array_phrase(c->array, c->call).text, (int)vote.low, (int)vote.high);
-    c->root = (int)vote.low;
+                         nsh__array_phrase(c->array, c->call).text, (int)agreement.low,
+                         (int)agreement.high);
+    c->root = (int)agreement.low;
     return NSH_SUCCESS;
 }
 
@@ -96,22 +97,23 @@ static bool root_is_here(const change *c)
     return c->array->comm->node_of[c->root] == c->array->comm->node_index;
 }
 
-/* A root that does not exist fails on every rank that names it; the vote finds those who do not. */
+/* A root that does not exist fails on every rank that names it; the agreement finds those who do
+ * not. */
 static int begin_change(change *c)
 {
     nsh_comm *comm = c->array->comm;
-    uint64_t mark = nsh__mix(c->array->id, (uint64_t)c->root);
+    uint64_t signature = nsh__mix(c->array->id, (uint64_t)c->root);
     int rc = NSH_SUCCESS;
 
     if (c->root < 0 || c->root >= comm->size) {
         rc = nsh__fail(NSH_ERR_ARG, "%s: root %d is no rank of 0..%d (rank %d)",
                        nsh__array_phrase(c->array, c->call).text, c->root, comm->size - 1,
                        comm->rank);
-        return nsh__agree(comm, c->call, rc, mark);
+        return nsh__agree(comm, c->call, rc, signature);
     }
-    rc = nsh__agree_first(comm, c->call, mark);
+    rc = nsh__agree_first(comm, c->call, signature);
     if (rc == NSH_SUCCESS)
-        rc = nsh__comm_enter(comm, c->call, mark);
+        rc = nsh__comm_enter(comm, c->call, signature);
     if (rc == NSH_SUCCESS && root_is_here(c))
         comm->acting = c->root;
     return rc;
@@ -129,11 +131,11 @@ static void watch(const change *c, bool on)
     comm->rooted = comm->sequence;
 }
 
-static int discord(const change *c)
+static int mismatch(const change *c)
 {
     char text[NSH__TEXT];
 
-    nsh__gate_word_discord(&c->array->comm->gate, text);
+    nsh__gate_word_mismatch(&c->array->comm->gate, text);
     return nsh__fail(NSH_ERR_MISMATCH, "%s", text);
 }
 
@@ -143,12 +145,12 @@ static int discord(const change *c)
 static int send(const change *c)
 {
     nsh_comm *comm = c->array->comm;
-    nsh__target target = nsh__array_target(c->array);
+    nsh__destination destination = nsh__array_destination(c->array);
 
     if (comm->node_count > 1)
-        return nsh__replicate_send(comm, &target, c->n, c->pieces, c->in_place, c->code);
+        return nsh__replicate_send(comm, &destination, c->n, c->pieces, c->in_place, c->code);
     if (c->code == NSH_SUCCESS && !c->in_place)
-        nsh__replicate_local(&target, c->n, c->pieces);
+        nsh__replicate_local(&destination, c->n, c->pieces);
     return NSH_SUCCESS;
 }
 
@@ -163,7 +165,7 @@ static int act_as_root(const change *c)
     if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
         if (comm->gate.alone || !nsh__comm_leads(comm))
             return nsh__gate_leave(&comm->gate);
-        rc = discord(c);
+        rc = mismatch(c);
     }
     if (rc == NSH_SUCCESS && !c->in_place)
         rc = send(c);
@@ -180,7 +182,7 @@ static int await_node(const change *c)
     nsh_comm *comm = c->array->comm;
     int rc = nsh__gate_await(&comm->gate);
 
-    return rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate) ? discord(c) : rc;
+    return rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate) ? mismatch(c) : rc;
 }
 
 /* A rank of root's node other than root. */
@@ -201,21 +203,21 @@ static int await_root(const change *c)
 static int act_as_leader(const change *c)
 {
     nsh_comm *comm = c->array->comm;
-    nsh__target target = nsh__array_target(c->array);
-    nsh__arrival arrival;
-    int rc = nsh__replicate_receive(comm, &target, c->root, !c->in_place, &arrival);
+    nsh__destination destination = nsh__array_destination(c->array);
+    nsh__remote_status remote;
+    int rc = nsh__replicate_receive(comm, &destination, c->root, !c->in_place, &remote);
 
     if (rc == NSH_SUCCESS && c->in_place)
         rc = await_node(c);
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
-    nsh__gate_release(&comm->gate, arrival.code, c->root, arrival.text);
-    if (arrival.code != NSH_SUCCESS)
-        nsh__fail_from(arrival.code, c->root, arrival.text);
-    return arrival.code;
+    nsh__gate_release(&comm->gate, remote.code, c->root, remote.text);
+    if (remote.code != NSH_SUCCESS)
+        nsh__fail_from(remote.code, c->root, remote.text);
+    return remote.code;
 }
 
-/* MISMATCH from the gate's watch, which is no verdict, leaves other nodes to be told. */
+/* MISMATCH from the gate's watch, which is no outcome, leaves other nodes to be told. */
 static int settle(const change *c, int rc)
 {
     nsh_comm *comm = c->array->comm;
@@ -231,8 +233,8 @@ static int carry_out(const change *c)
     nsh_comm *comm = c->array->comm;
     int rc;
 
-    nsh__comm_show(comm, c->call, c->root, c->array->id, comm->mark);
-    nsh__gate_arrive(&comm->gate, comm->mark, false);
+    nsh__comm_show(comm, c->call, c->root, c->array->id, comm->signature);
+    nsh__gate_arrive(&comm->gate, comm->signature, false);
     if (root_is_here(c)) {
         watch(c, true);
         rc = settle(c, comm->rank == c->root ? act_as_root(c) : await_root(c));

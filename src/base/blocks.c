@@ -82,7 +82,7 @@ static bool has_room(const nsh__block *e, int64_t bytes, int64_t align)
 
 /* The largest block that fits at a page: what large blocks are fitted to, so that the alignment
  * needs no search. */
-static int64_t page_room(const nsh__block *e)
+static int64_t page_capacity(const nsh__block *e)
 {
     uint64_t first = align_up(e->offset, NSH__BLOCKS_PAGE);
 
@@ -133,8 +133,8 @@ static void record_drop(nsh__blocks *blocks, nsh__block *e)
 
 static bool before(int tree, const nsh__block *a, const nsh__block *b)
 {
-    if (tree == BY_SIZE && page_room(a) != page_room(b))
-        return page_room(a) < page_room(b);
+    if (tree == BY_SIZE && page_capacity(a) != page_capacity(b))
+        return page_capacity(a) < page_capacity(b);
     if (a->region != b->region)
         return a->region < b->region;
     return a->offset < b->offset;
@@ -222,14 +222,14 @@ static void free_insert(nsh__blocks *blocks, nsh__block *e)
 {
     e->rank = (uint32_t)mix(mix((uint64_t)e->region + 1) + (uint64_t)e->offset);
     blocks->root[BY_PLACE] = tree_insert(BY_PLACE, blocks->root[BY_PLACE], e);
-    if (page_room(e) >= NSH__BLOCKS_LARGE)
+    if (page_capacity(e) >= NSH__BLOCKS_LARGE)
         blocks->root[BY_SIZE] = tree_insert(BY_SIZE, blocks->root[BY_SIZE], e);
 }
 
 static void free_remove(nsh__blocks *blocks, nsh__block *e)
 {
     blocks->root[BY_PLACE] = tree_remove(BY_PLACE, blocks->root[BY_PLACE], e);
-    if (page_room(e) >= NSH__BLOCKS_LARGE)
+    if (page_capacity(e) >= NSH__BLOCKS_LARGE)
         blocks->root[BY_SIZE] = tree_remove(BY_SIZE, blocks->root[BY_SIZE], e);
 }
 
@@ -257,7 +257,7 @@ static nsh__block *best_fit(nsh__block *root, int64_t bytes)
     nsh__block *best = NULL;
 
     while (root != NULL) {
-        bool fits = page_room(root) >= bytes;
+        bool fits = page_capacity(root) >= bytes;
 
         if (fits)
             best = root;
@@ -331,8 +331,8 @@ void nsh__blocks_drop_region(nsh__blocks *blocks)
     record_drop(blocks, e);
 }
 
-nsh__blocks_result nsh__blocks_take(nsh__blocks *blocks, int64_t bytes, int64_t align,
-                                    nsh__block **out)
+nsh__blocks_result nsh__blocks_alloc(nsh__blocks *blocks, int64_t bytes, int64_t align,
+                                     nsh__block **out)
 {
     nsh__block *e = NULL;
     int64_t offset;
@@ -373,7 +373,7 @@ nsh__blocks_result nsh__blocks_take(nsh__blocks *blocks, int64_t bytes, int64_t 
     return NSH__BLOCKS_OK;
 }
 
-void nsh__blocks_give(nsh__blocks *blocks, nsh__block *block)
+void nsh__blocks_free(nsh__blocks *blocks, nsh__block *block)
 {
     nsh__block *e = block;
 

@@ -44,11 +44,11 @@ void nsh__blocks_drop_region(nsh__blocks *blocks);
  *
  * Blocks share pages where their sizes are not whole pages: the last page of a large block may hold
  * small ones too. */
-nsh__blocks_result nsh__blocks_take(nsh__blocks *blocks, int64_t bytes, int64_t align,
-                                    nsh__block **out);
+nsh__blocks_result nsh__blocks_alloc(nsh__blocks *blocks, int64_t bytes, int64_t align,
+                                     nsh__block **out);
 
 /* Cannot fail; the block is gone. */
-void nsh__blocks_give(nsh__blocks *blocks, nsh__block *block);
+void nsh__blocks_free(nsh__blocks *blocks, nsh__block *block);
 
 int nsh__block_region(const nsh__block *block);
 int64_t nsh__block_offset(const nsh__block *block); /* from the start of its region */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* error.h -- how the rooms of the library report a failure: decided once, worded where decided. */
+/* error.h -- how the modules of the library report a failure: decided once, worded where
+ * decided. */
 #ifndef NSH_BASE_ERROR_H
 #define NSH_BASE_ERROR_H
 

@@ -19,7 +19,7 @@
     X(helper_start, "start of the helper thread")                                                  \
     X(window_alloc, "MPI_Win_allocate_shared or mmap of a heap window")                            \
     X(window_view, "mremap of the read-only view")                                                 \
-    X(heap_alloc, "memory of the heap's books")                                                    \
+    X(heap_alloc, "memory of the heap's metadata")                                                 \
     X(heap_block, "a block of the heap for one object")                                            \
     X(heap_populate, "first touch of shared pages")                                                \
     X(hold_alloc, "memory of a hold")                                                              \
@@ -38,7 +38,7 @@
     X(journal_read, "pread of a journal")                                                          \
     X(journal_write, "pwrite to a journal")                                                        \
     X(journal_sync, "fdatasync of a journal")                                                      \
-    X(words_alloc, "books of words")                                                               \
+    X(words_alloc, "metadata of words")                                                            \
     X(words_window, "MPI_Win_allocate of a window of words")                                       \
     X(words_op, "operation on a word of another node")                                             \
     X(token_send, "MPI_Isend of a token")                                                          \

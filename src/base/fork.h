@@ -22,14 +22,15 @@ typedef struct nsh__own_fd {
  * Written in a child before fork returns there, when it has one thread. */
 extern atomic_uint nsh__forks;
 
-/* MPI was initialised by a parent of this process, and is of no use here. Written by fork itself. */
+/* MPI was initialised by a parent of this process, and is of no use here. Written by fork
+ * itself. */
 extern bool nsh__mpi_inherited;
 
 /* [local] Count forks from now on; false: no memory. Any number of times. */
 bool nsh__fork_watch(void);
 
-/* [local] From now on fork closes own->fd in the child, and it is -1 there. The memory of own must not
- * move until it is released. To release one that is not guarded does nothing. */
+/* [local] From now on fork closes own->fd in the child, and it is -1 there. The memory of own must
+ * not move until it is released. To release one that is not guarded does nothing. */
 void nsh__fork_guard(nsh__own_fd *own);
 void nsh__fork_release(nsh__own_fd *own);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* hash.h -- 64-bit mixing for marks: values that must be equal on all ranks, as one word.
+/* hash.h -- 64-bit mixing for signatures: values that must be equal on all ranks, as one word.
  * The finalizer is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
 #ifndef NSH_BASE_HASH_H
 #define NSH_BASE_HASH_H

@@ -22,7 +22,7 @@ typedef struct predefined {
     bool optional;
 } predefined;
 
-enum { DEPTH = 16 }; /* of derived types in one another that a mark tells apart */
+enum { DEPTH = 16 }; /* of derived types in one another that a signature tells apart */
 
 #define PAIR_SIZE(type)                                                                            \
     sizeof(struct {                                                                                \
@@ -222,10 +222,11 @@ static nsh__type_class class_of(int combiner)
     }
 }
 
-/* What a predefined type is to a mark. index: its place in the table, -1 if it is not there. */
-typedef uint64_t (*leaf_mark)(MPI_Datatype handle, const predefined *type, int index);
+/* What a predefined type is to a signature. index: its place in the table, -1 if it is not
+ * there. */
+typedef uint64_t (*leaf_signature)(MPI_Datatype handle, const predefined *type, int index);
 
-static uint64_t type_mark(MPI_Datatype handle, int depth, leaf_mark leaf);
+static uint64_t type_signature(MPI_Datatype handle, int depth, leaf_signature leaf);
 
 /* MPI's constructors of types in numbers of our own, which are the same under every MPI. 0: its
  * arguments hold constants that are not. */
@@ -257,7 +258,7 @@ static uint64_t constructor_of(int combiner)
     }
 }
 
-static uint64_t size_mark(MPI_Datatype handle)
+static uint64_t size_signature(MPI_Datatype handle)
 {
     MPI_Count size = 0, lb = 0, extent = 0;
 
@@ -266,54 +267,54 @@ static uint64_t size_mark(MPI_Datatype handle)
     return nsh__mix(nsh__mix(nsh__mix(5, (uint64_t)size), (uint64_t)lb), (uint64_t)extent);
 }
 
-/* The mark of a derived type: how it was made, of what. Handles differ between processes. */
-static uint64_t derived_mark(MPI_Datatype handle, int depth, leaf_mark leaf)
+/* The signature of a derived type: how it was made, of what. Handles differ between processes. */
+static uint64_t derived_signature(MPI_Datatype handle, int depth, leaf_signature leaf)
 {
     int nints, naddresses, ntypes, combiner;
-    uint64_t mark, constructor;
+    uint64_t signature, constructor;
     int *ints;
     MPI_Aint *addresses;
     MPI_Datatype *types;
 
     MPI_Type_get_envelope(handle, &nints, &naddresses, &ntypes, &combiner);
     constructor = constructor_of(combiner);
-    mark = nsh__mix(nsh__mix(7, constructor), size_mark(handle));
+    signature = nsh__mix(nsh__mix(7, constructor), size_signature(handle));
     if (depth == 0)
-        return mark;
+        return signature;
     ints = calloc((size_t)nints + 1, sizeof *ints);
     addresses = calloc((size_t)naddresses + 1, sizeof *addresses);
     types = calloc((size_t)ntypes + 1, sizeof *types);
     if (ints != NULL && addresses != NULL && types != NULL) {
         MPI_Type_get_contents(handle, nints, naddresses, ntypes, ints, addresses, types);
         for (int i = 0; i < nints && constructor != 0; i++)
-            mark = nsh__mix(mark, (uint64_t)ints[i]);
+            signature = nsh__mix(signature, (uint64_t)ints[i]);
         for (int i = 0; i < naddresses; i++)
-            mark = nsh__mix(mark, (uint64_t)addresses[i]);
+            signature = nsh__mix(signature, (uint64_t)addresses[i]);
         for (int i = 0; i < ntypes; i++) {
-            mark = nsh__mix(mark, type_mark(types[i], depth - 1, leaf));
+            signature = nsh__mix(signature, type_signature(types[i], depth - 1, leaf));
             nsh__type_drop(types[i]);
         }
     }
     free(types);
     free(addresses);
     free(ints);
-    return mark;
+    return signature;
 }
 
-static uint64_t type_mark(MPI_Datatype handle, int depth, leaf_mark leaf)
+static uint64_t type_signature(MPI_Datatype handle, int depth, leaf_signature leaf)
 {
     predefined known = {.handle = handle};
     int index = -1;
 
     if (!find_predefined(handle, &known, &index)) {
         if (!is_predefined(combiner_of(handle)))
-            return derived_mark(handle, depth, leaf);
+            return derived_signature(handle, depth, leaf);
         known.class_ = class_of(combiner_of(handle));
     }
     return leaf(handle, &known, index);
 }
 
-static uint64_t name_mark(MPI_Datatype handle)
+static uint64_t name_signature(MPI_Datatype handle)
 {
     char name[MPI_MAX_OBJECT_NAME] = "";
     int length = 0;
@@ -327,7 +328,8 @@ static uint64_t leaf_in_job(MPI_Datatype handle, const predefined *type, int ind
 {
     if (index >= 0)
         return nsh__mix(3, (uint64_t)index);
-    return nsh__mix(nsh__mix(name_mark(handle), (uint64_t)type->class_), size_mark(handle));
+    return nsh__mix(nsh__mix(name_signature(handle), (uint64_t)type->class_),
+                    size_signature(handle));
 }
 
 /* For files: what its bits are. The names of a type differ between MPIs, and which of them the
@@ -336,22 +338,22 @@ static uint64_t leaf_in_job(MPI_Datatype handle, const predefined *type, int ind
 static uint64_t leaf_in_file(MPI_Datatype handle, const predefined *type, int index)
 {
     const char *name = index >= 0 ? type->name : "";
-    uint64_t mark = nsh__mix(11, (uint64_t)type->class_);
+    uint64_t signature = nsh__mix(11, (uint64_t)type->class_);
     int size = (int)type->itemsize;
 
     if (size == 0)
         MPI_Type_size(handle, &size);
     if (type->class_ == NSH__CLASS_UNKNOWN)
-        mark = nsh__mix(mark, name_mark(handle));
+        signature = nsh__mix(signature, name_signature(handle));
     if (type->class_ == NSH__CLASS_INTEGER)
-        mark = nsh__mix(mark, strncmp(name, "MPI_U", 5) == 0);
+        signature = nsh__mix(signature, strncmp(name, "MPI_U", 5) == 0);
     if (type->class_ == NSH__CLASS_PAIR) {
         bool real = strstr(name, "FLOAT") != NULL || strstr(name, "DOUBLE") != NULL ||
                     strstr(name, "REAL") != NULL;
 
-        mark = nsh__mix(nsh__mix(mark, real), strncmp(name, "MPI_2", 5) == 0);
+        signature = nsh__mix(nsh__mix(signature, real), strncmp(name, "MPI_2", 5) == 0);
     }
-    return nsh__mix(mark, (uint64_t)size);
+    return nsh__mix(signature, (uint64_t)size);
 }
 
 /* The combiner behind duplicates, resized and contiguous types. */
@@ -409,7 +411,7 @@ static int ask_mpi(const char *call, int rank, nsh__type *out)
     return NSH_SUCCESS;
 }
 
-int nsh__type_describe(const char *call, int rank, MPI_Datatype handle, nsh__type *out)
+int nsh__type_init(const char *call, int rank, MPI_Datatype handle, nsh__type *out)
 {
     predefined known;
     int index, rc = NSH_SUCCESS;
@@ -433,24 +435,25 @@ int nsh__type_describe(const char *call, int rank, MPI_Datatype handle, nsh__typ
         rc = ask_mpi(call, rank, out);
     }
     if (rc == NSH_SUCCESS)
-        out->mark = nsh__mix(type_mark(handle, DEPTH, leaf_in_job), (uint64_t)out->itemsize);
+        out->signature =
+            nsh__mix(type_signature(handle, DEPTH, leaf_in_job), (uint64_t)out->itemsize);
     return rc;
 }
 
-uint64_t nsh__type_mark(MPI_Datatype handle)
+uint64_t nsh__type_signature(MPI_Datatype handle)
 {
     nsh__type type;
     nsh__detail kept;
 
     nsh__detail_keep(&kept);
-    if (nsh__type_describe("nodeshare", -1, handle, &type) != NSH_SUCCESS)
+    if (nsh__type_init("nodeshare", -1, handle, &type) != NSH_SUCCESS)
         nsh__detail_restore(&kept);
-    return type.mark;
+    return type.signature;
 }
 
-uint64_t nsh__type_file_mark(const nsh__type *type)
+uint64_t nsh__type_file_signature(const nsh__type *type)
 {
-    return type_mark(type->handle, DEPTH, leaf_in_file);
+    return type_signature(type->handle, DEPTH, leaf_in_file);
 }
 
 int nsh__type_own(nsh__type *type)
@@ -551,7 +554,7 @@ bool nsh__type_reducible(nsh__type *type, MPI_Op op)
     return (type->usable & bit) != 0;
 }
 
-uint64_t nsh__op_mark(MPI_Op op)
+uint64_t nsh__op_signature(MPI_Op op)
 {
     int index;
 

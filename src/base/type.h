@@ -10,7 +10,7 @@
 #include <mpi.h>
 
 /* What MPI's reduction operations know a predefined type as (MPI-3.1, section 5.9.2). The numbers
- * are part of nsh__type_file_mark: they stay. */
+ * are part of nsh__type_file_signature: they stay. */
 typedef enum nsh__type_class {
     NSH__CLASS_NONE = 0, /* derived, or not meant for arithmetic */
     NSH__CLASS_INTEGER = 1,
@@ -30,21 +30,22 @@ typedef struct nsh__type {
     nsh__type_class class_; /* of a predefined type */
     unsigned asked, usable; /* optional: operations that MPI was asked about, and has; a bit each */
     int64_t itemsize;       /* bytes from one element to the next */
-    uint64_t mark;          /* equal on all ranks for equal types */
+    uint64_t signature;     /* equal on all ranks for equal types */
     char name[MPI_MAX_OBJECT_NAME];
 } nsh__type;
 
 /* [local] Describe a type; it need not live on. NSH_ERR_TYPE, worded with call and rank, when
  * arrays of it are impossible: holes between or, outside structs, inside elements; a lower bound
  * other than 0; no bytes at all. */
-int nsh__type_describe(const char *call, int rank, MPI_Datatype handle, nsh__type *out);
+int nsh__type_init(const char *call, int rank, MPI_Datatype handle, nsh__type *out);
 
-/* [local] The mark of its description; 0 where there is none. Leaves the last failure alone. */
-uint64_t nsh__type_mark(MPI_Datatype handle);
+/* [local] The signature of its description; 0 where there is none. Leaves the last failure
+ * alone. */
+uint64_t nsh__type_signature(MPI_Datatype handle);
 
-/* [local] A mark of what its bits are, to be kept in a file: the same under every MPI, and for types
- * whose elements look the same, as MPI_LONG and MPI_INT64_T. */
-uint64_t nsh__type_file_mark(const nsh__type *type);
+/* [local] A signature of what its bits are, to be kept in a file: the same under every MPI, and for
+ * types whose elements look the same, as MPI_LONG and MPI_INT64_T. */
+uint64_t nsh__type_file_signature(const nsh__type *type);
 
 /* Make the description own its type, and give that up. Tolerant of half-made ones. */
 int nsh__type_own(nsh__type *type);
@@ -60,7 +61,7 @@ bool nsh__type_reducible(nsh__type *type, MPI_Op op);
 
 /* Equal on all ranks for the same predefined operation; one number for all user-defined ones, whose
  * handles may differ between processes. */
-uint64_t nsh__op_mark(MPI_Op op);
+uint64_t nsh__op_signature(MPI_Op op);
 
 /* MPI is initialised and not finalised. */
 bool nsh__mpi_alive(void);

@@ -2,7 +2,7 @@
 /* agree.c -- all ranks: one code, and the arguments that must be equal are equal.
  *
  * Invariant: whatever a rank brings, it takes part in every step; only a broken communicator ends a
- * vote early, and then for all. */
+ * agreement early, and then for all. */
 #include "core/agree.h"
 
 #include "base/fault.h"
@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t worst_of(int code, int rank)
+static uint64_t encode_error(int code, int rank)
 {
     return code == NSH_SUCCESS ? 0 : (uint64_t)code << 32 | (UINT32_MAX - (uint32_t)rank);
 }
@@ -35,12 +35,12 @@ static void raise(uint64_t *value, uint64_t other)
         *value = other;
 }
 
-static void heed(nsh__ballot *ballot, uint64_t worst, const char *text)
+static void merge_error(nsh__agreement_message *message, uint64_t worst, const char *text)
 {
-    if (worst <= ballot->worst)
+    if (worst <= message->worst)
         return;
-    ballot->worst = worst;
-    snprintf(ballot->text, sizeof ballot->text, "%s", text);
+    message->worst = worst;
+    snprintf(message->text, sizeof message->text, "%s", text);
 }
 
 static uint64_t brought_by(nsh__call call, int rank)
@@ -48,12 +48,12 @@ static uint64_t brought_by(nsh__call call, int rank)
     return (uint64_t)call << 32 | (UINT32_MAX - (uint32_t)rank);
 }
 
-/* Word how the leaders of nodes disagree, and heed that. */
-static void heed_discord(nsh__ballot *ballot)
+/* Word how the leaders of nodes disagree, and merge_error that. */
+static void merge_mismatch(nsh__agreement_message *message)
 {
-    nsh__call a = (nsh__call)(ballot->most_by >> 32), b = (nsh__call)(ballot->least_by >> 32);
-    int a_rank = (int)(UINT32_MAX - (uint32_t)ballot->most_by);
-    int b_rank = (int)(UINT32_MAX - (uint32_t)ballot->least_by);
+    nsh__call a = (nsh__call)(message->most_by >> 32), b = (nsh__call)(message->least_by >> 32);
+    int a_rank = (int)(UINT32_MAX - (uint32_t)message->most_by);
+    int b_rank = (int)(UINT32_MAX - (uint32_t)message->least_by);
     char text[NSH__TEXT];
 
     if (a == b)
@@ -62,67 +62,68 @@ static void heed_discord(nsh__ballot *ballot)
     else
         snprintf(text, sizeof text, "ranks are in different calls: rank %d in %s, rank %d in %s",
                  a_rank, nsh__call_name(a), b_rank, nsh__call_name(b));
-    heed(ballot, worst_of(NSH_ERR_MISMATCH, 0), text);
+    merge_error(message, encode_error(NSH_ERR_MISMATCH, 0), text);
 }
 
 /* What the node brings, from the slots of its ranks. All have arrived. */
-static void collect(nsh_comm *comm, nsh__call call, nsh__ballot *ballot)
+static void collect(nsh_comm *comm, nsh__call call, nsh__agreement_message *message)
 {
     bool unanimous = nsh__gate_unanimous(&comm->gate);
-    uint64_t mark = comm->gate.mark;
+    uint64_t signature = comm->gate.signature;
 
-    *ballot = (nsh__ballot){
-        .sequence = comm->sequence, .most = mark, .least = ~mark, .worst = 0, .text = ""};
-    ballot->most_by = ballot->least_by = brought_by(call, comm->rank);
+    *message = (nsh__agreement_message){
+        .sequence = comm->sequence, .most = signature, .least = ~signature, .worst = 0, .text = ""};
+    message->most_by = message->least_by = brought_by(call, comm->rank);
     if (!unanimous) {
         char text[NSH__TEXT];
 
-        nsh__gate_word_discord(&comm->gate, text);
-        heed(ballot, worst_of(NSH_ERR_MISMATCH, comm->rank), text);
+        nsh__gate_word_mismatch(&comm->gate, text);
+        merge_error(message, encode_error(NSH_ERR_MISMATCH, comm->rank), text);
     }
     if (!nsh__gate_failed(&comm->gate)) { /* no rank has a failure, or a range other than 0 to 0 */
-        ballot->low = ~ordered(0);
-        ballot->high = ordered(0);
+        message->low = ~ordered(0);
+        message->high = ordered(0);
         return;
     }
     for (int i = 0; i < comm->node_size; i++) {
         const nsh__slot *slot = &comm->area->slots[i];
 
-        heed(ballot, worst_of(slot->code, slot->rank), slot->text);
-        raise(&ballot->low, ~ordered(slot->low));
-        raise(&ballot->high, ordered(slot->high));
+        merge_error(message, encode_error(slot->code, slot->rank), slot->text);
+        raise(&message->low, ~ordered(slot->low));
+        raise(&message->high, ordered(slot->high));
     }
 }
 
 /* Of two that bring the same mark the one with the larger number is named, the same everywhere. */
-static void raise_by(uint64_t *mark, uint64_t *by, uint64_t their_mark, uint64_t their_by)
+static void raise_by(uint64_t *signature, uint64_t *by, uint64_t their_signature, uint64_t their_by)
 {
-    if (their_mark > *mark)
+    if (their_signature > *signature)
         *by = their_by;
-    else if (their_mark == *mark)
+    else if (their_signature == *signature)
         raise(by, their_by);
-    raise(mark, their_mark);
+    raise(signature, their_signature);
 }
 
-static void combine(nsh__ballot *mine, const nsh__ballot *theirs)
+static void combine(nsh__agreement_message *mine, const nsh__agreement_message *theirs)
 {
     raise_by(&mine->most, &mine->most_by, theirs->most, theirs->most_by);
     raise_by(&mine->least, &mine->least_by, theirs->least, theirs->least_by);
     raise(&mine->low, theirs->low);
     raise(&mine->high, theirs->high);
-    heed(mine, theirs->worst, theirs->text);
+    merge_error(mine, theirs->worst, theirs->text);
 }
 
-static int ballot_bytes(const nsh__ballot *ballot)
+static int message_bytes(const nsh__agreement_message *message)
 {
-    return ballot->worst != 0 ? (int)sizeof *ballot : (int)offsetof(nsh__ballot, text);
+    return message->worst != 0 ? (int)sizeof *message : (int)offsetof(nsh__agreement_message, text);
 }
 
-/* Is what has come from node `from` a ballot of this vote? */
-static int check_ballot(const nsh_comm *comm, const nsh__ballot *theirs, int64_t bytes, int from)
+/* Is what has come from node `from` a message of this agreement? */
+static int check_message(const nsh_comm *comm, const nsh__agreement_message *theirs, int64_t bytes,
+                         int from)
 {
-    if (bytes < (int64_t)offsetof(nsh__ballot, text) || bytes != ballot_bytes(theirs))
-        return nsh__fail(NSH_ERR_MISMATCH, "a vote of %lld bytes has come from node %d",
+    if (bytes < (int64_t)offsetof(nsh__agreement_message, text) || bytes != message_bytes(theirs))
+        return nsh__fail(NSH_ERR_MISMATCH, "an agreement of %lld bytes has come from node %d",
                          (long long)bytes, from);
     if (theirs->sequence != comm->sequence)
         return nsh__fail(NSH_ERR_MISMATCH, "node %d is in collective call %llu, node %d in %llu",
@@ -134,9 +135,9 @@ static int check_ballot(const nsh_comm *comm, const nsh__ballot *theirs, int64_t
 /* One round: tell the leader of node `to`, hear that of node `from`. */
 static int exchange(nsh_comm *comm, int to, int from)
 {
-    nsh__ballot *mine = &comm->ballots[0], *theirs = &comm->ballots[1];
+    nsh__agreement_message *mine = &comm->messages[0], *theirs = &comm->messages[1];
     MPI_Request receive = MPI_REQUEST_NULL, send = MPI_REQUEST_NULL;
-    int rc, tag = nsh__vote_tag(comm->sequence);
+    int rc, tag = nsh__agreement_tag(comm->sequence);
     int64_t bytes = 0;
 
     comm->awaited = from;
@@ -144,15 +145,15 @@ static int exchange(nsh_comm *comm, int to, int from)
     rc = MPI_Irecv(theirs, (int)sizeof *theirs, MPI_BYTE, comm->leader_of[from], tag, comm->mpi,
                    &receive);
     if (rc == MPI_SUCCESS)
-        rc = MPI_Isend(mine, ballot_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
+        rc = MPI_Isend(mine, message_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
                        &send);
     if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
-        rc = nsh__fail_mpi("vote among leaders", rc);
+        rc = nsh__fail_mpi("agreement among leaders", rc);
     else
         rc = nsh__wait_received(&comm->wait, &receive, &bytes);
     comm->awaited = -1;
     if (rc == NSH_SUCCESS)
-        rc = check_ballot(comm, theirs, bytes, from);
+        rc = check_message(comm, theirs, bytes, from);
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, 1, &send);
     if (rc != NSH_SUCCESS) {
@@ -175,57 +176,57 @@ static int disseminate(nsh_comm *comm)
     return rc;
 }
 
-bool nsh__vote_enter(nsh_comm *comm, nsh__vote *vote)
+bool nsh__agreement_enter(nsh_comm *comm, nsh__agreement *agreement)
 {
     nsh__slot *slot;
 
-    vote->gate_rc = nsh__comm_enter_vote(comm, vote->call, vote->mark);
-    if (vote->gate_rc != NSH_SUCCESS)
+    agreement->gate_rc = nsh__comm_enter_agreement(comm, agreement->call, agreement->signature);
+    if (agreement->gate_rc != NSH_SUCCESS)
         return false;
     if (comm->check)
-        vote->code = nsh__watch_enter(comm, vote->call, vote->code);
+        agreement->code = nsh__mutex_check_enter(comm, agreement->call, agreement->code);
     slot = &comm->area->slots[comm->node_rank];
-    slot->code = vote->code;
-    slot->low = vote->low;
-    slot->high = vote->high;
-    if (vote->code != NSH_SUCCESS)
+    slot->code = agreement->code;
+    slot->low = agreement->low;
+    slot->high = agreement->high;
+    if (agreement->code != NSH_SUCCESS)
         snprintf(slot->text, sizeof slot->text, "%.*s", NSH__TEXT - 1, nsh_error_detail());
-    nsh__gate_arrive(&comm->gate, comm->mark,
-                     vote->code != NSH_SUCCESS || vote->low != 0 || vote->high != 0);
+    nsh__gate_arrive(&comm->gate, comm->signature,
+                     agreement->code != NSH_SUCCESS || agreement->low != 0 || agreement->high != 0);
     if (!nsh__comm_leads(comm))
         return false;
-    vote->gate_rc = nsh__gate_await(&comm->gate);
-    return vote->gate_rc == NSH_SUCCESS && nsh__gate_unanimous(&comm->gate);
+    agreement->gate_rc = nsh__gate_await(&comm->gate);
+    return agreement->gate_rc == NSH_SUCCESS && nsh__gate_unanimous(&comm->gate);
 }
 
 /* The leader's part: collect, exchange, release. */
-static int decide(nsh_comm *comm, nsh__vote *vote)
+static int decide(nsh_comm *comm, nsh__agreement *agreement)
 {
-    nsh__ballot *ballot = &comm->ballots[0];
+    nsh__agreement_message *message = &comm->messages[0];
     int rc, from;
 
     if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
         return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
-    collect(comm, vote->call, ballot);
-    if (vote->code != NSH_SUCCESS) /* perhaps since it entered */
-        heed(ballot, worst_of(vote->code, comm->rank), nsh_error_detail());
+    collect(comm, agreement->call, message);
+    if (agreement->code != NSH_SUCCESS) /* perhaps since it entered */
+        merge_error(message, encode_error(agreement->code, comm->rank), nsh_error_detail());
     if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
-    if (ballot->most != ~ballot->least)
-        heed_discord(ballot);
-    rc = (int)(ballot->worst >> 32);
-    from = (int)(UINT32_MAX - (uint32_t)ballot->worst);
-    comm->area->low = vote->low = disordered(~ballot->low);
-    comm->area->high = vote->high = disordered(ballot->high);
-    nsh__gate_release(&comm->gate, rc, from, ballot->text);
+    if (message->most != ~message->least)
+        merge_mismatch(message);
+    rc = (int)(message->worst >> 32);
+    from = (int)(UINT32_MAX - (uint32_t)message->worst);
+    comm->area->low = agreement->low = disordered(~message->low);
+    comm->area->high = agreement->high = disordered(message->high);
+    nsh__gate_release(&comm->gate, rc, from, message->text);
     if (rc != NSH_SUCCESS)
-        nsh__fail_from(rc, from == comm->rank ? -1 : from, ballot->text);
+        nsh__fail_from(rc, from == comm->rank ? -1 : from, message->text);
     return rc;
 }
 
-static int leave(nsh_comm *comm, nsh__vote *vote)
+static int leave(nsh_comm *comm, nsh__agreement *agreement)
 {
-    int rc = vote->gate_rc;
+    int rc = agreement->gate_rc;
 
     if (rc != NSH_SUCCESS &&
         nsh__comm_apart(comm)) /* it has not entered, and no rank waits for it */
@@ -233,37 +234,37 @@ static int leave(nsh_comm *comm, nsh__vote *vote)
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     if (nsh__comm_leads(comm))
-        return decide(comm, vote);
+        return decide(comm, agreement);
     rc = nsh__gate_leave(&comm->gate);
-    if (vote->range && rc != NSH_ERR_MISMATCH) {
-        vote->low = comm->area->low;
-        vote->high = comm->area->high;
+    if (agreement->range && rc != NSH_ERR_MISMATCH) {
+        agreement->low = comm->area->low;
+        agreement->high = comm->area->high;
     }
     return rc;
 }
 
-int nsh__vote_leave(nsh_comm *comm, nsh__vote *vote)
+int nsh__agreement_leave(nsh_comm *comm, nsh__agreement *agreement)
 {
-    int rc = leave(comm, vote), left = NSH_SUCCESS;
+    int rc = leave(comm, agreement), left = NSH_SUCCESS;
 
-    if (comm->check && vote->gate_rc == NSH_SUCCESS)
-        left = nsh__watch_leave(comm);
+    if (comm->check && agreement->gate_rc == NSH_SUCCESS)
+        left = nsh__mutex_check_leave(comm);
     if (left != NSH_SUCCESS)
         return nsh__comm_break(comm, left);
     return rc;
 }
 
-int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t mark)
+int nsh__agree(nsh_comm *comm, nsh__call call, int code, uint64_t signature)
 {
-    nsh__vote vote = {.call = call, .code = code, .mark = mark};
+    nsh__agreement agreement = {.call = call, .code = code, .signature = signature};
 
-    nsh__vote_enter(comm, &vote);
-    return nsh__vote_leave(comm, &vote);
+    nsh__agreement_enter(comm, &agreement);
+    return nsh__agreement_leave(comm, &agreement);
 }
 
-int nsh__agree_first(nsh_comm *comm, nsh__call call, uint64_t mark)
+int nsh__agree_first(nsh_comm *comm, nsh__call call, uint64_t signature)
 {
-    return comm->check ? nsh__agree(comm, call, NSH_SUCCESS, mark) : NSH_SUCCESS;
+    return comm->check ? nsh__agree(comm, call, NSH_SUCCESS, signature) : NSH_SUCCESS;
 }
 
 int nsh__agree_to_free(nsh_comm *comm, nsh__call call, int code, uint64_t id)

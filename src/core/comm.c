@@ -32,7 +32,7 @@ enum { SPIN_NS = 20 * 1000, CROWDED_SPIN_NS = 100 * 1000 };
 
 int nsh__boot_meet(MPI_Comm mpi)
 {
-    nsh__wait wait = {.comm = mpi, .notice_tag = -1, .watch_tag = -1, .yield = true};
+    nsh__wait wait = {.comm = mpi, .control_tag = -1, .watch_tag = -1, .yield = true};
     MPI_Request request;
     int rc = MPI_Ibarrier(mpi, &request);
 
@@ -78,10 +78,10 @@ static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
     const uint64_t settings[] = {
         NSH_VERSION,         (uint64_t)s->ranks_per_node,   (uint64_t)s->progress,
         s->words_by_message, s->node_comm != MPI_COMM_NULL, s->check};
-    int64_t mark = (int64_t)(nsh__mix_bytes(1, settings, sizeof settings) >> 1);
+    int64_t signature = (int64_t)(nsh__mix_bytes(1, settings, sizeof settings) >> 1);
 
     rc = nsh__boot_agree(comm, rc);
-    if (rc == NSH_SUCCESS && nsh__boot_least(comm, mark) != -nsh__boot_least(comm, -mark))
+    if (rc == NSH_SUCCESS && nsh__boot_least(comm, signature) != -nsh__boot_least(comm, -signature))
         rc = nsh__fail(NSH_ERR_MISMATCH,
                        "nsh_comm_create: ranks differ in a setting (rank %d: nodeshare %s, "
                        "ranks_per_node %d, progress %d, NSH_RMA=%s, NSH_CHECK=%d, %s node_comm)",
@@ -170,8 +170,8 @@ static void comm_close(nsh_comm *comm, const char *by)
     nsh__helper_stop(comm);
     if (comm->gone == NULL)
         nsh__objects_close(comm, !broken);
-    /* MPI_Win_free waits for the node. After a vote all its ranks have come; at MPI_Finalize one may
-     * still wait for a word of another communicator that is homed here. No window of words
+    /* MPI_Win_free waits for the node. After an agreement all its ranks have come; at MPI_Finalize
+     * one may still wait for a word of another communicator that is homed here. No window of words
      * needs this: where there are any, MPI itself executes what is asked for. */
     if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
         nsh__boot_meet(comm->node_mpi);
@@ -315,11 +315,11 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
     bool crowded = comm->host_ranks > comm->cores;
 
     comm->wait = (nsh__wait){.comm = comm->mpi,
-                             .notice_tag = NSH__TAG_NOTICE,
+                             .control_tag = NSH__TAG_CONTROL,
                              .watch_tag = -1,
                              .yield = crowded,
                              .broken = &comm->area->gate.broken,
-                             .notice = nsh__receive_notice,
+                             .notice = nsh__receive_control,
                              .stray = nsh__word_stray,
                              .suspect = nsh__suspect_node,
                              .failed = nsh__break_waiting,
@@ -335,7 +335,7 @@ static void wait_init(nsh_comm *comm, nsh_wait how)
 }
 
 /* The shared half: heap, gate, transfer room. Agreed. */
-static int comm_furnish(nsh_comm *comm, const nsh__options *s)
+static int comm_attach(nsh_comm *comm, const nsh__options *s)
 {
     int64_t limit = nsh__boot_least(comm, nsh__heap_limit(comm, s->heap_bytes));
     int64_t area = (int64_t)sizeof(nsh__node_area);
@@ -359,8 +359,8 @@ static int comm_furnish(nsh_comm *comm, const nsh__options *s)
     wait_init(comm, s->wait);
     nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,
                    comm->node_size, comm->node_count == 1);
-    comm->gate.shown = &comm->area->slots[comm->node_rank].passage;
-    comm->gate.word_discord = nsh__comm_word_discord;
+    comm->gate.shown = &comm->area->slots[comm->node_rank].phase;
+    comm->gate.word_mismatch = nsh__comm_word_mismatch;
     comm->gate.owner = comm;
     return nsh__boot_agree(comm, nsh__transfer_create(comm, nsh__heap_head(comm) + area));
 }
@@ -419,7 +419,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     made->check = s.check;
     rc = nsh__topology_find(made, s.node_comm, s.ranks_per_node);
     if (rc == NSH_SUCCESS)
-        rc = comm_furnish(made, &s);
+        rc = comm_attach(made, &s);
     if (rc == NSH_SUCCESS)
         rc = nsh__boot_agree(made, hook_finalize(made));
     if (rc == NSH_SUCCESS)
@@ -454,7 +454,7 @@ int nsh_comm_create_serial(nsh_comm **out)
     if (rc == NSH_SUCCESS)
         rc = nsh__topology_alone(made);
     if (rc == NSH_SUCCESS)
-        rc = comm_furnish(made, &s);
+        rc = comm_attach(made, &s);
     if (rc != NSH_SUCCESS) {
         comm_destroy(made);
         return rc;
@@ -467,20 +467,20 @@ int nsh_comm_create_serial(nsh_comm **out)
 
 int nsh_comm_barrier(nsh_comm *comm)
 {
-    uint64_t mark = NSH__CALL_BARRIER;
+    uint64_t signature = NSH__CALL_BARRIER;
     int rc;
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_barrier: comm is NULL");
     if (comm->node_count > 1 || comm->check)
-        return nsh__agree(comm, NSH__CALL_BARRIER, NSH_SUCCESS, mark);
-    rc = nsh__comm_enter(comm, NSH__CALL_BARRIER, mark);
-    return rc == NSH_SUCCESS ? nsh__gate_pass(&comm->gate, comm->mark) : rc;
+        return nsh__agree(comm, NSH__CALL_BARRIER, NSH_SUCCESS, signature);
+    rc = nsh__comm_enter(comm, NSH__CALL_BARRIER, signature);
+    return rc == NSH_SUCCESS ? nsh__gate_pass(&comm->gate, comm->signature) : rc;
 }
 
 int nsh_comm_node_barrier(nsh_comm *comm)
 {
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (comm == NULL)
@@ -493,9 +493,9 @@ int nsh_comm_node_barrier(nsh_comm *comm)
     rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
-    mark = nsh__mix(2, NSH__CALL_NODE_BARRIER);
-    nsh__comm_show(comm, NSH__CALL_NODE_BARRIER, NSH__NO_ROOT, 0, mark);
-    rc = nsh__gate_pass(&comm->gate, mark);
+    signature = nsh__mix(2, NSH__CALL_NODE_BARRIER);
+    nsh__comm_show(comm, NSH__CALL_NODE_BARRIER, NSH__NO_ROOT, 0, signature);
+    rc = nsh__gate_pass(&comm->gate, signature);
     if (rc != NSH_SUCCESS && !comm->gate.alone)
         return nsh__comm_break(comm, rc);
     return rc;

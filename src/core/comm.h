@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* comm.h -- what the rooms of the library know of a communicator. */
+/* comm.h -- what the modules of the library know of a communicator. */
 #ifndef NSH_CORE_COMM_H
 #define NSH_CORE_COMM_H
 
@@ -18,17 +18,17 @@
  * buffer. All tags are below 32768, which every MPI has. */
 enum {
     NSH__SEQUENCE_TAGS = 8192,
-    NSH__TAG_VOTE = 0,                                      /* to 8191: a vote */
-    NSH__TAG_TRANSFER = NSH__TAG_VOTE + NSH__SEQUENCE_TAGS, /* to 16383: from a root */
+    NSH__TAG_AGREEMENT = 0,                                      /* to 8191: an agreement */
+    NSH__TAG_TRANSFER = NSH__TAG_AGREEMENT + NSH__SEQUENCE_TAGS, /* to 16383: from a root */
     NSH__TAG_DATA = NSH__TAG_TRANSFER + NSH__SEQUENCE_TAGS, /* segments of a transfer, in order */
-    NSH__TAG_ACK,    /* the end of an acknowledged transfer */
-    NSH__TAG_NOTICE, /* nsh__notice: probed by every rank that waits */
-    NSH__TAG_ASK,    /* a request for a word (rma.c), and its answer */
+    NSH__TAG_ACK,     /* the end of an acknowledged transfer */
+    NSH__TAG_CONTROL, /* nsh__control_message: probed by every rank that waits */
+    NSH__TAG_ASK,     /* a request for a word (rma.c), and its answer */
     NSH__TAG_ANSWER,
-    NSH__TAG_FILE,                        /* a segment for the owner of a file */
-    NSH__TAG_TOKEN,                       /* an empty message, nsh__token added */
-    NSH__TAG_SQUAD = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
-    NSH__SQUAD_TAGS = 8192
+    NSH__TAG_FILE,                         /* a segment for the owner of a file */
+    NSH__TAG_TOKEN,                        /* an empty message, nsh__token added */
+    NSH__TAG_WORKER = NSH__TAG_TOKEN + 64, /* in a batch's worker, a tag a batch, in turns */
+    NSH__WORKER_TAGS = 8192
 };
 
 /* What a token says to who gets it. */
@@ -40,10 +40,10 @@ typedef enum nsh__token {
 
 /* A transfer whose call's number is a multiple of this is acknowledged, so that no node is further
  * ahead of another: a call with such a number that is no transfer waits for all nodes itself, or
- * the vote right behind it does. */
+ * the agreement right behind it does. */
 enum { NSH__ACK_EVERY = 64 };
 
-/* The collective calls, for marks and messages. */
+/* The collective calls, for signatures and messages. */
 typedef enum nsh__call {
     NSH__CALL_NONE = 0,
     NSH__CALL_BARRIER,
@@ -128,15 +128,15 @@ typedef struct nsh__reason {
 typedef struct nsh__slot {
     _Alignas(64) int code;
     int rank;
-    atomic_uint passage; /* of the gate: the last one at which this rank has arrived. Stored relaxed
+    atomic_uint phase; /* of the gate: the last one at which this rank has arrived. Stored relaxed
                             before it arrives, read relaxed by nsh__report_wait alone */
-    int64_t low, high;   /* see nsh__vote */
-    uint64_t sum;        /* this rank's part of a checksum; read between the two votes */
-    /* For messages only, read where marks have been found to differ. */
+    int64_t low, high; /* see nsh__agreement */
+    uint64_t sum;      /* this rank's part of a checksum; read between the two agreements */
+    /* For messages only, read where signatures have been found to differ. */
     nsh__call call;
     int root;        /* NSH__NO_ROOT: the call has none */
     uint64_t object; /* number of the array that the root changes */
-    uint64_t mark;
+    uint64_t signature;
     char text[NSH__TEXT];
     nsh__reason reason; /* written when this rank breaks the communicator, before area->broken_by
                            names it; read after that */
@@ -148,34 +148,34 @@ typedef struct nsh__node_area {
     nsh__gate_area gate;
     atomic_int broken_by; /* 1 + the node rank whose slot has the reason why gate.broken is set, or
                              is about to be; 0: none. Changes once */
-    _Alignas(64) int64_t low, high; /* the outcome of a vote; written like gate.verdict */
+    _Alignas(64) int64_t low, high; /* the outcome of an agreement; written like gate.outcome */
     nsh__slot slots[];              /* one a rank */
 } nsh__node_area;
 
-/* Which collective call a node is in. Two votes with one number are compared by the vote itself;
- * in any other pair the marks must be equal. sequence 0: none. */
+/* Which collective call a node is in. Two agreements with one number are compared by the agreement
+ * itself; in any other pair the signatures must be equal. sequence 0: none. */
 typedef struct nsh__position {
-    uint64_t sequence, mark;
-    bool vote;
+    uint64_t sequence, signature;
+    bool agreement;
     nsh__call call; /* for messages only */
 } nsh__position;
 
-/* A message on NSH__TAG_NOTICE. */
-typedef struct nsh__notice {
+/* A message on NSH__TAG_CONTROL. */
+typedef struct nsh__control_message {
     nsh__reason reason; /* status not 0: the sender's node has broken the communicator */
     nsh__position
         position; /* otherwise: the sender waits in this call for a message of your node */
-} nsh__notice;
+} nsh__control_message;
 
-/* What one node tells another in a vote. */
-typedef struct nsh__ballot {
+/* What one node tells another in an agreement. */
+typedef struct nsh__agreement_message {
     uint64_t sequence;
-    uint64_t most, least;       /* of the marks, the least as its complement: both by maximum */
+    uint64_t most, least; /* of the signatures, the least as its complement: both by maximum */
     uint64_t most_by, least_by; /* call << 32 | ~rank that brought them, for the message */
     uint64_t worst;             /* code << 32 | ~rank: the largest code, of its lowest rank */
     uint64_t low, high;         /* the range, the low end as its complement */
     char text[NSH__TEXT];       /* the detail of worst; sent only when there is one */
-} nsh__ballot;
+} nsh__agreement_message;
 
 /* What this rank waits for outside collective calls, as nsh__report_wait names it. All NULL inside
  * them. */
@@ -191,7 +191,7 @@ struct nsh__heap;
 struct nsh__transfer;
 struct nsh__helper;
 struct nsh__rma;
-struct nsh__watch;
+struct nsh__mutex_check;
 
 struct nsh_comm {
     /* who */
@@ -215,7 +215,7 @@ struct nsh_comm {
     struct nsh__heap *heap;
     struct nsh__transfer *transfer; /* what moves bytes between nodes; NULL on one node */
     uint64_t sequence;              /* number of the current collective call */
-    uint64_t mark;                  /* its mark, by which nodes find out that they disagree */
+    uint64_t signature;             /* its signature, by which nodes find out that they disagree */
     nsh__position history[NSH__ACK_EVERY]; /* the last calls, by sequence modulo NSH__ACK_EVERY */
     uint64_t rooted;                       /* the last call whose root was on this node */
     int awaited;                           /* the node that this rank waits for; -1: none */
@@ -226,9 +226,9 @@ struct nsh_comm {
                                not begun it; on a leader */
     int npending;           /* how many of them are not none */
     MPI_Request asking;     /* the last notice of suspicion that this rank has sent */
-    nsh__ballot ballots[2]; /* sent and received; here because a broken call may leave
+    nsh__agreement_message messages[2]; /* sent and received; here because a broken call may leave
                                them to MPI */
-    nsh__notice notices[2]; /* sent: to break; to compare */
+    nsh__control_message notices[2];    /* sent: to break; to compare */
     struct nsh__helper *helper;
     struct nsh__rma *rma;              /* words; NULL until an object needs some */
     atomic_bool homes_words;           /* this rank leads a node where there are some */
@@ -237,7 +237,7 @@ struct nsh_comm {
     nsh__subject subject;              /* of a call that is not collective */
     int acting;                        /* the rank that opens the gate in this call */
     int partner;                       /* the rank whose message is awaited; -1: see awaited */
-    struct nsh__watch *watched;        /* NSH_CHECK=1: mutexes that this rank holds */
+    struct nsh__mutex_check *watched;  /* NSH_CHECK=1: mutexes that this rank holds */
     bool in_turn;                      /* between nsh_sequential_begin and _end */
     bool in_kernels;                   /* while a map on it runs this rank's kernels; written before
                                           their threads start and after they have ended */
@@ -256,13 +256,13 @@ struct nsh_comm {
     int64_t live;                                   /* those that this rank has not released */
     int64_t released;                               /* those that it has, */
     uint64_t released_hash;                         /* and a hash of their set */
-    uint64_t *object_bits;    /* two bits for each object, to compare what ranks have released: */
-    int64_t object_bits_room; /* so many words of this rank's and so many of all ranks' */
-    uint64_t compared;        /* created, when they were compared last */
-    int64_t trimmed;          /* when idle arrays were last looked for (array.c) */
-    uint64_t created;         /* objects ever, to number them */
-    uint64_t batches;         /* batches ever, for their tags */
-    void *names;              /* of objects: a tree of tsearch(3) */
+    uint64_t *object_bits; /* two bits for each object, to compare what ranks have released: */
+    int64_t object_bits_capacity; /* so many words of this rank's and so many of all ranks' */
+    uint64_t compared;            /* created, when they were compared last */
+    int64_t trimmed;              /* when idle arrays were last looked for (array.c) */
+    uint64_t created;             /* objects ever, to number them */
+    uint64_t batches;             /* batches ever, for their tags */
+    void *names;                  /* of objects: a tree of tsearch(3) */
 
     /* its end */
     int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */
@@ -286,35 +286,36 @@ int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
  * One is enough before any number of blocking collectives with nothing of the program between them:
  * a rank that has entered the barrier waits for no word, so after it every rank that the
  * collectives need is inside them or on its way, and a rank that asks for a word is none of theirs.
- * A vote of all ranks (agree.h) or a round of a worker (worker_group.h) is such a barrier too: when it has
- * succeeded on one rank, all ranks have entered it, and it waits through wait.c. Therefore heap.c
- * and rma.c grow, and batch.c makes a worker's communicator, without another one. */
+ * An agreement of all ranks (agree.h) or a round of a worker (worker_group.h) is such a barrier
+ * too: when it has succeeded on one rank, all ranks have entered it, and it waits through wait.c.
+ * Therefore heap.c and rma.c grow, and batch.c makes a worker's communicator, without another
+ * one. */
 int nsh__boot_meet(MPI_Comm mpi);
 
-/* Begin a collective call of all ranks, with the mark of its arguments: NSH_ERR_STATE when the
+/* Begin a collective call of all ranks, with the signature of its arguments: NSH_ERR_STATE when the
  * communicator is broken, NSH_ERR_MISMATCH when it breaks here. The second one is for agree.c. */
-int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark);
-int nsh__comm_enter_vote(nsh_comm *comm, nsh__call call, uint64_t mark);
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t signature);
+int nsh__comm_enter_agreement(nsh_comm *comm, nsh__call call, uint64_t signature);
 
 /* Show the other ranks of the node what this one is in, before it arrives. nsh__comm_enter does so
  * without a root; a call that has one shows it afterwards. */
-void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t mark);
+void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t signature);
 
 /* Word how the ranks of the node disagree. By the rank that acts, when all have arrived and before
  * the release: only then do the slots stay as they are. */
-void nsh__comm_word_discord(void *comm, char text[NSH__TEXT]);
+void nsh__comm_word_mismatch(void *comm, char text[NSH__TEXT]);
 
 /* Something went wrong that leaves ranks with different histories: from now on every call but free
  * fails, on every rank, and whoever waits stops waiting. Returns code. */
 int nsh__comm_break(nsh_comm *comm, int code);
 
-/* [collective] Receive what is still under way on NSH__TAG_NOTICE: MPI gives the communicator's
+/* [collective] Receive what is still under way on NSH__TAG_CONTROL: MPI gives the communicator's
  * context to the next one made, and a message left behind would turn up there. */
 int nsh__comm_drain(nsh_comm *comm);
 
-/* For wait.c: a message with NSH__TAG_NOTICE is there; a message is there that only another kind of
- * call sends; a wait has become long. */
-void nsh__receive_notice(void *owner, const MPI_Status *status);
+/* For wait.c: a message with NSH__TAG_CONTROL is there; a message is there that only another kind
+ * of call sends; a wait has become long. */
+void nsh__receive_control(void *owner, const MPI_Status *status);
 int nsh__word_stray(void *owner, const MPI_Status *status);
 void nsh__suspect_node(void *owner);
 
@@ -352,20 +353,21 @@ static inline bool nsh__comm_broken(const nsh_comm *comm)
     return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
 }
 
-/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. Where no call has
- * done so for 10 ms it drives MPI to learn what other nodes say, so it is for the calling thread. */
+/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. Where no call
+ * has done so for 10 ms it drives MPI to learn what other nodes say, so it is for the calling
+ * thread. */
 int nsh__comm_whole(nsh_comm *comm, const char *call);
 
-/* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of a
- * sequential section? */
+/* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of
+ * a sequential section? */
 static inline bool nsh__comm_apart(const nsh_comm *comm)
 {
     return comm->in_kernels || comm->in_turn;
 }
 
 /* May this rank make a collective call now? NSH_ERR_STATE where nsh__comm_apart: the other ranks do
- * not come, and the map or the section goes on. Asked before the call changes or counts anything; a call
- * that does neither before it enters need not ask. */
+ * not come, and the map or the section goes on. Asked before the call changes or counts anything; a
+ * call that does neither before it enters need not ask. */
 int nsh__comm_callable(const nsh_comm *comm, const char *call);
 
 /* End of what a call that is not collective waits for. Returns rc. */
@@ -380,11 +382,12 @@ static inline bool nsh__comm_leads(const nsh_comm *comm)
     return comm->node_rank == 0;
 }
 
-/* The tag of the first messages of call number sequence, if it is a vote, and if it is a transfer.
+/* The tag of the first messages of call number sequence, if it is an agreement, and if it is a
+ * transfer.
  */
-static inline int nsh__vote_tag(uint64_t sequence)
+static inline int nsh__agreement_tag(uint64_t sequence)
 {
-    return NSH__TAG_VOTE + (int)(sequence % NSH__SEQUENCE_TAGS);
+    return NSH__TAG_AGREEMENT + (int)(sequence % NSH__SEQUENCE_TAGS);
 }
 
 static inline int nsh__transfer_tag(uint64_t sequence)

@@ -8,8 +8,8 @@
  * as the MPI standard allows (chapter "Profiling Interface").
  *
  * Invariant: the next definition of MPI_Finalize is called, so that a tool that comes after this
- * library sees the call. Where a tool before this library calls PMPI_Finalize, at_finalize in comm.c
- * still stops the helpers: then only one that is inside MPI in that instant is too late. */
+ * library sees the call. Where a tool before this library calls PMPI_Finalize, at_finalize in
+ * comm.c still stops the helpers: then only one that is inside MPI in that instant is too late. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <string.h>

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* gate.c -- the node-level gate.
  *
- * Invariant: between two releases every rank arrives at most once, so the release of a passage
+ * Invariant: between two releases every rank arrives at most once, so the release of a phase
  * happens after all of its arrivals and before any of the next. */
 #include "core/gate.h"
 
 #include <stdio.h>
 
-void nsh__gate_word_discord(const nsh__gate *gate, char text[NSH__TEXT])
+void nsh__gate_word_mismatch(const nsh__gate *gate, char text[NSH__TEXT])
 {
-    if (gate->word_discord != NULL)
-        gate->word_discord(gate->owner, text);
+    if (gate->word_mismatch != NULL)
+        gate->word_mismatch(gate->owner, text);
     else
         snprintf(text, NSH__TEXT,
                  "ranks of a node are in different calls, or disagree on arguments");
@@ -46,35 +46,36 @@ static int await_opened(nsh__gate *gate)
     return await(gate, &gate->area->opened, gate->opened, &gate->area->opened_sleepers);
 }
 
-bool nsh__gate_arrive(nsh__gate *gate, uint64_t mark, bool failed)
+bool nsh__gate_arrive(nsh__gate *gate, uint64_t signature, bool failed)
 {
     nsh__gate_area *area = gate->area;
     unsigned which;
     bool last;
 
-    gate->mark = mark != 0 ? mark : 1;
+    gate->signature = signature != 0 ? signature : 1;
     gate->arrived += gate->size;
     gate->opened++;
-    gate->passage++;
+    gate->phase++;
     gate->released = false;
-    which = gate->passage & 1;
+    which = gate->phase & 1;
     if (gate->size == 1) { /* nobody else will look */
-        atomic_store_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
-        atomic_store_explicit(&area->marks[which].failures, failed, memory_order_relaxed);
+        atomic_store_explicit(&area->signatures[which].sum, gate->signature, memory_order_relaxed);
+        atomic_store_explicit(&area->signatures[which].failures, failed, memory_order_relaxed);
         atomic_store_explicit(&area->arrived, gate->arrived, memory_order_relaxed);
         return true;
     }
-    /* The mark first; the count publishes it, and makes the last rank see all marks and everything
-     * that the others stored before they arrived. seq_cst rather than acq_rel for nsh__wake. */
+    /* The signature first; the count publishes it, and makes the last rank see all signatures and
+     * everything that the others stored before they arrived. seq_cst rather than acq_rel for
+     * nsh__wake. */
     if (failed)
-        atomic_fetch_add_explicit(&area->marks[which].failures, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&area->marks[which].sum, gate->mark, memory_order_relaxed);
-    atomic_store_explicit(gate->shown, gate->passage, memory_order_relaxed);
+        atomic_fetch_add_explicit(&area->signatures[which].failures, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&area->signatures[which].sum, gate->signature, memory_order_relaxed);
+    atomic_store_explicit(gate->shown, gate->phase, memory_order_relaxed);
     last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1 == gate->arrived;
     if (last && gate->alone && !nsh__gate_unanimous(gate)) {
         char text[NSH__TEXT];
 
-        nsh__gate_word_discord(gate, text);
+        nsh__gate_word_mismatch(gate, text);
         nsh__gate_release(gate, NSH_ERR_MISMATCH, -1, text);
     }
     if (last)
@@ -89,30 +90,30 @@ int nsh__gate_await(nsh__gate *gate)
 
 bool nsh__gate_unanimous(const nsh__gate *gate)
 {
-    return atomic_load_explicit(&gate->area->marks[gate->passage & 1].sum, memory_order_relaxed) ==
-           gate->size * gate->mark;
+    return atomic_load_explicit(&gate->area->signatures[gate->phase & 1].sum,
+                                memory_order_relaxed) == gate->size * gate->signature;
 }
 
 bool nsh__gate_failed(const nsh__gate *gate)
 {
-    return atomic_load_explicit(&gate->area->marks[gate->passage & 1].failures,
+    return atomic_load_explicit(&gate->area->signatures[gate->phase & 1].failures,
                                 memory_order_relaxed) != 0;
 }
 
-void nsh__gate_release(nsh__gate *gate, int verdict, int from, const char *text)
+void nsh__gate_release(nsh__gate *gate, int outcome, int from, const char *text)
 {
     nsh__gate_area *area = gate->area;
-    unsigned former = (gate->passage + 1) & 1;
+    unsigned former = (gate->phase + 1) & 1;
 
     gate->released = true;
     gate->from = from;
-    area->verdict = verdict;
-    if (verdict != NSH_SUCCESS) {
+    area->outcome = outcome;
+    if (outcome != NSH_SUCCESS) {
         area->from = from;
         snprintf(area->text, sizeof area->text, "%s", text);
     }
-    atomic_store_explicit(&area->marks[former].failures, 0, memory_order_relaxed);
-    atomic_store_explicit(&area->marks[former].sum, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->signatures[former].failures, 0, memory_order_relaxed);
+    atomic_store_explicit(&area->signatures[former].sum, 0, memory_order_relaxed);
     open_gate(gate);
 }
 
@@ -122,16 +123,16 @@ int nsh__gate_leave(nsh__gate *gate)
     int rc = await_opened(gate);
 
     gate->released = rc == NSH_SUCCESS;
-    gate->from = rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS ? area->from : -1;
-    if (rc == NSH_SUCCESS && area->verdict != NSH_SUCCESS)
-        return nsh__fail_from(area->verdict, area->from == gate->rank ? -1 : area->from,
+    gate->from = rc == NSH_SUCCESS && area->outcome != NSH_SUCCESS ? area->from : -1;
+    if (rc == NSH_SUCCESS && area->outcome != NSH_SUCCESS)
+        return nsh__fail_from(area->outcome, area->from == gate->rank ? -1 : area->from,
                               area->text);
     return rc;
 }
 
-int nsh__gate_pass(nsh__gate *gate, uint64_t mark)
+int nsh__gate_pass(nsh__gate *gate, uint64_t signature)
 {
-    bool acts = nsh__gate_arrive(gate, mark, false);
+    bool acts = nsh__gate_arrive(gate, signature, false);
     int rc;
 
     if (!gate->alone) {
@@ -146,7 +147,7 @@ int nsh__gate_pass(nsh__gate *gate, uint64_t mark)
     if (acts && !gate->alone) {
         char text[NSH__TEXT];
 
-        nsh__gate_word_discord(gate, text);
+        nsh__gate_word_mismatch(gate, text);
         return nsh__fail(NSH_ERR_MISMATCH, "%s", text);
     }
     return nsh__gate_leave(gate);

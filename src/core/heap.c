@@ -324,9 +324,9 @@ int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head)
     if (heap != NULL)
         heap->blocks = nsh__blocks_create();
     if (heap == NULL || heap->blocks == NULL || nsh__fault(heap_alloc))
-        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's metadata");
     if (rc == NSH_SUCCESS && comm->node_size > 1)
-        rc = nsh__heap_window_room(comm);
+        rc = nsh__heap_window_capacity(comm);
     rc = nsh__boot_agree(comm, rc);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -338,7 +338,7 @@ int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head)
         return rc;
     if (!nsh__blocks_add_region(heap->blocks, heap->window[0].bytes - heap->head) ||
         nsh__fault(heap_alloc))
-        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's metadata");
     return nsh__boot_agree(comm, rc);
 }
 
@@ -365,7 +365,7 @@ int nsh__heap_touch(const nsh_comm *comm, char *p, int64_t bytes)
     return touch(p, bytes, comm->heap->page);
 }
 
-int nsh__heap_window_room(const nsh_comm *comm)
+int nsh__heap_window_capacity(const nsh_comm *comm)
 {
     int64_t left = comm->host_ranks > 1 ? nsh__machine_shm(true) : INT64_MAX;
 
@@ -382,10 +382,10 @@ static int64_t block_bytes(const nsh__heap *heap, int64_t bytes)
     return bytes >= NSH__HEAP_LARGE ? round_up(bytes + COUNTER_BYTES, heap->page) : bytes;
 }
 
-int nsh__heap_take(nsh_comm *comm, int64_t bytes, nsh__extent *out)
+int nsh__heap_alloc(nsh_comm *comm, int64_t bytes, nsh__heap_block *out)
 {
     nsh__heap *heap = comm->heap;
-    nsh__extent e = {.bytes = bytes, .large = bytes >= NSH__HEAP_LARGE};
+    nsh__heap_block e = {.bytes = bytes, .large = bytes >= NSH__HEAP_LARGE};
     int64_t live = nsh__blocks_live_bytes(heap->blocks), offset;
     const window *w;
 
@@ -395,14 +395,14 @@ int nsh__heap_take(nsh_comm *comm, int64_t bytes, nsh__extent *out)
                          (long long)bytes, (long long)heap->limit, (long long)live);
     if (nsh__fault(heap_block))
         return nsh__fail(NSH_ERR_NOMEM, "heap block: failure on purpose");
-    switch (nsh__blocks_take(heap->blocks, block_bytes(heap, bytes),
-                             e.large ? heap->page : SMALL_ALIGN, &e.block)) {
+    switch (nsh__blocks_alloc(heap->blocks, block_bytes(heap, bytes),
+                              e.large ? heap->page : SMALL_ALIGN, &e.block)) {
     case NSH__BLOCKS_OK:
         break;
     case NSH__BLOCKS_FULL:
         return NSH_ERR_BUSY;
     default:
-        return nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's metadata");
     }
     w = &heap->window[nsh__block_region(e.block)];
     offset = nsh__block_offset(e.block) + (w == heap->window ? heap->head : 0);
@@ -416,30 +416,30 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
 {
     nsh__heap *heap = comm->heap;
     int64_t wish = round_up(block_bytes(heap, bytes), heap->page);
-    nsh__vote vote = {.call = NSH__CALL_HEAP,
-                      .range = true,
-                      .low = min64(window_limit(comm), free_limit(comm)),
-                      .mark = (uint64_t)wish};
+    nsh__agreement agreement = {.call = NSH__CALL_HEAP,
+                                .range = true,
+                                .low = min64(window_limit(comm), free_limit(comm)),
+                                .signature = (uint64_t)wish};
     bool added;
     int rc;
 
     if (heap->windows == MAX_WINDOWS)
-        vote.code = nsh__fail(NSH_ERR_NOMEM, "the heap has %d windows already", MAX_WINDOWS);
+        agreement.code = nsh__fail(NSH_ERR_NOMEM, "the heap has %d windows already", MAX_WINDOWS);
     else if (comm->node_size > 1)
-        vote.code = nsh__heap_window_room(comm);
-    nsh__vote_enter(comm, &vote);
-    rc = nsh__vote_leave(comm, &vote);
+        agreement.code = nsh__heap_window_capacity(comm);
+    nsh__agreement_enter(comm, &agreement);
+    rc = nsh__agreement_leave(comm, &agreement);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (wish > vote.low)
+    if (wish > agreement.low)
         return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for another heap window, not %lld",
-                         (long long)vote.low, (long long)wish);
+                         (long long)agreement.low, (long long)wish);
     if (wish < 2 * heap->window[heap->windows - 1].bytes)
-        wish = min64(2 * heap->window[heap->windows - 1].bytes, vote.low);
+        wish = min64(2 * heap->window[heap->windows - 1].bytes, agreement.low);
     wish = wish / heap->page * heap->page;
     rc = add_window(comm, wish);
     if (rc == NSH_SUCCESS && !nsh__blocks_add_region(heap->blocks, wish))
-        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's books");
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the heap's metadata");
     added = rc == NSH_SUCCESS;
     rc = nsh__agree(comm, NSH__CALL_HEAP, rc, (uint64_t)wish);
     if (rc != NSH_SUCCESS && added)
@@ -450,7 +450,7 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
 }
 
 /* The page-aligned part of a large extent that is this share. */
-static char *share_of(const nsh__heap *heap, const nsh__extent *extent, int share, int shares,
+static char *share_of(const nsh__heap *heap, const nsh__heap_block *extent, int share, int shares,
                       int64_t *bytes)
 {
     int64_t pages = block_bytes(heap, extent->bytes) / heap->page;
@@ -463,19 +463,19 @@ static char *share_of(const nsh__heap *heap, const nsh__extent *extent, int shar
 /* Pages count as resident for each view that has entries for them, so entries that are not needed
  * soon would make a process look larger than it is. There are two views only of shared mappings,
  * whose pages outlive the entries. */
-static void drop_entries(const nsh__extent *extent, char *p, int64_t bytes)
+static void drop_entries(const nsh__heap_block *extent, char *p, int64_t bytes)
 {
     if (extent->rw != extent->ro)
         madvise(p, (size_t)bytes, MADV_DONTNEED);
 }
 
-void nsh__heap_trim(const nsh_comm *comm, const nsh__extent *extent)
+void nsh__heap_trim(const nsh_comm *comm, const nsh__heap_block *extent)
 {
     if (extent->block != NULL && extent->large)
         drop_entries(extent, extent->rw, block_bytes(comm->heap, extent->bytes));
 }
 
-int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, int shares)
+int nsh__heap_clear(const nsh_comm *comm, const nsh__heap_block *extent, int share, int shares)
 {
     nsh__heap *heap = comm->heap;
     int64_t bytes;
@@ -503,7 +503,7 @@ int nsh__heap_clear(const nsh_comm *comm, const nsh__extent *extent, int share, 
     return rc;
 }
 
-int nsh__heap_afford(const nsh_comm *comm, int64_t bytes)
+int nsh__heap_check_available(const nsh_comm *comm, int64_t bytes)
 {
     int64_t left;
 
@@ -517,7 +517,7 @@ int nsh__heap_afford(const nsh_comm *comm, int64_t bytes)
     return NSH_SUCCESS;
 }
 
-void nsh__heap_leave(nsh_comm *comm, const nsh__extent *extent)
+void nsh__heap_leave(nsh_comm *comm, const nsh__heap_block *extent)
 {
     int64_t bytes = block_bytes(comm->heap, extent->bytes);
     atomic_int *left;
@@ -530,17 +530,17 @@ void nsh__heap_leave(nsh_comm *comm, const nsh__extent *extent)
         release_pages(extent->rw, bytes);
 }
 
-void nsh__heap_give(nsh_comm *comm, nsh__extent *extent)
+void nsh__heap_free(nsh_comm *comm, nsh__heap_block *extent)
 {
     if (extent->block != NULL)
-        nsh__blocks_give(comm->heap->blocks, extent->block);
-    *extent = (nsh__extent){.block = NULL};
+        nsh__blocks_free(comm->heap->blocks, extent->block);
+    *extent = (nsh__heap_block){.block = NULL};
 }
 
 /* No other rank of the node reads these pages: the ranks have agreed that their heaps have the same
  * blocks before they touched them, so the block was free on all ranks when it was taken, and it is
  * free on a rank only once all ranks have left what was there before (object.c). */
-void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares)
+void nsh__heap_undo(nsh_comm *comm, nsh__heap_block *extent, int share, int shares)
 {
     if (extent->block != NULL && extent->large) {
         int64_t bytes;
@@ -548,10 +548,10 @@ void nsh__heap_undo(nsh_comm *comm, nsh__extent *extent, int share, int shares)
 
         release_pages(p, bytes);
     }
-    nsh__heap_give(comm, extent);
+    nsh__heap_free(comm, extent);
 }
 
-nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__extent *extent)
+nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__heap_block *extent)
 {
     window *w = &comm->heap->window[nsh__block_region(extent->block)];
 

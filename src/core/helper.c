@@ -119,7 +119,7 @@ static int64_t drive(nsh_comm *comm)
 
     pthread_mutex_lock(&turn);
     if (!idle)
-        MPI_Iprobe(MPI_ANY_SOURCE, NSH__TAG_NOTICE, comm->mpi, &there, MPI_STATUS_IGNORE);
+        MPI_Iprobe(MPI_ANY_SOURCE, NSH__TAG_CONTROL, comm->mpi, &there, MPI_STATUS_IGNORE);
     if (words)
         changed = idle ? nsh__words_changed(comm) : nsh__words_serve(comm);
     pthread_mutex_unlock(&turn);

@@ -18,9 +18,9 @@ static void name_absent(const nsh_comm *comm, char *text, size_t size)
 
     for (int i = 0; i < comm->node_size; i++) {
         const nsh__slot *slot = &comm->area->slots[i];
-        unsigned passage = atomic_load_explicit(&slot->passage, memory_order_relaxed);
+        unsigned phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
 
-        if ((int)(passage - comm->gate.passage) < 0 && absent++ < MOST_NAMED)
+        if ((int)(phase - comm->gate.phase) < 0 && absent++ < MOST_NAMED)
             at += snprintf(text + at, size - (size_t)at, " %d", slot->rank);
     }
     if (absent == 0)

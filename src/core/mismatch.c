@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mismatch.c -- how ranks find out that they are not in the same collective call, and what then.
  *
- * Inside a node the gate's marks tell. Across nodes a message carries the sequence number and the
- * mark of its call; a rank that waits for long asks the node it waits for; and where no message was
- * due, one that comes is proof. Then the communicator is broken: one flag per node, and a notice to
- * every rank elsewhere.
+ * Inside a node the gate's signatures tell. Across nodes a message carries the sequence number and
+ * the signature of its call; a rank that waits for long asks the node it waits for; and where no
+ * message was due, one that comes is proof. Then the communicator is broken: one flag per node, and
+ * a notice to every rank elsewhere.
  *
  * Invariant: a broken communicator stays so, and nobody waits on it any more. */
 #include "core/comm.h"
@@ -79,11 +79,11 @@ const char *nsh__call_name(nsh__call call)
 }
 
 /* A small message that nobody waits to have sent. */
-static void send_notice(nsh_comm *comm, const nsh__notice *notice, int to)
+static void send_control(nsh_comm *comm, const nsh__control_message *notice, int to)
 {
     MPI_Request request;
 
-    if (MPI_Isend(notice, (int)sizeof *notice, MPI_BYTE, to, NSH__TAG_NOTICE, comm->mpi,
+    if (MPI_Isend(notice, (int)sizeof *notice, MPI_BYTE, to, NSH__TAG_CONTROL, comm->mpi,
                   &request) == MPI_SUCCESS)
         MPI_Request_free(&request);
 }
@@ -118,10 +118,10 @@ static void break_with(nsh_comm *comm, const nsh__reason *reason)
     if (comm->gone != NULL || nsh__comm_inherited(comm) || !mark_broken(comm, reason))
         return;
     nsh__log("rank %d: communicator broken: %s", comm->rank, reason->text);
-    comm->notices[0] = (nsh__notice){.reason = *reason};
+    comm->notices[0] = (nsh__control_message){.reason = *reason};
     for (int r = 0; r < comm->size; r++)
         if (comm->node_of[r] != comm->node_index)
-            send_notice(comm, &comm->notices[0], r);
+            send_control(comm, &comm->notices[0], r);
 }
 
 int nsh__comm_break(nsh_comm *comm, int code)
@@ -194,7 +194,8 @@ int nsh__break_waiting(void *owner, int code)
  * nodes go on after them. */
 static bool differ(const nsh__position *here, const nsh__position *there)
 {
-    return !(here->vote && there->vote) && (here->vote != there->vote || here->mark != there->mark);
+    return !(here->agreement && there->agreement) &&
+           (here->agreement != there->agreement || here->signature != there->signature);
 }
 
 /* Another node waits in a call for a message of this node. If this node is or was in a different
@@ -231,12 +232,12 @@ static void compare_pending(nsh_comm *comm)
     }
 }
 
-/* wait.c has seen a message with NSH__TAG_NOTICE. */
-void nsh__receive_notice(void *owner, const MPI_Status *status)
+/* wait.c has seen a message with NSH__TAG_CONTROL. */
+void nsh__receive_control(void *owner, const MPI_Status *status)
 {
     nsh_comm *comm = owner;
-    nsh__notice notice = {.reason = {.status = NSH_SUCCESS}};
-    int rc = MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_NOTICE,
+    nsh__control_message notice = {.reason = {.status = NSH_SUCCESS}};
+    int rc = MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_CONTROL,
                       comm->mpi, MPI_STATUS_IGNORE);
 
     if (rc != MPI_SUCCESS) { /* it may have said that the communicator is broken */
@@ -249,18 +250,18 @@ void nsh__receive_notice(void *owner, const MPI_Status *status)
     }
 }
 
-/* The call of a rank that has sent its vote to a node which does not vote. */
-static nsh__call call_of_vote(nsh_comm *comm, const MPI_Status *status)
+/* The call of a rank that has sent its agreement to a node which does not agree. */
+static nsh__call call_of_agreement(nsh_comm *comm, const MPI_Status *status)
 {
-    nsh__ballot ballot;
+    nsh__agreement_message message;
     int bytes = 0;
 
     MPI_Get_count(status, MPI_BYTE, &bytes);
-    if (bytes < (int)offsetof(nsh__ballot, text) || bytes > (int)sizeof ballot ||
-        MPI_Recv(&ballot, bytes, MPI_BYTE, status->MPI_SOURCE, status->MPI_TAG, comm->mpi,
+    if (bytes < (int)offsetof(nsh__agreement_message, text) || bytes > (int)sizeof message ||
+        MPI_Recv(&message, bytes, MPI_BYTE, status->MPI_SOURCE, status->MPI_TAG, comm->mpi,
                  MPI_STATUS_IGNORE) != MPI_SUCCESS)
         return NSH__CALL_NONE;
-    return (nsh__call)(ballot.most_by >> 32);
+    return (nsh__call)(message.most_by >> 32);
 }
 
 int nsh__word_stray(void *owner, const MPI_Status *status)
@@ -268,8 +269,8 @@ int nsh__word_stray(void *owner, const MPI_Status *status)
     nsh_comm *comm = owner;
     const char *there = "a change of an array";
 
-    if (status->MPI_TAG == nsh__vote_tag(comm->sequence))
-        there = nsh__call_name(call_of_vote(comm, status));
+    if (status->MPI_TAG == nsh__agreement_tag(comm->sequence))
+        there = nsh__call_name(call_of_agreement(comm, status));
     return nsh__fail(NSH_ERR_MISMATCH, "call %llu: %s on node %d, %s on node %d (rank %d)",
                      (unsigned long long)comm->sequence, nsh__call_name(comm->call),
                      comm->node_index, there, comm->node_of[status->MPI_SOURCE], comm->rank);
@@ -289,8 +290,9 @@ void nsh__suspect_node(void *owner)
         (MPI_Test(&comm->asking, &sent, MPI_STATUS_IGNORE) != MPI_SUCCESS || !sent))
         return;
     to = comm->leader_of[comm->awaited];
-    comm->notices[1] = (nsh__notice){.position = comm->history[comm->sequence % NSH__ACK_EVERY]};
-    if (MPI_Isend(&comm->notices[1], (int)sizeof comm->notices[1], MPI_BYTE, to, NSH__TAG_NOTICE,
+    comm->notices[1] =
+        (nsh__control_message){.position = comm->history[comm->sequence % NSH__ACK_EVERY]};
+    if (MPI_Isend(&comm->notices[1], (int)sizeof comm->notices[1], MPI_BYTE, to, NSH__TAG_CONTROL,
                   comm->mpi, &comm->asking) == MPI_SUCCESS)
         comm->asked[to]++;
     else
@@ -325,7 +327,7 @@ static bool stray_message(nsh_comm *comm)
                     MPI_STATUS_IGNORE);
     if (rc != MPI_SUCCESS) /* the poll that follows sees it */
         nsh__comm_break(comm, nsh__fail_mpi("MPI_Iprobe", rc));
-    /* It may yet come: a vote later it has, if there is one. Tags repeat, so not for ever. */
+    /* It may yet come: an agreement later it has, if there is one. Tags repeat, so not for ever. */
     if (there || comm->sequence - comm->rooted > NSH__ACK_EVERY)
         comm->rooted = 0;
     return there;
@@ -363,14 +365,14 @@ static nsh__call family(nsh__call call)
     return call == NSH__CALL_SET_STRIDED || call == NSH__CALL_SET_MANY ? NSH__CALL_SET : call;
 }
 
-void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t mark)
+void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t signature)
 {
     nsh__slot *slot = &comm->area->slots[comm->node_rank];
 
     slot->call = call;
     slot->root = root;
     slot->object = object;
-    slot->mark = mark;
+    slot->signature = signature;
 }
 
 /* " (root 3)", or nothing for a call without. */
@@ -382,7 +384,7 @@ static void word_root(const nsh__slot *slot, char text[32])
         snprintf(text, 32, " (root %d)", slot->root);
 }
 
-void nsh__comm_word_discord(void *owner, char text[NSH__TEXT])
+void nsh__comm_word_mismatch(void *owner, char text[NSH__TEXT])
 {
     nsh_comm *comm = owner;
     const nsh__slot *a = &comm->area->slots[0], *b = NULL;
@@ -391,7 +393,8 @@ void nsh__comm_word_discord(void *owner, char text[NSH__TEXT])
     for (int i = 1; i < comm->node_size; i++) {
         const nsh__slot *slot = &comm->area->slots[i];
 
-        if (slot->mark != a->mark && (b == NULL || (b->call == a->call && slot->call != a->call)))
+        if (slot->signature != a->signature &&
+            (b == NULL || (b->call == a->call && slot->call != a->call)))
             b = slot;
     }
     if (b == NULL) {
@@ -414,7 +417,7 @@ void nsh__comm_word_discord(void *owner, char text[NSH__TEXT])
                  a->rank, a_root, b->rank, b_root);
 }
 
-static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
+static int enter(nsh_comm *comm, nsh__call call, uint64_t signature, bool agreement)
 {
     int code = nsh__comm_whole(comm, nsh__call_name(call));
 
@@ -427,11 +430,11 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
     code = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
     if (code != NSH_SUCCESS)
         return nsh__comm_break(comm, code);
-    comm->mark = nsh__mix(mark, (uint64_t)family(call));
-    nsh__comm_show(comm, call, NSH__NO_ROOT, 0, comm->mark);
+    comm->signature = nsh__mix(signature, (uint64_t)family(call));
+    nsh__comm_show(comm, call, NSH__NO_ROOT, 0, comm->signature);
     comm->sequence++;
     comm->history[comm->sequence % NSH__ACK_EVERY] =
-        (nsh__position){comm->sequence, comm->mark, vote, call};
+        (nsh__position){comm->sequence, comm->signature, agreement, call};
     if (comm->node_count == 1)
         return NSH_SUCCESS;
     if (comm->npending > 0)
@@ -444,14 +447,14 @@ static int enter(nsh_comm *comm, nsh__call call, uint64_t mark, bool vote)
     return nsh__wait_poll(&comm->wait);
 }
 
-int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t mark)
+int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t signature)
 {
-    return enter(comm, call, mark, false);
+    return enter(comm, call, signature, false);
 }
 
-int nsh__comm_enter_vote(nsh_comm *comm, nsh__call call, uint64_t mark)
+int nsh__comm_enter_agreement(nsh_comm *comm, nsh__call call, uint64_t signature)
 {
-    return enter(comm, call, mark, true);
+    return enter(comm, call, signature, true);
 }
 
 void nsh__comm_drop(MPI_Request *request, bool receive)

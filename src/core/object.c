@@ -88,7 +88,7 @@ void nsh__object_release(nsh_comm *comm, nsh__object *object)
         return;
     comm->released++;
     comm->released_hash += hash_of(object);
-    nsh__heap_leave(comm, &object->share.extent);
+    nsh__heap_leave(comm, &object->shared.block);
 }
 
 bool nsh__object_forget(nsh_comm *comm, nsh__object *object)
@@ -129,7 +129,7 @@ void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
         nsh__object_release(comm, object);
     comm->released--;
     comm->released_hash -= hash_of(object);
-    /* Zero before the words are taken again: the rank that uses them then has voted with this one.
+    /* Zero before the words are taken again: the rank that uses them then has agreed with this one.
      */
     if (whole && object->kind->clear != NULL) {
         int rc = object->kind->clear(object->handle);
@@ -138,8 +138,8 @@ void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
             nsh__comm_break(comm, rc);
     }
     close_object(comm, object, whole);
-    nsh__words_give(comm, &object->share.words);
-    nsh__heap_give(comm, &object->share.extent);
+    nsh__words_free(comm, &object->shared.words);
+    nsh__heap_free(comm, &object->shared.block);
     destroy_object(comm, object);
 }
 
@@ -180,10 +180,10 @@ static int64_t reclaim_released(nsh_comm *comm)
 
 int nsh__object_reserve(nsh_comm *comm, nsh__call call)
 {
-    int64_t words = comm->object_bits_room > 0 ? 2 * comm->object_bits_room : 16;
+    int64_t words = comm->object_bits_capacity > 0 ? 2 * comm->object_bits_capacity : 16;
     uint64_t *bits;
 
-    if (comm->objects < comm->object_bits_room * WORD_BITS)
+    if (comm->objects < comm->object_bits_capacity * WORD_BITS)
         return NSH_SUCCESS;
     bits = nsh__fault(object_alloc) ? NULL : calloc((size_t)(2 * words), sizeof *bits);
     if (bits == NULL)
@@ -191,14 +191,14 @@ int nsh__object_reserve(nsh_comm *comm, nsh__call call)
                          nsh__call_name(call), comm->rank);
     free(comm->object_bits);
     comm->object_bits = bits;
-    comm->object_bits_room = words;
+    comm->object_bits_capacity = words;
     return NSH_SUCCESS;
 }
 
 /* [collective] A bit for each object of the list: have all ranks released it? */
 static int intersect(nsh_comm *comm, uint64_t **common)
 {
-    uint64_t *mine = comm->object_bits, *all = mine + comm->object_bits_room;
+    uint64_t *mine = comm->object_bits, *all = mine + comm->object_bits_capacity;
     int64_t n = (comm->objects + WORD_BITS - 1) / WORD_BITS, i = 0;
     MPI_Request request = MPI_REQUEST_NULL;
     int rc;
@@ -214,7 +214,7 @@ static int intersect(nsh_comm *comm, uint64_t **common)
         rc = nsh__wait_requests(&comm->wait, 1, &request);
     if (request != MPI_REQUEST_NULL) { /* it can be neither cancelled nor freed: MPI keeps both */
         comm->object_bits = NULL;
-        comm->object_bits_room = 0;
+        comm->object_bits_capacity = 0;
     }
     *common = all;
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(comm, rc);
@@ -277,7 +277,7 @@ void nsh__objects_close(nsh_comm *comm, bool whole)
     for (nsh__object *object = comm->last_object, *prev; object != NULL; object = prev) {
         prev = object->prev;
         close_object(comm, object, whole);
-        object->share = (nsh__share){.words = {.block = NULL}}; /* it goes with the heap */
+        object->shared = (nsh__shared){.words = {.block = NULL}}; /* it goes with the heap */
         if (object->state == NSH__OBJECT_LIVE)
             object->state = NSH__OBJECT_SHELL;
         else

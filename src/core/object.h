@@ -7,10 +7,10 @@
  * allocators and names stay equal on all ranks, in whatever order and at whatever time each rank
  * releases.
  *
- * That point is the vote of a create: it carries a hash of the set of objects that each rank has
- * released. Where all hashes are equal, all sets are, and every rank reclaims its own. Where they
- * differ and none is empty, one more step computes what the sets have in common; that is done when
- * the create would fail without it, and otherwise once in a while. */
+ * That point is the agreement of a create: it carries a hash of the set of objects that each rank
+ * has released. Where all hashes are equal, all sets are, and every rank reclaims its own. Where
+ * they differ and none is empty, one more step computes what the sets have in common; that is done
+ * when the create would fail without it, and otherwise once in a while. */
 #ifndef NSH_CORE_OBJECT_H
 #define NSH_CORE_OBJECT_H
 
@@ -40,10 +40,10 @@ typedef struct nsh__kind {
 } nsh__kind;
 
 /* What an object has on every node and at one home. */
-typedef struct nsh__share {
-    nsh__extent extent; /* none: no bytes were asked for */
-    nsh__words words;   /* none: no words were asked for */
-} nsh__share;
+typedef struct nsh__shared {
+    nsh__heap_block block; /* none: no bytes were asked for */
+    nsh__words words;      /* none: no words were asked for */
+} nsh__shared;
 
 /* A member of every handle. */
 typedef struct nsh__object {
@@ -52,7 +52,7 @@ typedef struct nsh__object {
     uint64_t id; /* number on its communicator, equal on all ranks */
     char *name;  /* NULL: none */
     nsh__object_state state;
-    nsh__share share;
+    nsh__shared shared;
     struct nsh_hold *holds;          /* on its replica */
     struct nsh__object *prev, *next; /* in the order of creation, equal on all ranks */
 } nsh__object;
@@ -89,12 +89,13 @@ void nsh__object_free(nsh_comm *comm, nsh__object *object);
  * destroy the handle. */
 void nsh__object_reclaim(nsh_comm *comm, nsh__object *object);
 
-/* [local] For a vote: the set of objects that this rank has released, as one number. 0: none. */
+/* [local] For an agreement: the set of objects that this rank has released, as one number. 0:
+ * none. */
 int64_t nsh__objects_released(const nsh_comm *comm);
 
-/* [by all ranks, behind a vote of nsh__objects_released] Reclaim what all ranks have released; low
- * and high are the vote's. needed, equal on all ranks: the call fails without. *reclaimed counts.
- * NSH_SUCCESS, or what has broken the communicator. */
+/* [by all ranks, behind an agreement of nsh__objects_released] Reclaim what all ranks have
+ * released; low and high are the agreement's. needed, equal on all ranks: the call fails without.
+ * *reclaimed counts. NSH_SUCCESS, or what has broken the communicator. */
 int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
                          int64_t *reclaimed);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* replicate.c -- one node's bytes -> the same bytes on every node.
  *
- * Invariant: no byte reaches a replica from a message whose number, mark and length are not those
- * of this call on this node. */
+ * Invariant: no byte reaches a replica from a message whose number, signature and length are not
+ * those of this call on this node. */
 #include "core/replicate.h"
 
 #include "base/fault.h"
@@ -26,7 +26,7 @@ enum {
 typedef enum shape { SHAPE_BINOMIAL, SHAPE_CHAIN, SHAPE_BINARY } shape;
 
 typedef struct header {
-    uint64_t sequence, mark;
+    uint64_t sequence, signature;
     int32_t code;   /* root's; if it is a failure its detail follows, before the hyperslabs */
     int32_t pieces; /* hyperslabs in this message */
     int32_t shape;
@@ -58,7 +58,7 @@ typedef struct tree {
     int child[MAX_CHILDREN];
 } tree;
 
-/* ---- the room ---- */
+/* ---- the capacity ---- */
 
 int64_t nsh__transfer_bytes(const nsh_comm *comm)
 {
@@ -197,10 +197,10 @@ static void find_tree(const nsh_comm *comm, int root, shape s, tree *t)
 
 /* ---- long streams ---- */
 
-static void init_stream(nsh__stream *s, const nsh__target *target, const header *h,
+static void init_stream(nsh__stream *s, const nsh__destination *destination, const header *h,
                         const nsh_piece pieces[])
 {
-    nsh__stream_init(s, target, h->pieces, meta_of(h), pieces);
+    nsh__stream_init(s, destination, h->pieces, meta_of(h), pieces);
 }
 
 static int64_t segment_bytes(const header *h, int64_t j)
@@ -226,16 +226,16 @@ static int send_segment(nsh_comm *comm, const tree *t, const char *data, int64_t
 }
 
 /* Root: segments go out of its buffer, and into its own node's replica while they travel. */
-static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target, const header *h,
-                       const nsh_piece pieces[])
+static int send_stream(nsh_comm *comm, const tree *t, const nsh__destination *destination,
+                       const header *h, const nsh_piece pieces[])
 {
     MPI_Request sends[NSH__WINDOW][SEGMENT_CHILDREN];
     nsh__stream out, own;
     int rc = NSH_SUCCESS;
 
     nsh__clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
-    init_stream(&out, target, h, pieces);
-    init_stream(&own, target, h, pieces);
+    init_stream(&out, destination, h, pieces);
+    init_stream(&own, destination, h, pieces);
     for (int64_t j = 0; j < segments(h) && rc == NSH_SUCCESS; j++) {
         int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
         int slot = (int)(j % NSH__WINDOW);
@@ -261,11 +261,11 @@ static int send_stream(nsh_comm *comm, const tree *t, const nsh__target *target,
 
 /* May pieces be written in any order? Of overlapping ones the last must win; many are not compared
  * but taken for overlapping. */
-static bool any_order(const nsh__target *target, const header *h)
+static bool any_order(const nsh__destination *destination, const header *h)
 {
     enum { FEW = 16 };
     const int64_t *meta = meta_of(h);
-    int n = target->ndim;
+    int n = destination->ndim;
 
     for (int a = 0; a < h->pieces && h->pieces <= FEW; a++)
         for (int b = a + 1; b < h->pieces; b++)
@@ -282,26 +282,27 @@ static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__str
 {
     int64_t pos = j * NSH__SEGMENT, bytes = segment_bytes(h, j);
 
-    *data = straight ? nsh__stream_target(in, pos, bytes) : NULL;
+    *data = straight ? nsh__stream_destination(in, pos, bytes) : NULL;
     if (*data == NULL)
         *data = nsh__transfer_staging(comm, (int)(j % NSH__WINDOW));
     return nsh__irecv(comm, *data, bytes, t->parent, NSH__TAG_DATA, request);
 }
 
 /* Another node: each segment is received, sent on from where it lies, and unpacked if staged. */
-static int receive_stream(nsh_comm *comm, const tree *t, const nsh__target *target, const header *h)
+static int receive_stream(nsh_comm *comm, const tree *t, const nsh__destination *destination,
+                          const header *h)
 {
     MPI_Request receives[NSH__WINDOW], sends[NSH__WINDOW][SEGMENT_CHILDREN];
     char *data[NSH__WINDOW];
     nsh__stream in, own;
     int64_t n = segments(h);
-    bool straight = any_order(target, h);
+    bool straight = any_order(destination, h);
     int rc = NSH_SUCCESS;
 
     nsh__clear_requests(NSH__WINDOW, receives);
     nsh__clear_requests(NSH__WINDOW * SEGMENT_CHILDREN, &sends[0][0]);
-    init_stream(&in, target, h, NULL);
-    init_stream(&own, target, h, NULL);
+    init_stream(&in, destination, h, NULL);
+    init_stream(&own, destination, h, NULL);
     for (int64_t j = 0; j < NSH__WINDOW && j < n && rc == NSH_SUCCESS; j++)
         rc = post_segment(comm, t, h, &in, straight, j, &data[j], &receives[j]);
     for (int64_t j = 0; j < n && rc == NSH_SUCCESS; j++) {
@@ -371,64 +372,65 @@ static int acknowledge(nsh_comm *comm, const tree *t)
     return rc;
 }
 
-static int64_t body_bytes(const nsh__target *target, const header *h)
+static int64_t body_bytes(const nsh__destination *destination, const header *h)
 {
-    return text_bytes(h) + (int64_t)h->pieces * 2 * target->ndim * (int64_t)sizeof(int64_t);
+    return text_bytes(h) + (int64_t)h->pieces * 2 * destination->ndim * (int64_t)sizeof(int64_t);
 }
 
-static int64_t message_bytes(const nsh__target *target, const header *h)
+static int64_t message_bytes(const nsh__destination *destination, const header *h)
 {
-    int64_t bytes = (int64_t)sizeof *h + body_bytes(target, h);
+    int64_t bytes = (int64_t)sizeof *h + body_bytes(destination, h);
 
     return h->nbytes <= NSH__INLINE ? bytes + h->nbytes : bytes;
 }
 
 /* Write the hyperslabs of the next pieces, as many as one message takes; returns how many. */
-static int describe_pieces(const nsh__target *target, header *h, int n, const nsh_piece pieces[])
+static int describe_pieces(const nsh__destination *destination, header *h, int n,
+                           const nsh_piece pieces[])
 {
     int64_t *meta = (int64_t *)((char *)(h + 1) + text_bytes(h));
-    int64_t each = 2 * target->ndim * (int64_t)sizeof *meta;
+    int64_t each = 2 * destination->ndim * (int64_t)sizeof *meta;
     int64_t most = each > 0 ? META_BYTES / each : META_BYTES;
     int taken = 0;
 
     h->nbytes = 0;
     for (; taken < n && taken < most; taken++) {
         const nsh_piece *p = &pieces[taken];
-        int64_t bytes = target->itemsize;
+        int64_t bytes = destination->itemsize;
 
-        for (int d = 0; d < target->ndim; d++) {
+        for (int d = 0; d < destination->ndim; d++) {
             meta[d] = p->offset != NULL ? p->offset[d] : 0;
-            meta[target->ndim + d] = p->count != NULL ? p->count[d] : target->extent[d];
-            bytes *= meta[target->ndim + d];
+            meta[destination->ndim + d] = p->count != NULL ? p->count[d] : destination->extent[d];
+            bytes *= meta[destination->ndim + d];
         }
         if (h->nbytes > 0 && h->nbytes > INT64_MAX - bytes)
             break;
         h->nbytes += bytes;
-        meta += 2 * target->ndim;
+        meta += 2 * destination->ndim;
     }
     h->pieces = taken;
     return taken;
 }
 
 /* One message, its stream, and the same for root's own node. */
-static int send_batch(nsh_comm *comm, const tree *t, const nsh__target *target, header *h,
+static int send_batch(nsh_comm *comm, const tree *t, const nsh__destination *destination, header *h,
                       const nsh_piece pieces[])
 {
     MPI_Request requests[MAX_CHILDREN];
-    char *inlined = (char *)(h + 1) + body_bytes(target, h);
+    char *inlined = (char *)(h + 1) + body_bytes(destination, h);
     nsh__stream c;
     int rc;
 
     nsh__clear_requests(MAX_CHILDREN, requests);
-    init_stream(&c, target, h, pieces);
+    init_stream(&c, destination, h, pieces);
     if (h->nbytes <= NSH__INLINE)
         nsh__stream_pack(&c, 0, h->nbytes, inlined);
-    rc = send_message(comm, t, h, message_bytes(target, h), requests);
+    rc = send_message(comm, t, h, message_bytes(destination, h), requests);
     if (h->nbytes <= NSH__INLINE) {
-        init_stream(&c, target, h, pieces);
+        init_stream(&c, destination, h, pieces);
         nsh__stream_copy(&c, 0, h->nbytes);
     } else if (rc == NSH_SUCCESS) {
-        rc = send_stream(comm, t, target, h, pieces);
+        rc = send_stream(comm, t, destination, h, pieces);
     }
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, t->children, requests);
@@ -437,15 +439,15 @@ static int send_batch(nsh_comm *comm, const tree *t, const nsh__target *target, 
     return rc;
 }
 
-static int64_t stream_bytes(const nsh__target *target, int n, const nsh_piece pieces[])
+static int64_t stream_bytes(const nsh__destination *destination, int n, const nsh_piece pieces[])
 {
     int64_t total = 0;
 
     for (int i = 0; i < n; i++) {
-        int64_t bytes = target->itemsize;
+        int64_t bytes = destination->itemsize;
 
-        for (int d = 0; d < target->ndim; d++)
-            bytes *= pieces[i].count != NULL ? pieces[i].count[d] : target->extent[d];
+        for (int d = 0; d < destination->ndim; d++)
+            bytes *= pieces[i].count != NULL ? pieces[i].count[d] : destination->extent[d];
         if (bytes > NSH__INLINE)
             return bytes;
         total += bytes;
@@ -453,48 +455,48 @@ static int64_t stream_bytes(const nsh__target *target, int n, const nsh_piece pi
     return total;
 }
 
-int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const nsh_piece pieces[],
-                        bool in_place, int code)
+int nsh__replicate_send(nsh_comm *comm, const nsh__destination *destination, int n,
+                        const nsh_piece pieces[], bool in_place, int code)
 {
     header *h = (header *)comm->transfer->message;
     int rc, done = 0;
     tree t;
 
-    *h = (header){.sequence = comm->sequence, .mark = comm->mark, .code = code};
+    *h = (header){.sequence = comm->sequence, .signature = comm->signature, .code = code};
     if (code != NSH_SUCCESS) {
         n = in_place ? n : 0;
         snprintf((char *)(h + 1), NSH__TEXT, "%.*s", NSH__TEXT - 1, nsh_error_detail());
     }
     /* All messages of a transfer take one way, so that they cannot overtake each other. */
-    h->shape = (int32_t)choose_shape(comm, stream_bytes(target, n, pieces));
+    h->shape = (int32_t)choose_shape(comm, stream_bytes(destination, n, pieces));
     find_tree(comm, comm->rank, (shape)h->shape, &t);
     do {
         const nsh_piece *next = n > 0 ? pieces + done : NULL;
 
-        done += describe_pieces(target, h, n - done, next);
+        done += describe_pieces(destination, h, n - done, next);
         h->more = done < n;
-        rc = send_batch(comm, &t, target, h, in_place ? NULL : next);
+        rc = send_batch(comm, &t, destination, h, in_place ? NULL : next);
     } while (rc == NSH_SUCCESS && h->more);
     return rc == NSH_SUCCESS ? acknowledge(comm, &t) : rc;
 }
 
 /* Is it the first message of this transfer, whole? Only then its numbers mean anything. */
-static bool right_message(const nsh_comm *comm, const nsh__target *target, const header *h,
-                          int64_t bytes)
+static bool right_message(const nsh_comm *comm, const nsh__destination *destination,
+                          const header *h, int64_t bytes)
 {
-    return bytes >= (int64_t)sizeof *h && h->sequence == comm->sequence && h->mark == comm->mark &&
-           bytes == message_bytes(target, h);
+    return bytes >= (int64_t)sizeof *h && h->sequence == comm->sequence &&
+           h->signature == comm->signature && bytes == message_bytes(destination, h);
 }
 
 /* Receive one message from the parent; only root's header says who that is. */
-static int receive_message(nsh_comm *comm, const nsh__target *target, int root, header *h)
+static int receive_message(nsh_comm *comm, const nsh__destination *destination, int root, header *h)
 {
     MPI_Request request = MPI_REQUEST_NULL;
     int64_t bytes = 0;
     int rc;
 
     comm->awaited = comm->node_of[root];
-    comm->wait.watch_tag = nsh__vote_tag(comm->sequence); /* the sender is in another call */
+    comm->wait.watch_tag = nsh__agreement_tag(comm->sequence); /* the sender is in another call */
     rc = nsh__irecv(comm, h, NSH__MESSAGE, MPI_ANY_SOURCE, nsh__transfer_tag(comm->sequence),
                     &request);
     if (rc == NSH_SUCCESS)
@@ -503,7 +505,7 @@ static int receive_message(nsh_comm *comm, const nsh__target *target, int root, 
     comm->awaited = -1;
     if (rc != NSH_SUCCESS)
         nsh__comm_drop(&request, true);
-    else if (!right_message(comm, target, h, bytes))
+    else if (!right_message(comm, destination, h, bytes))
         rc = nsh__fail(NSH_ERR_MISMATCH,
                        "nodes are in different collective calls or disagree on root or array "
                        "(rank %d in %s, root %d)",
@@ -512,33 +514,33 @@ static int receive_message(nsh_comm *comm, const nsh__target *target, int root, 
 }
 
 /* One message and its stream. */
-static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bool await, header *h,
-                         tree *t)
+static int receive_batch(nsh_comm *comm, const nsh__destination *destination, int root, bool await,
+                         header *h, tree *t)
 {
     MPI_Request requests[MAX_CHILDREN];
     nsh__stream c;
-    int rc = receive_message(comm, target, root, h);
+    int rc = receive_message(comm, destination, root, h);
 
     if (rc != NSH_SUCCESS)
         return rc;
     nsh__clear_requests(MAX_CHILDREN, requests);
     find_tree(comm, root, (shape)h->shape, t);
-    rc = send_message(comm, t, h, message_bytes(target, h), requests);
+    rc = send_message(comm, t, h, message_bytes(destination, h), requests);
     if (rc == NSH_SUCCESS && await) {
         rc = nsh__gate_await(&comm->gate);
         if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
             char words[NSH__TEXT];
 
-            nsh__gate_word_discord(&comm->gate, words);
+            nsh__gate_word_mismatch(&comm->gate, words);
             rc = nsh__fail(NSH_ERR_MISMATCH, "%s", words);
         }
     }
     if (rc == NSH_SUCCESS) {
         if (h->nbytes > NSH__INLINE) {
-            rc = receive_stream(comm, t, target, h);
+            rc = receive_stream(comm, t, destination, h);
         } else {
-            init_stream(&c, target, h, NULL);
-            nsh__stream_unpack(&c, 0, h->nbytes, (char *)(h + 1) + body_bytes(target, h));
+            init_stream(&c, destination, h, NULL);
+            nsh__stream_unpack(&c, 0, h->nbytes, (char *)(h + 1) + body_bytes(destination, h));
         }
     }
     if (rc == NSH_SUCCESS)
@@ -548,15 +550,15 @@ static int receive_batch(nsh_comm *comm, const nsh__target *target, int root, bo
     return rc;
 }
 
-int nsh__replicate_receive(nsh_comm *comm, const nsh__target *target, int root, bool await,
-                           nsh__arrival *out)
+int nsh__replicate_receive(nsh_comm *comm, const nsh__destination *destination, int root,
+                           bool await, nsh__remote_status *out)
 {
     header *h = (header *)comm->transfer->message;
     int rc;
     tree t;
 
     do {
-        rc = receive_batch(comm, target, root, await, h, &t);
+        rc = receive_batch(comm, destination, root, await, h, &t);
         await = false;
     } while (rc == NSH_SUCCESS && h->more);
     if (rc != NSH_SUCCESS)
@@ -567,16 +569,16 @@ int nsh__replicate_receive(nsh_comm *comm, const nsh__target *target, int root, 
     return acknowledge(comm, &t);
 }
 
-void nsh__replicate_local(const nsh__target *target, int n, const nsh_piece pieces[])
+void nsh__replicate_local(const nsh__destination *destination, int n, const nsh_piece pieces[])
 {
     nsh__slab to, from;
 
     for (int i = 0; i < n; i++) {
-        const int64_t *count = pieces[i].count != NULL ? pieces[i].count : target->extent;
+        const int64_t *count = pieces[i].count != NULL ? pieces[i].count : destination->extent;
 
-        nsh__slab_of(&to, target->ndim, target->extent, pieces[i].offset, pieces[i].count,
-                     target->itemsize);
-        nsh__slab_strided(&from, target->ndim, count, pieces[i].stride, target->itemsize);
-        nsh__slab_copy(target->replica, &to, pieces[i].data, &from, 0, to.nbytes);
+        nsh__slab_of(&to, destination->ndim, destination->extent, pieces[i].offset, pieces[i].count,
+                     destination->itemsize);
+        nsh__slab_strided(&from, destination->ndim, count, pieces[i].stride, destination->itemsize);
+        nsh__slab_copy(destination->replica, &to, pieces[i].data, &from, 0, to.nbytes);
     }
 }

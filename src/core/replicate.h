@@ -9,8 +9,8 @@
  * replicas where both are contiguous, and through staging memory where they are not.
  *
  * A transfer whose call has a number that NSH__ACK_EVERY divides is acknowledged up the tree, so
- * that no sender runs ahead without bound. (Segmented chain and tree broadcast: Pjesivac-Grbovic et al., "Performance
- * analysis of MPI collective operations", Cluster Computing 10, 2007.) */
+ * that no sender runs ahead without bound. (Segmented chain and tree broadcast: Pjesivac-Grbovic et
+ * al., "Performance analysis of MPI collective operations", Cluster Computing 10, 2007.) */
 #ifndef NSH_CORE_REPLICATE_H
 #define NSH_CORE_REPLICATE_H
 
@@ -31,7 +31,7 @@ int64_t nsh__transfer_bytes(const nsh_comm *comm);
 int nsh__transfer_create(nsh_comm *comm, char *area);
 void nsh__transfer_destroy(nsh_comm *comm);
 
-/* [local, leader] Touch the room, once; NSH_ERR_NOMEM. */
+/* [local, leader] Touch the capacity, once; NSH_ERR_NOMEM. */
 int nsh__transfer_touch(nsh_comm *comm);
 
 /* NSH__WINDOW segments of this node's shared memory, for whoever acts for the node. */
@@ -41,22 +41,22 @@ char *nsh__transfer_staging(const nsh_comm *comm, int slot);
  * nodes; pieces == NULL: no pieces. in_place: the data is in the replica already. code: what root
  * has found instead of good arguments or of the data, told to all nodes with its detail; with a
  * failure only what is in place is sent. Returns NSH_SUCCESS or what breaks the communicator. */
-int nsh__replicate_send(nsh_comm *comm, const nsh__target *target, int n, const nsh_piece pieces[],
-                        bool in_place, int code);
+int nsh__replicate_send(nsh_comm *comm, const nsh__destination *destination, int n,
+                        const nsh_piece pieces[], bool in_place, int code);
 
 /* What a node receives: root's code and its detail. */
-typedef struct nsh__arrival {
+typedef struct nsh__remote_status {
     int code;
     char text[NSH__TEXT];
-} nsh__arrival;
+} nsh__remote_status;
 
 /* [by the leader of another node] Receive and forward. Before the replica changes, all ranks of the
  * node have arrived at the gate (await). Returns as nsh__replicate_send. */
-int nsh__replicate_receive(nsh_comm *comm, const nsh__target *target, int root, bool await,
-                           nsh__arrival *out);
+int nsh__replicate_receive(nsh_comm *comm, const nsh__destination *destination, int root,
+                           bool await, nsh__remote_status *out);
 
 /* [local] Copy pieces into the replica: all that a single node needs. */
-void nsh__replicate_local(const nsh__target *target, int n, const nsh_piece pieces[]);
+void nsh__replicate_local(const nsh__destination *destination, int n, const nsh_piece pieces[]);
 
 /* One request a node, for use between two steps of a call, when none is pending. */
 MPI_Request *nsh__transfer_requests(const nsh_comm *comm);

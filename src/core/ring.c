@@ -81,7 +81,7 @@ static int flow_post(nsh_comm *comm, flow *f, int64_t j)
 
     if (pos >= f->nbytes)
         return NSH_SUCCESS;
-    f->data[slot] = nsh__stream_target(&f->stream, pos, n);
+    f->data[slot] = nsh__stream_destination(&f->stream, pos, n);
     if (f->data[slot] == NULL) {
         f->data[slot] = staging(comm, f, slot);
         if (f->out)
@@ -93,11 +93,12 @@ static int flow_post(nsh_comm *comm, flow *f, int64_t j)
                                &f->requests[slot]);
 }
 
-static void flow_init(flow *f, const nsh__target *target, int n, const int64_t *meta, bool out)
+static void flow_init(flow *f, const nsh__destination *destination, int n, const int64_t *meta,
+                      bool out)
 {
-    nsh__stream_init(&f->stream, target, n, meta, NULL);
-    nsh__stream_init(&f->unpack, target, n, meta, NULL);
-    f->nbytes = nsh__stream_bytes(target, n, meta);
+    nsh__stream_init(&f->stream, destination, n, meta, NULL);
+    nsh__stream_init(&f->unpack, destination, n, meta, NULL);
+    f->nbytes = nsh__stream_bytes(destination, n, meta);
     f->out = out;
     nsh__clear_requests(NSH__WINDOW, f->requests);
 }
@@ -149,18 +150,20 @@ static int64_t ranks_before(const nsh_comm *comm, int node)
     return ranks;
 }
 
-int nsh__ring_slabs(nsh_comm *comm, const nsh__target *target, const int64_t *table, int64_t *work)
+int nsh__ring_slabs(nsh_comm *comm, const nsh__destination *destination, const int64_t *table,
+                    int64_t *work)
 {
-    int n = comm->node_count, width = 2 * target->ndim, rc = NSH_SUCCESS;
+    int n = comm->node_count, width = 2 * destination->ndim, rc = NSH_SUCCESS;
     flow in, out;
 
     sort_by_node(comm, table, width, work);
     for (int s = 1; s < n && rc == NSH_SUCCESS; s++) {
         int mine = (comm->node_index - s + 1 + n) % n, theirs = (comm->node_index - s + n) % n;
 
-        flow_init(&out, target, comm->size_of[mine], work + ranks_before(comm, mine) * width, true);
-        flow_init(&in, target, comm->size_of[theirs], work + ranks_before(comm, theirs) * width,
-                  false);
+        flow_init(&out, destination, comm->size_of[mine], work + ranks_before(comm, mine) * width,
+                  true);
+        flow_init(&in, destination, comm->size_of[theirs],
+                  work + ranks_before(comm, theirs) * width, false);
         rc = step(comm, &in, &out);
     }
     return rc;
@@ -264,25 +267,27 @@ static int reduce_block(nsh_comm *comm, const block *b, MPI_Datatype type, MPI_O
     return rc == NSH_SUCCESS ? share_parts(comm, b) : rc;
 }
 
-static int64_t target_bytes(const nsh__target *target)
+static int64_t destination_bytes(const nsh__destination *destination)
 {
-    int64_t bytes = target->itemsize;
+    int64_t bytes = destination->itemsize;
 
-    for (int d = 0; d < target->ndim; d++)
-        bytes *= target->extent[d];
+    for (int d = 0; d < destination->ndim; d++)
+        bytes *= destination->extent[d];
     return bytes;
 }
 
-int nsh__ring_reduce(nsh_comm *comm, const nsh__target *target, MPI_Datatype type, MPI_Op op)
+int nsh__ring_reduce(nsh_comm *comm, const nsh__destination *destination, MPI_Datatype type,
+                     MPI_Op op)
 {
-    int64_t item = target->itemsize, total = target_bytes(target), n = comm->node_count;
+    int64_t item = destination->itemsize, total = destination_bytes(destination),
+            n = comm->node_count;
     int64_t even = (total / item + n - 1) / n * item; /* a node's part of a small array */
     int64_t part = min64(NSH__SEGMENT / item * item, even);
     MPI_Request *sends = nsh__transfer_requests(comm);
     int rc = NSH_SUCCESS;
 
     for (int64_t at = 0; at < total && rc == NSH_SUCCESS; at += n * part) {
-        block b = {target->replica + at, min64(n * part, total - at), part, item};
+        block b = {destination->replica + at, min64(n * part, total - at), part, item};
 
         rc = reduce_block(comm, &b, type, op, sends);
     }
@@ -290,35 +295,35 @@ int nsh__ring_reduce(nsh_comm *comm, const nsh__target *target, MPI_Datatype typ
 }
 
 /* The whole array from rank 0 to the other nodes. */
-static int send_from_first(nsh_comm *comm, const nsh__target *target)
+static int send_from_first(nsh_comm *comm, const nsh__destination *destination)
 {
     const nsh_piece whole = {NULL, NULL, NULL, NULL};
-    nsh__arrival arrival;
+    nsh__remote_status remote;
 
     if (comm->rank == 0)
-        return nsh__replicate_send(comm, target, 1, &whole, true, NSH_SUCCESS);
+        return nsh__replicate_send(comm, destination, 1, &whole, true, NSH_SUCCESS);
     if (nsh__comm_leads(comm))
-        return nsh__replicate_receive(comm, target, 0, false, &arrival);
+        return nsh__replicate_receive(comm, destination, 0, false, &remote);
     return NSH_SUCCESS;
 }
 
-int nsh__ring_reduce_ranks(nsh_comm *comm, const nsh__target *target, const void *data,
+int nsh__ring_reduce_ranks(nsh_comm *comm, const nsh__destination *destination, const void *data,
                            MPI_Datatype type, MPI_Op op)
 {
     enum { COUNT = 1 << 20 };
-    int64_t item = target->itemsize, size = target_bytes(target) / item;
+    int64_t item = destination->itemsize, size = destination_bytes(destination) / item;
     int rc = NSH_SUCCESS;
 
     for (int64_t at = 0; at < size && rc == NSH_SUCCESS; at += COUNT) {
         MPI_Request request = MPI_REQUEST_NULL;
 
         rc = MPI_Ireduce(nsh__views_for_mpi((const char *)data + at * item),
-                         target->replica + at * item, (int)min64(COUNT, size - at), type, op, 0,
-                         comm->mpi, &request);
+                         destination->replica + at * item, (int)min64(COUNT, size - at), type, op,
+                         0, comm->mpi, &request);
         if (rc != MPI_SUCCESS || nsh__fault(mpi_reduce))
             rc = nsh__fail_mpi("nsh_array_allreduce: MPI_Ireduce", rc);
         else
             rc = nsh__wait_requests(&comm->wait, 1, &request);
     }
-    return rc == NSH_SUCCESS ? send_from_first(comm, target) : rc;
+    return rc == NSH_SUCCESS ? send_from_first(comm, destination) : rc;
 }

@@ -55,7 +55,7 @@ typedef struct nsh__rma {
     _Atomic int64_t changed;        /* when a word homed here was last seen to change */
     pthread_mutex_t lock;           /* guards what follows against the helper */
     const _Atomic uint64_t **heads; /* the first word of every object that is homed here */
-    int64_t nheads, room;
+    int64_t nheads, capacity;
     uint64_t sum;               /* of their values when last looked at, */
     int64_t looked;             /* and when that was */
     struct nsh__blocks *home[]; /* node -> its books; NULL: nothing was homed there yet */
@@ -110,7 +110,7 @@ static int window_open(nsh_comm *comm, window *w)
     rc = nsh__heap_touch(comm, base, bytes); /* it may lie in /dev/shm, and that may be full */
     if (rc == NSH_SUCCESS)
         memset(base, 0, (size_t)bytes);
-    MPI_Win_sync(w->win); /* the zeroes, before the vote lets anybody in */
+    MPI_Win_sync(w->win); /* the zeroes, before the agreement lets anybody in */
     return rc;
 }
 
@@ -146,7 +146,7 @@ static int add_regions(nsh_comm *comm, int64_t bytes)
         while (h-- > 0)
             if (rma->home[h] != NULL)
                 nsh__blocks_drop_region(rma->home[h]);
-        return nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the metadata of words");
     }
     return NSH_SUCCESS;
 }
@@ -167,7 +167,7 @@ int nsh__words_grow(nsh_comm *comm, int64_t n)
 
     if (rma->windows == MAX_WINDOWS)
         return nsh__fail(NSH_ERR_NOMEM, "no more than %d windows of words", (int)MAX_WINDOWS);
-    rc = comm->words_by_message ? NSH_SUCCESS : nsh__heap_window_room(comm);
+    rc = comm->words_by_message ? NSH_SUCCESS : nsh__heap_window_capacity(comm);
     rc = nsh__agree(comm, NSH__CALL_WORDS, rc, (uint64_t)n);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -231,7 +231,7 @@ void nsh__words_destroy(nsh_comm *comm)
 /* ---- take and give ---- */
 
 /* The books of one home, with all windows there are. */
-static struct nsh__blocks *open_books(nsh__rma *rma)
+static struct nsh__blocks *open_metadata(nsh__rma *rma)
 {
     struct nsh__blocks *books = nsh__blocks_create();
 
@@ -249,15 +249,15 @@ static int watch(nsh__rma *rma, const _Atomic uint64_t *head)
     int rc = NSH_SUCCESS;
 
     pthread_mutex_lock(&rma->lock);
-    if (rma->nheads == rma->room) {
-        int64_t room = rma->room > 0 ? 2 * rma->room : 16;
-        void *heads = realloc(rma->heads, (size_t)room * sizeof *rma->heads);
+    if (rma->nheads == rma->capacity) {
+        int64_t capacity = rma->capacity > 0 ? 2 * rma->capacity : 16;
+        void *heads = realloc(rma->heads, (size_t)capacity * sizeof *rma->heads);
 
         if (heads == NULL) {
             rc = NSH_ERR_NOMEM;
         } else {
             rma->heads = heads;
-            rma->room = room;
+            rma->capacity = capacity;
         }
     }
     if (rc == NSH_SUCCESS)
@@ -282,12 +282,13 @@ static _Atomic uint64_t *word_here(const nsh__rma *rma, const nsh__words *words)
     return rma->window[words->window].words + words->first;
 }
 
-static int books_result(nsh__blocks_result result)
+static int metadata_result(nsh__blocks_result result)
 {
     if (result == NSH__BLOCKS_FULL)
         return NSH_ERR_BUSY;
-    return result == NSH__BLOCKS_OK ? NSH_SUCCESS
-                                    : nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+    return result == NSH__BLOCKS_OK
+               ? NSH_SUCCESS
+               : nsh__fail(NSH_ERR_NOMEM, "no memory for the metadata of words");
 }
 
 /* What only the home's leader has to do for words that live with it. */
@@ -304,7 +305,7 @@ static int receive_words(nsh_comm *comm, const nsh__words *words)
     if (comm->helper == NULL && comm->progress == NSH_PROGRESS_AUTO && comm->threads)
         rc = nsh__helper_start(comm);
     if (rc == NSH_SUCCESS && watch(comm->rma, word_here(comm->rma, words)) != NSH_SUCCESS)
-        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
+        rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the metadata of words");
     if (rc == NSH_SUCCESS)
         atomic_store_explicit(&comm->homes_words, true, memory_order_release);
     return rc;
@@ -317,21 +318,21 @@ static uint64_t home_factor(int home)
     return 2 * (uint64_t)home + 1;
 }
 
-static nsh__blocks_result take_block(nsh__rma *rma, int home, int64_t bytes,
-                                     struct nsh__block **block)
+static nsh__blocks_result alloc_block(nsh__rma *rma, int home, int64_t bytes,
+                                      struct nsh__block **block)
 {
     uint64_t before = nsh__blocks_history(rma->home[home]);
-    nsh__blocks_result result = nsh__blocks_take(rma->home[home], bytes, NSH__BLOCKS_UNIT, block);
+    nsh__blocks_result result = nsh__blocks_alloc(rma->home[home], bytes, NSH__BLOCKS_UNIT, block);
 
     rma->history += home_factor(home) * (nsh__blocks_history(rma->home[home]) - before);
     return result;
 }
 
-static void give_block(nsh__rma *rma, int home, struct nsh__block *block)
+static void free_block(nsh__rma *rma, int home, struct nsh__block *block)
 {
     uint64_t before = nsh__blocks_history(rma->home[home]);
 
-    nsh__blocks_give(rma->home[home], block);
+    nsh__blocks_free(rma->home[home], block);
     rma->history += home_factor(home) * (nsh__blocks_history(rma->home[home]) - before);
 }
 
@@ -352,7 +353,7 @@ static void log_helpers(const nsh_comm *comm)
                                                  : "not all ranks have MPI_THREAD_MULTIPLE");
 }
 
-int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
+int nsh__words_alloc(nsh_comm *comm, int home, int64_t n, nsh__words *out)
 {
     nsh__rma *rma = comm->rma;
     nsh__words words = {.home = home};
@@ -365,30 +366,30 @@ int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out)
         log_helpers(comm);
     }
     if (rma != NULL && rma->home[home] == NULL)
-        rma->home[home] = open_books(rma);
+        rma->home[home] = open_metadata(rma);
     if (rma == NULL || rma->home[home] == NULL)
-        return nsh__fail(NSH_ERR_NOMEM, "no memory for the books of words");
-    rc = books_result(take_block(rma, home, n * WORD, &words.block));
+        return nsh__fail(NSH_ERR_NOMEM, "no memory for the metadata of words");
+    rc = metadata_result(alloc_block(rma, home, n * WORD, &words.block));
     if (rc != NSH_SUCCESS)
         return rc;
     words.window = nsh__block_region(words.block);
     words.first = nsh__block_offset(words.block) / WORD;
     rc = receive_words(comm, &words);
     if (rc != NSH_SUCCESS) {
-        give_block(rma, home, words.block);
+        free_block(rma, home, words.block);
         return rc;
     }
     *out = words;
     return NSH_SUCCESS;
 }
 
-void nsh__words_give(nsh_comm *comm, nsh__words *words)
+void nsh__words_free(nsh_comm *comm, nsh__words *words)
 {
     if (words->block == NULL)
         return;
     if (words->home == comm->node_index && nsh__comm_leads(comm))
         unwatch(comm->rma, word_here(comm->rma, words));
-    give_block(comm->rma, words->home, words->block);
+    free_block(comm->rma, words->home, words->block);
     *words = (nsh__words){.block = NULL};
 }
 

@@ -30,13 +30,13 @@ typedef struct nsh__words {
 
 /* [local] n words at node home, all zero. NSH_ERR_BUSY: there is no room until nsh__words_grow;
  * NSH_ERR_NOMEM. On every rank alike, but for a lack of private memory. */
-int nsh__words_take(nsh_comm *comm, int home, int64_t n, nsh__words *out);
+int nsh__words_alloc(nsh_comm *comm, int home, int64_t n, nsh__words *out);
 
 /* [collective] Another window, with room for n words at every home. The code is agreed. */
 int nsh__words_grow(nsh_comm *comm, int64_t n);
 
 /* [by all ranks, at the same point] Give them back, all zero; accepts none. */
-void nsh__words_give(nsh_comm *comm, nsh__words *words);
+void nsh__words_free(nsh_comm *comm, nsh__words *words);
 
 /* [local] A number that is equal on ranks that have the same words of all homes. */
 uint64_t nsh__words_history(const nsh_comm *comm);

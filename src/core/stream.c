@@ -8,7 +8,7 @@
 
 static void load(nsh__stream *s)
 {
-    const nsh__target *t = s->target;
+    const nsh__destination *t = s->destination;
     const int64_t *offset = s->meta + (int64_t)s->current * 2 * t->ndim;
 
     nsh__slab_of(&s->to, t->ndim, t->extent, offset, offset + t->ndim, t->itemsize);
@@ -17,10 +17,10 @@ static void load(nsh__stream *s)
                           t->itemsize);
 }
 
-void nsh__stream_init(nsh__stream *s, const nsh__target *target, int n, const int64_t *meta,
-                      const nsh_piece pieces[])
+void nsh__stream_init(nsh__stream *s, const nsh__destination *destination, int n,
+                      const int64_t *meta, const nsh_piece pieces[])
 {
-    s->target = target;
+    s->destination = destination;
     s->meta = meta;
     s->pieces = pieces;
     s->n = n;
@@ -31,15 +31,15 @@ void nsh__stream_init(nsh__stream *s, const nsh__target *target, int n, const in
         load(s);
 }
 
-int64_t nsh__stream_bytes(const nsh__target *target, int n, const int64_t *meta)
+int64_t nsh__stream_bytes(const nsh__destination *destination, int n, const int64_t *meta)
 {
     int64_t total = 0;
 
     for (int i = 0; i < n; i++) {
-        int64_t bytes = target->itemsize;
+        int64_t bytes = destination->itemsize;
 
-        for (int d = 0; d < target->ndim; d++)
-            bytes *= meta[((int64_t)i * 2 + 1) * target->ndim + d];
+        for (int d = 0; d < destination->ndim; d++)
+            bytes *= meta[((int64_t)i * 2 + 1) * destination->ndim + d];
         total += bytes;
     }
     return total;
@@ -57,7 +57,7 @@ static void seek(nsh__stream *s, int64_t pos)
 
 static const char *source_base(const nsh__stream *s)
 {
-    return s->pieces != NULL ? s->pieces[s->current].data : s->target->replica;
+    return s->pieces != NULL ? s->pieces[s->current].data : s->destination->replica;
 }
 
 static const nsh__slab *source_slab(const nsh__stream *s)
@@ -79,10 +79,10 @@ char *nsh__stream_source(nsh__stream *s, int64_t pos, int64_t n)
     return direct(s, source_base(s), source_slab(s), pos, n);
 }
 
-char *nsh__stream_target(nsh__stream *s, int64_t pos, int64_t n)
+char *nsh__stream_destination(nsh__stream *s, int64_t pos, int64_t n)
 {
     seek(s, pos);
-    return direct(s, s->target->replica, &s->to, pos, n);
+    return direct(s, s->destination->replica, &s->to, pos, n);
 }
 
 /* How many of n bytes from pos on are in the piece that holds pos. */
@@ -107,7 +107,7 @@ void nsh__stream_unpack(nsh__stream *s, int64_t pos, int64_t n, const char *in)
 {
     for (int64_t part; n > 0; pos += part, n -= part, in += part) {
         part = in_piece(s, pos, n);
-        nsh__slab_unpack(s->target->replica, &s->to, pos - s->begin, part, in);
+        nsh__slab_unpack(s->destination->replica, &s->to, pos - s->begin, part, in);
     }
 }
 
@@ -117,7 +117,7 @@ void nsh__stream_copy(nsh__stream *s, int64_t pos, int64_t n)
         return;
     for (int64_t part; n > 0; pos += part, n -= part) {
         part = in_piece(s, pos, n);
-        nsh__slab_copy(s->target->replica, &s->to, s->pieces[s->current].data, &s->from,
+        nsh__slab_copy(s->destination->replica, &s->to, s->pieces[s->current].data, &s->from,
                        pos - s->begin, part);
     }
 }

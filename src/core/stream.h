@@ -8,16 +8,16 @@
 #include "base/hyperslab.h"
 
 /* Where a stream goes: the geometry of an array and this node's writable replica. */
-typedef struct nsh__target {
+typedef struct nsh__destination {
     int ndim;
     const int64_t *extent;
     int64_t itemsize;
     char *replica;
-} nsh__target;
+} nsh__destination;
 
 /* A stream and a position in it, which only moves forward. */
 typedef struct nsh__stream {
-    const nsh__target *target;
+    const nsh__destination *destination;
     const int64_t *meta;     /* offset and count of each piece, ndim numbers each */
     const nsh_piece *pieces; /* where the data is; NULL: in the replica already */
     int n, current;
@@ -25,16 +25,16 @@ typedef struct nsh__stream {
     nsh__slab to, from; /* of the current piece: in the replica, in its data */
 } nsh__stream;
 
-void nsh__stream_init(nsh__stream *s, const nsh__target *target, int n, const int64_t *meta,
-                      const nsh_piece pieces[]);
+void nsh__stream_init(nsh__stream *s, const nsh__destination *destination, int n,
+                      const int64_t *meta, const nsh_piece pieces[]);
 
 /* Bytes of n pieces. */
-int64_t nsh__stream_bytes(const nsh__target *target, int n, const int64_t *meta);
+int64_t nsh__stream_bytes(const nsh__destination *destination, int n, const int64_t *meta);
 
 /* The address of stream bytes [pos, pos + n) in the data, or in the replica; NULL where they are
  * not contiguous. */
 char *nsh__stream_source(nsh__stream *s, int64_t pos, int64_t n);
-char *nsh__stream_target(nsh__stream *s, int64_t pos, int64_t n);
+char *nsh__stream_destination(nsh__stream *s, int64_t pos, int64_t n);
 
 /* Stream bytes [pos, pos + n): from the data into out; from in into the replica; from the data into
  * the replica. */

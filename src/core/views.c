@@ -19,7 +19,7 @@ typedef struct view {
 static struct {
     pthread_rwlock_t lock; /* guards the rest: threads may use different communicators */
     view *view;
-    int n, room;
+    int n, capacity;
 } table = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
 /* The number of views that begin at or below p; under the lock. */
@@ -40,16 +40,16 @@ static int views_up_to(uintptr_t p)
 
 static bool make_room(void)
 {
-    int room = table.room > 0 ? 2 * table.room : 16;
+    int capacity = table.capacity > 0 ? 2 * table.capacity : 16;
     view *more;
 
-    if (table.n < table.room)
+    if (table.n < table.capacity)
         return true;
-    more = realloc(table.view, (size_t)room * sizeof *more);
+    more = realloc(table.view, (size_t)capacity * sizeof *more);
     if (more == NULL)
         return false;
     table.view = more;
-    table.room = room;
+    table.capacity = capacity;
     return true;
 }
 
@@ -84,7 +84,7 @@ void nsh__views_remove(const char *ro)
     if (table.n == 0) { /* so that no memory is left when the last communicator goes */
         free(table.view);
         table.view = NULL;
-        table.room = 0;
+        table.capacity = 0;
     }
     pthread_rwlock_unlock(&table.lock);
 }

@@ -131,8 +131,8 @@ int nsh__wait_poll(nsh__wait *wait)
     int rc;
 
     if (wait->comm != MPI_COMM_NULL) {
-        if (wait->notice_tag >= 0) {
-            rc = probe(wait, wait->notice_tag, &there, &status);
+        if (wait->control_tag >= 0) {
+            rc = probe(wait, wait->control_tag, &there, &status);
             if (rc != NSH_SUCCESS)
                 return rc;
             if (there && wait->notice != NULL)

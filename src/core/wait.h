@@ -29,7 +29,7 @@
 /* How one rank of one communicator waits. */
 typedef struct nsh__wait {
     MPI_Comm comm;   /* driven while waiting; MPI_COMM_NULL: there is no MPI to drive */
-    int notice_tag;  /* the tag that is probed; a message on it is given to notice(); -1: none */
+    int control_tag; /* the tag that is probed; a message on it is given to notice(); -1: none */
     int watch_tag;   /* a tag on which a message now proves disagreement; -1: none */
     int64_t spin_ns; /* how long to spin for another rank; INT64_MAX: for ever */
     bool yield;      /* ranks of the host exceed its cores: spin by giving the core away, */

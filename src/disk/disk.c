@@ -518,8 +518,8 @@ static bool one_file(const char *a, const char *b)
     return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Where a server's answer was lost link(2) may have been done twice. A name of the working copy that
- * stays behind is removed later, as that of a maker who has gone. */
+/* Where a server's answer was lost link(2) may have been done twice. A name of the working copy
+ * that stays behind is removed later, as that of a maker who has gone. */
 static int rename_new(const char *work, const char *path)
 {
 #if defined(__linux__) && defined(RENAME_NOREPLACE)

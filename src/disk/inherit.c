@@ -46,8 +46,9 @@ static void inherit_owner(const struct stat *old, int fd)
         (void)!fchown(fd, (uid_t)-1, old->st_gid);
 }
 
-/* Another group than the old one may do what everybody may, and so may the group of a file whose list
- * is lost: the mode had what all in the list could do together. Set-id bits go with their ids. */
+/* Another group than the old one may do what everybody may, and so may the group of a file whose
+ * list is lost: the mode had what all in the list could do together. Set-id bits go with their
+ * ids. */
 static mode_t mode_to_keep(const struct stat *old, const struct stat *new, bool list_lost)
 {
     mode_t mode = old->st_mode & 07777;

@@ -18,9 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAIL = 16 << 10 }; /* bytes: within one message between nodes */
+enum { REPLY = 16 << 10 }; /* bytes: within one message between nodes */
 
-_Static_assert((int)MAIL >= (int)sizeof(nsh__found) && (int)MAIL >= 2 * NSH__PATH, "mail is large");
+_Static_assert((int)REPLY >= (int)sizeof(nsh__found) && (int)REPLY >= 2 * NSH__PATH,
+               "reply is large");
 
 /* ---- how ranks talk ---- */
 
@@ -32,9 +33,9 @@ int nsh__file_null(nsh__call call, const char *what)
                              : nsh__fail(NSH_ERR_ARG, "%s: %s is NULL", nsh__call_name(call), what);
 }
 
-int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t mark)
+int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t signature)
 {
-    return nsh__agree(file->comm, call, code, nsh__mix(file->mail->id, mark));
+    return nsh__agree(file->comm, call, code, nsh__mix(file->reply->id, signature));
 }
 
 /* Is a part of the name "."? HDF5 skips such a part when it looks a name up, but cannot make it. */
@@ -48,7 +49,7 @@ static bool has_dot(const char *name)
     return false;
 }
 
-uint64_t nsh__file_name_mark(const nsh_file *file, nsh__call call, const char *name, int *code)
+uint64_t nsh__file_name_signature(const nsh_file *file, nsh__call call, const char *name, int *code)
 {
     size_t n = name != NULL ? strlen(name) : 0;
 
@@ -62,32 +63,32 @@ uint64_t nsh__file_name_mark(const nsh_file *file, nsh__call call, const char *n
 int nsh__file_answer(nsh_file *file, nsh__call call, int code, void *reply, int64_t bytes)
 {
     const nsh_piece piece = {reply, NULL, &bytes, NULL};
-    int rc = nsh__array_set_for(file->mail, call, &piece, 0, code);
+    int rc = nsh__array_set_for(file->reply, call, &piece, 0, code);
 
-    if (rc == NSH_SUCCESS && bytes > 0 && !nsh__file_owns(file))
-        memcpy(reply, nsh_array_data(file->mail), (size_t)bytes);
+    if (rc == NSH_SUCCESS && bytes > 0 && !nsh__file_is_io_rank(file))
+        memcpy(reply, nsh_array_data(file->reply), (size_t)bytes);
     return rc;
 }
 
 int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply, int64_t *bytes)
 {
-    char *mine = nsh__file_owns(file) ? *reply : NULL;
-    int64_t n = nsh__file_owns(file) && code == NSH_SUCCESS ? *bytes : 0;
+    char *mine = nsh__file_is_io_rank(file) ? *reply : NULL;
+    int64_t n = nsh__file_is_io_rank(file) && code == NSH_SUCCESS ? *bytes : 0;
     int rc = nsh__file_answer(file, call, code, &n, sizeof n);
 
     if (rc != NSH_SUCCESS)
         return rc;
-    if (!nsh__file_owns(file)) {
+    if (!nsh__file_is_io_rank(file)) {
         mine = nsh__fault(file_alloc) ? NULL : malloc((size_t)n + 1);
         if (mine == NULL)
             rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for %" PRId64 " bytes",
                            nsh__call_name(call), n);
     }
     rc = nsh__file_enter(file, call, rc, 2);
-    for (int64_t at = 0; at < n && rc == NSH_SUCCESS; at += MAIL)
-        rc = nsh__file_answer(file, call, NSH_SUCCESS, mine + at, n - at < MAIL ? n - at : MAIL);
+    for (int64_t at = 0; at < n && rc == NSH_SUCCESS; at += REPLY)
+        rc = nsh__file_answer(file, call, NSH_SUCCESS, mine + at, n - at < REPLY ? n - at : REPLY);
     if (rc != NSH_SUCCESS) {
-        if (!nsh__file_owns(file))
+        if (!nsh__file_is_io_rank(file))
             free(mine);
         return rc;
     }
@@ -176,9 +177,9 @@ int nsh__file_changed(nsh_file *file, nsh__call call, int code)
     if (code == NSH_ERR_IO || code == NSH_ERR_FORMAT || code == NSH_ERR_MPI ||
         code == NSH_ERR_INTERNAL)
         file->failed = true;
-    if (code != NSH_SUCCESS && file->spoilt == 0 && !file->there) {
-        file->spoilt = code;
-        file->spoilt_by = call;
+    if (code != NSH_SUCCESS && file->invalid == 0 && !file->there) {
+        file->invalid = code;
+        file->invalid_by = call;
     }
     return code;
 }
@@ -203,7 +204,7 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
 {
     const char *words = nsh__call_name(call);
     nsh__dataset *dataset = &out->dataset;
-    nsh__form form;
+    nsh__element element;
     int64_t bytes;
     int rc = nsh__file_readable(file, call);
 
@@ -214,9 +215,9 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
     if (rc == NSH_SUCCESS && dataset->offset >= 0 && dataset->nbytes > bytes - dataset->offset)
         rc = nsh__fail(NSH_ERR_FORMAT, "%s: the file ends before \"%.80s\" does", words, name);
     if (rc == NSH_SUCCESS && array != NULL)
-        rc = nsh__form_of_type(&array->type, &form);
+        rc = nsh__element_of_type(&array->type, &element);
     if (rc == NSH_SUCCESS && array != NULL)
-        rc = nsh__file_same_form(words, name, dataset, &form);
+        rc = nsh__file_same_element(words, name, dataset, &element);
     if (rc != NSH_SUCCESS || array == NULL)
         return rc;
     if (whole && dataset->ndim != array->ndim)
@@ -310,8 +311,8 @@ static int check_open(const char *path, nsh_file_mode mode, const nsh_file_optio
     return NSH_SUCCESS;
 }
 
-static int file_describe(nsh_comm *comm, const char *path, nsh_file_mode mode,
-                         const nsh_file_options *options, nsh_file **out, nsh_file **made)
+static int file_init(nsh_comm *comm, const char *path, nsh_file_mode mode,
+                     const nsh_file_options *options, nsh_file **out, nsh_file **made)
 {
     nsh_file *file;
     int rc = nsh__h5_available("nsh_file_open");
@@ -419,7 +420,7 @@ static void close_files(nsh_file *file)
 {
     nsh__file_reader_free(file);
     discard(file);
-    if (nsh__file_owns(file) && file->target_fd >= 0)
+    if (nsh__file_is_io_rank(file) && file->target_fd >= 0)
         nsh__disk_lock_drop(file->target_fd); /* which a forked child would keep */
     close_fd(&file->target_fd);
 }
@@ -435,7 +436,7 @@ static int open_same(nsh_file *file, nsh__call call)
     nsh__detail_keep(&kept);
     for (int i = 0; i < TRIES && rc == NSH_ERR_STATE; i++) {
         close_files(file);
-        rc = nsh__file_owns(file) ? begin(file, call, &reply) : NSH_SUCCESS;
+        rc = nsh__file_is_io_rank(file) ? begin(file, call, &reply) : NSH_SUCCESS;
         rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
         if (rc == NSH_SUCCESS)
             rc = hold(file, call, &reply);
@@ -445,29 +446,29 @@ static int open_same(nsh_file *file, nsh__call call)
     return rc;
 }
 
-/* The file is an object of its communicator in the place of its mail. */
+/* The file is an object of its communicator in the place of its reply. */
 static void shell_close(void *handle, bool whole)
 {
     nsh_file *file = handle;
 
     close_files(file);
-    nsh__array_kind.close(file->mail, whole);
+    nsh__array_kind.close(file->reply, whole);
 }
 
 static void shell_destroy(void *handle)
 {
     nsh_file *file = handle;
 
-    nsh__array_kind.destroy(file->mail);
+    nsh__array_kind.destroy(file->reply);
     free(file);
 }
 
 static const nsh__kind file_kind = {.name = "file", .close = shell_close, .destroy = shell_destroy};
 
-static void stand_for(nsh_array *mail, const nsh__kind *kind, void *handle)
+static void stand_for(nsh_array *reply, const nsh__kind *kind, void *handle)
 {
-    mail->object.kind = kind;
-    mail->object.handle = handle;
+    reply->object.kind = kind;
+    reply->object.handle = handle;
 }
 
 /* Accepts every stage. */
@@ -476,9 +477,9 @@ static void file_destroy(nsh_file *file)
     if (file == NULL)
         return;
     close_files(file);
-    if (file->mail != NULL)
-        stand_for(file->mail, &nsh__array_kind, file->mail);
-    nsh_array_free(&file->mail);
+    if (file->reply != NULL)
+        stand_for(file->reply, &nsh__array_kind, file->reply);
+    nsh_array_free(&file->reply);
     free(file);
 }
 
@@ -486,27 +487,27 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
                    const nsh_file_options *options, nsh_file **out)
 {
     static const nsh_file_options defaults = NSH_FILE_OPTIONS_INIT;
-    const int64_t bytes = MAIL;
+    const int64_t bytes = REPLY;
     nsh_file *file = NULL;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     options = options != NULL ? options : &defaults;
     rc = nsh__comm_present(comm, nsh__call_name(call));
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = file_describe(comm, path, mode, options, out, &file);
-    mark = nsh__mix_bytes((uint64_t)mode, path, path != NULL ? strlen(path) : 0);
-    mark = nsh__mix(mark, (uint64_t)options->writers << 1 | (options->in_place != 0));
-    rc = nsh__agree(comm, call, rc, mark);
+    rc = file_init(comm, path, mode, options, out, &file);
+    signature = nsh__mix_bytes((uint64_t)mode, path, path != NULL ? strlen(path) : 0);
+    signature = nsh__mix(signature, (uint64_t)options->writers << 1 | (options->in_place != 0));
+    rc = nsh__agree(comm, call, rc, signature);
     if (rc == NSH_SUCCESS)
-        rc = nsh_array_create(comm, MPI_BYTE, 1, &bytes, NULL, &file->mail);
+        rc = nsh_array_create(comm, MPI_BYTE, 1, &bytes, NULL, &file->reply);
     if (rc != NSH_SUCCESS)
         goto fail;
     rc = open_same(file, call);
     if (rc != NSH_SUCCESS)
         goto fail;
-    stand_for(file->mail, &file_kind, file);
+    stand_for(file->reply, &file_kind, file);
     *out = file;
     return NSH_SUCCESS;
 fail:
@@ -601,7 +602,7 @@ static void adopt(nsh_file *file, const committed *now)
         file->work_fd = -1;
     }
     /* Elsewhere only what is opened from now on is sure to show the new pages. */
-    if (now->changed && !file->coherent && !nsh__file_owns(file))
+    if (now->changed && !file->coherent && !nsh__file_is_io_rank(file))
         close_fd(&file->target_fd);
     file->target = now->target;
     file->there = true;
@@ -613,18 +614,18 @@ static int commit(nsh_file *file, nsh__call call)
     committed now = {.renamed = 0};
     int rc = NSH_SUCCESS;
 
-    if (file->spoilt != 0)
+    if (file->invalid != 0)
         rc = nsh__fail(NSH_ERR_STATE,
                        "%s: %s has failed (%.40s), so the new file would not be whole; what is at "
                        "%.80s stays",
-                       nsh__call_name(call), nsh__call_name(file->spoilt_by),
-                       nsh_strerror(file->spoilt), file->path);
+                       nsh__call_name(call), nsh__call_name(file->invalid_by),
+                       nsh_strerror(file->invalid), file->path);
     else if (file->dirty_fd >= 0)
         rc = nsh__disk_sync(nsh__call_name(call), file->path, file->dirty_fd);
     rc = nsh__file_enter(file, call, rc, 0);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = replace(file, call, &now);
     rc = nsh__file_answer(file, call, rc, &now, sizeof now);
     if (rc == NSH_SUCCESS)
@@ -647,7 +648,7 @@ int nsh__file_close(nsh_file **file, nsh__call call)
     bool reads = (*file)->mode == NSH_FILE_READ;
     int rc = nsh__comm_present((*file)->comm, nsh__call_name(call));
 
-    if (nsh__object_forget((*file)->comm, &(*file)->mail->object)) {
+    if (nsh__object_forget((*file)->comm, &(*file)->reply->object)) {
         *file = NULL;
         return reads ? NSH_SUCCESS : rc; /* what was not committed is lost, or the parent's */
     }
@@ -675,14 +676,14 @@ int nsh_file_abandon(nsh_file **file)
         return nsh__file_null(NSH__CALL_FILE_ABANDON, "file");
     if (*file == NULL)
         return NSH_SUCCESS;
-    if (nsh__object_forget((*file)->comm, &(*file)->mail->object)) {
+    if (nsh__object_forget((*file)->comm, &(*file)->reply->object)) {
         *file = NULL;
         return NSH_SUCCESS;
     }
     rc = nsh__comm_callable((*file)->comm, "nsh_file_abandon");
     if (rc == NSH_SUCCESS)
         rc = nsh__agree_to_free((*file)->comm, NSH__CALL_FILE_ABANDON, NSH_SUCCESS,
-                                (*file)->mail->id);
+                                (*file)->reply->id);
     if (rc != NSH_SUCCESS)
         return rc;
     file_destroy(*file);

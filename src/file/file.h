@@ -3,7 +3,7 @@
  *
  * Every call has the same shape: the ranks agree on their arguments (enter); the owner, rank 0,
  * does what there is to do with HDF5; its code and what the others have to know reach all of them
- * through a small array of the file's own, the mail (answer); then bytes move, and the ranks agree
+ * through a small array of the file's own, the reply (answer); then bytes move, and the ranks agree
  * on how that went. So no rank is ever alone inside a call, and HDF5 never has to agree on
  * anything. */
 #ifndef NSH_FILE_FILE_H
@@ -22,7 +22,7 @@ typedef struct nsh__reader nsh__reader;
 
 struct nsh_file {
     nsh_comm *comm;
-    nsh_array *mail; /* counts as the file among the communicator's objects */
+    nsh_array *reply; /* counts as the file among the communicator's objects */
     nsh_file_mode mode;
     int writers;   /* nodes that write */
     bool coherent; /* all hosts see at once what one has written */
@@ -38,8 +38,8 @@ struct nsh_file {
     /* every rank's. The owner always has open what there is; its work_fd holds a lock */
     int target_fd, work_fd; /* -1: not open */
     int dirty_fd;           /* which of them was written to since the last commit; -1: none */
-    int spoilt;             /* the code of the first change of a new file that failed; 0: none */
-    nsh__call spoilt_by;    /* that change */
+    int invalid;            /* the code of the first change of a new file that failed; 0: none */
+    nsh__call invalid_by;   /* that change */
     bool there;             /* there is a target, which this handle reads and continues */
     nsh__identity target;   /* which file that is, whatever is at path by now */
     nsh__reader *reader;    /* of nsh_file_get; NULL: none */
@@ -58,7 +58,7 @@ typedef struct nsh__found {
     nsh__dataset dataset;
 } nsh__found;
 
-static inline bool nsh__file_owns(const nsh_file *file)
+static inline bool nsh__file_is_io_rank(const nsh_file *file)
 {
     return file->comm->rank == 0;
 }
@@ -66,12 +66,13 @@ static inline bool nsh__file_owns(const nsh_file *file)
 /* [local] A call without an object has nobody to agree with. */
 int nsh__file_null(nsh__call call, const char *what);
 
-/* [collective] The ranks agree on their codes, and on mark, a hash of what must be equal. */
-int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t mark);
+/* [collective] The ranks agree on their codes, and on signature, a hash of what must be equal. */
+int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t signature);
 
-/* The mark of a name. NSH_ERR_ARG in *code, unless there is a failure already: no name at all, or
- * none that HDF5 takes. */
-uint64_t nsh__file_name_mark(const nsh_file *file, nsh__call call, const char *name, int *code);
+/* The signature of a name. NSH_ERR_ARG in *code, unless there is a failure already: no name at all,
+ * or none that HDF5 takes. */
+uint64_t nsh__file_name_signature(const nsh_file *file, nsh__call call, const char *name,
+                                  int *code);
 
 /* [collective] The owner's code, and on success its reply of so many bytes, reach all ranks. */
 int nsh__file_answer(nsh_file *file, nsh__call call, int code, void *reply, int64_t bytes);
@@ -117,41 +118,42 @@ int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh_
 bool nsh__file_same_extent(const nsh__dataset *dataset, int ndim, const int64_t extent[], int more);
 
 /* Has the dataset elements of this form? NSH_ERR_TYPE, worded with both. */
-int nsh__file_same_form(const char *call, const char *name, const nsh__dataset *dataset,
-                        const nsh__form *form);
+int nsh__file_same_element(const char *call, const char *name, const nsh__dataset *dataset,
+                           const nsh__element *element);
 
 /* Has the dataset elements of this form and, behind `more` dimensions of which the first one grows,
  * this extent? NSH_ERR_TYPE, NSH_ERR_ARG, worded with both. */
 int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,
-                   const nsh__form *form, int ndim, const int64_t extent[], int more);
+                   const nsh__element *element, int ndim, const int64_t extent[], int more);
 
 /* One rank's hyperslab of a whole that all write together. */
-typedef struct nsh__share_of {
+typedef struct nsh__partition {
     const nsh__type *type;
     int ndim;
     const int64_t *extent;
     const char *data; /* packed */
     int64_t offset[NSH__MAX_NDIM], count[NSH__MAX_NDIM];
     int64_t nbytes;
-} nsh__share_of;
+} nsh__partition;
 
-/* Describe it, and the type, which the share then points to; mark: what must be equal. */
+/* Describe it, and the type, which the share then points to; signature: what must be equal. */
 int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
                     const int64_t extent[], const void *data, const int64_t offset[],
-                    const int64_t count[], nsh__type *type, nsh__share_of *out, uint64_t *mark);
+                    const int64_t count[], nsh__type *type, nsh__partition *out,
+                    uint64_t *signature);
 
 /* [local] Does the share lie in the file in several runs, too short to be written by themselves? */
-bool nsh__file_is_short(const nsh__share_of *share);
+bool nsh__file_is_short(const nsh__partition *share);
 
 /* [collective] Shares that lie in the file in short runs are merged in memory and then written by
  * the nodes; found is in one piece. has_bytes: this rank has a share. The outcome is agreed. */
 int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
-                    const nsh__share_of *share, bool has_bytes);
+                    const nsh__partition *share, bool has_bytes);
 
 /* [collective] The owner gets everybody's share and writes it with HDF5 to dataset name, in front
  * of whose dimensions there may be one more, at `leading`; -1: there is not. chunk: of the dataset,
  * in the share's dimensions. The outcome is agreed. */
-int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__share_of *share,
+int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__partition *share,
                      int64_t leading, const int64_t chunk[]);
 
 /* The calls of the same names, for others to call. */

@@ -87,12 +87,12 @@ static int check_type(const nsh_file *file, const char *name, const nsh__dataset
                       MPI_Datatype handle)
 {
     nsh__type type;
-    nsh__form form;
-    int rc = nsh__type_describe(call, file->comm->rank, handle, &type);
+    nsh__element element;
+    int rc = nsh__type_init(call, file->comm->rank, handle, &type);
 
     if (rc == NSH_SUCCESS)
-        rc = nsh__form_of_type(&type, &form);
-    return rc != NSH_SUCCESS ? rc : nsh__file_same_form(call, name, dataset, &form);
+        rc = nsh__element_of_type(&type, &element);
+    return rc != NSH_SUCCESS ? rc : nsh__file_same_element(call, name, dataset, &element);
 }
 
 /* The hyperslab has that many bytes: is there memory for them? */
@@ -136,9 +136,9 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
 
     if (file == NULL)
         return nsh__file_null(NSH__CALL_FILE_GET, "file");
-    if (file->mail->object.state == NSH__OBJECT_SHELL)
+    if (file->reply->object.state == NSH__OBJECT_SHELL)
         return nsh__comm_present(file->comm, call);
-    nsh__file_name_mark(file, NSH__CALL_FILE_GET, name, &rc);
+    nsh__file_name_signature(file, NSH__CALL_FILE_GET, name, &rc);
     if (rc == NSH_SUCCESS)
         rc = reader_for(file, &reader);
     if (rc == NSH_SUCCESS)
@@ -150,7 +150,7 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
     if (rc != NSH_SUCCESS)
         return rc;
     dataset = &reader->dataset;
-    item = dataset->form.node[0].size * dataset->form.node[0].count;
+    item = dataset->element.node[0].size * dataset->element.node[0].count;
     nsh__slab_of(&in_file, dataset->ndim, dataset->extent, offset, count, item);
     rc = check_room(file, name, in_file.nbytes, out, out_bytes);
     if (rc != NSH_SUCCESS || in_file.nbytes == 0)

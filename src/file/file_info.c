@@ -14,32 +14,33 @@ static void fill_info(const nsh__dataset *dataset, nsh_dataset_info *out)
     *out = (nsh_dataset_info){.ndim = dataset->ndim,
                               .growing = dataset->growing,
                               .size = dataset->size,
-                              .itemsize = dataset->form.node[0].size * dataset->form.node[0].count,
+                              .itemsize =
+                                  dataset->element.node[0].size * dataset->element.node[0].count,
                               .stored = dataset->stored,
                               .attributes = dataset->attributes};
     memcpy(out->extent, dataset->extent, sizeof out->extent);
     memcpy(out->chunk, dataset->chunk, sizeof out->chunk);
     memcpy(out->filters, dataset->filters, sizeof out->filters);
-    nsh__form_print(&dataset->form, out->type, sizeof out->type);
+    nsh__element_print(&dataset->element, out->type, sizeof out->type);
 }
 
 int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out)
 {
     const nsh__call call = NSH__CALL_FILE_INFO;
     nsh__found found;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
     rc = out != NULL ? NSH_SUCCESS : nsh__file_null(call, "out");
-    mark = nsh__file_name_mark(file, call, name, &rc);
-    rc = nsh__file_enter(file, call, rc, mark);
+    signature = nsh__file_name_signature(file, call, name, &rc);
+    rc = nsh__file_enter(file, call, rc, signature);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = nsh__file_find(file, call, name, NULL, false, &found);
-    if (nsh__file_owns(file) && rc == NSH_SUCCESS)
+    if (nsh__file_is_io_rank(file) && rc == NSH_SUCCESS)
         rc = nsh__h5_stored(nsh__call_name(call), file->h5, name, &found.dataset.stored);
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc == NSH_SUCCESS)
@@ -47,11 +48,11 @@ int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out)
     return rc;
 }
 
-/* The mark of a dataset, a group or, without a name, the file, whose name then is "". */
-static uint64_t object_mark(const nsh_file *file, nsh__call call, const char **name, int *code)
+/* The signature of a dataset, a group or, without a name, the file, whose name then is "". */
+static uint64_t object_signature(const nsh_file *file, nsh__call call, const char **name, int *code)
 {
     if (*name != NULL && (*name)[0] != '\0')
-        return nsh__file_name_mark(file, call, *name, code);
+        return nsh__file_name_signature(file, call, *name, code);
     *name = "";
     return 0;
 }
@@ -93,7 +94,7 @@ static int share_names(nsh_file *file, nsh__call call, int rc, char *text, int64
                            : nsh__fail(NSH_ERR_NOMEM, "%s: no memory", nsh__call_name(call));
         agreed = nsh__file_enter(file, call, rc, 7);
     }
-    if (agreed == NSH_SUCCESS || nsh__file_owns(file))
+    if (agreed == NSH_SUCCESS || nsh__file_is_io_rank(file))
         free(text);
     if (agreed != NSH_SUCCESS) {
         free(index);
@@ -117,9 +118,9 @@ int nsh_file_list(nsh_file *file, int64_t *n, char ***names)
     rc = nsh__file_enter(file, call, rc, 8);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = nsh__file_readable(file, call);
-    if (nsh__file_owns(file) && rc == NSH_SUCCESS)
+    if (nsh__file_is_io_rank(file) && rc == NSH_SUCCESS)
         rc = nsh__h5_list(nsh__call_name(call), file->h5, &text, &bytes);
     return share_names(file, call, rc, text, bytes, n, names);
 }
@@ -130,19 +131,19 @@ int nsh_file_list_attrs(nsh_file *file, const char *name, int64_t *n, char ***na
     const nsh__call call = NSH__CALL_FILE_LIST_ATTRS;
     char *text = NULL;
     int64_t bytes = 0;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
     rc = n != NULL && names != NULL ? NSH_SUCCESS : nsh__file_null(call, "n or names");
-    mark = object_mark(file, call, &name, &rc);
-    rc = nsh__file_enter(file, call, rc, mark);
+    signature = object_signature(file, call, &name, &rc);
+    rc = nsh__file_enter(file, call, rc, signature);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = nsh__file_readable(file, call);
-    if (nsh__file_owns(file) && rc == NSH_SUCCESS)
+    if (nsh__file_is_io_rank(file) && rc == NSH_SUCCESS)
         rc = nsh__h5_list_attrs(nsh__call_name(call), file->h5, name, &text, &bytes);
     return share_names(file, call, rc, text, bytes, n, names);
 }
@@ -162,9 +163,9 @@ static int check_attr(const nsh_file *file, nsh__call call, const char *attr, ns
     return NSH_SUCCESS;
 }
 
-static uint64_t text_mark(uint64_t mark, const char *text)
+static uint64_t text_signature(uint64_t signature, const char *text)
 {
-    return nsh__mix_bytes(mark, text, text != NULL ? strlen(text) + 1 : 0);
+    return nsh__mix_bytes(signature, text, text != NULL ? strlen(text) + 1 : 0);
 }
 
 static int check_values(const nsh_file *file, const char *attr, nsh_attr_type type, int64_t n,
@@ -189,7 +190,7 @@ int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr, nsh_at
                       int64_t n, const void *values)
 {
     const nsh__call call = NSH__CALL_FILE_SET_ATTR;
-    uint64_t mark;
+    uint64_t signature;
     int64_t bytes;
     int rc;
 
@@ -203,12 +204,12 @@ int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     if (rc == NSH_SUCCESS)
         rc = check_values(file, attr, type, n, values);
     bytes = rc == NSH_SUCCESS ? n * (int64_t)nsh__attr_size(type) : 0;
-    mark = text_mark(object_mark(file, call, &name, &rc), attr);
-    mark = nsh__mix_bytes(nsh__mix(mark, (uint64_t)type), values, (size_t)bytes);
-    rc = nsh__file_enter(file, call, rc, mark);
+    signature = text_signature(object_signature(file, call, &name, &rc), attr);
+    signature = nsh__mix_bytes(nsh__mix(signature, (uint64_t)type), values, (size_t)bytes);
+    rc = nsh__file_enter(file, call, rc, signature);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file)) {
+    if (nsh__file_is_io_rank(file)) {
         rc = nsh__file_writable(file, call);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_set_attr(nsh__call_name(call), file->h5, name, attr, type, n, values);
@@ -223,7 +224,7 @@ int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     int64_t count = 0, bytes = 0;
     void *data = NULL;
     char *reply;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
@@ -231,11 +232,11 @@ int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     rc = n != NULL && values != NULL ? NSH_SUCCESS : nsh__file_null(call, "n or values");
     if (rc == NSH_SUCCESS)
         rc = check_attr(file, call, attr, type);
-    mark = text_mark(object_mark(file, call, &name, &rc), attr);
-    rc = nsh__file_enter(file, call, rc, nsh__mix(mark, (uint64_t)type));
+    signature = text_signature(object_signature(file, call, &name, &rc), attr);
+    rc = nsh__file_enter(file, call, rc, nsh__mix(signature, (uint64_t)type));
     if (rc != NSH_SUCCESS)
         return rc;
-    if (nsh__file_owns(file)) {
+    if (nsh__file_is_io_rank(file)) {
         rc = nsh__file_readable(file, call);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_get_attr(nsh__call_name(call), file->h5, name, attr, type, &count, &data);
@@ -262,7 +263,7 @@ int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *labe
                      const double points[])
 {
     const nsh__call call = NSH__CALL_FILE_SET_DIM;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
@@ -274,11 +275,11 @@ int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *labe
     if (rc == NSH_SUCCESS && strlen(label) > MOST_LABEL)
         rc = nsh__fail(NSH_ERR_ARG, "nsh_file_set_dim: a label of %zu bytes, not %d (rank %d)",
                        strlen(label), MOST_LABEL, file->comm->rank);
-    mark = nsh__mix(nsh__file_name_mark(file, call, name, &rc), (uint64_t)dim);
-    rc = nsh__file_enter(file, call, rc, text_mark(text_mark(mark, label), unit));
+    signature = nsh__mix(nsh__file_name_signature(file, call, name, &rc), (uint64_t)dim);
+    rc = nsh__file_enter(file, call, rc, text_signature(text_signature(signature, label), unit));
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file)) {
+    if (nsh__file_is_io_rank(file)) {
         rc = nsh__file_writable(file, call);
         if (rc == NSH_SUCCESS)
             rc = nsh__h5_set_dim(nsh__call_name(call), file->h5, name, dim, label, unit, points);

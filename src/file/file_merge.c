@@ -14,9 +14,9 @@
 #include "base/fault.h"
 #include "file/file.h"
 #include "base/hash.h"
-#include "file/parts.h"
+#include "file/file_part.h"
 #include "core/replicate.h"
-#include "core/share.h"
+#include "core/shared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,20 +34,20 @@ typedef struct merge {
     nsh_file *file;
     nsh__call call;
     const nsh__found *found;
-    const nsh__share_of *share;
-    nsh__share memory; /* of the node: parts, then their marks */
-    int fd;            /* where this rank's node writes */
-    int parts;         /* in a window, of the first nodes */
-    int64_t unit;      /* divides all offsets and lengths in the file; */
-    int64_t units;     /* a part has so many */
-    nsh__slab bytes;   /* this rank's, where they are in the file */
-    int64_t done;      /* of the stream of these bytes */
-    int64_t begin;     /* byte of the file at which the window begins */
-    char *gaps;        /* private memory, for what is read there */
-    char *out, *in;    /* and on a leader for messages */
+    const nsh__partition *share;
+    nsh__shared memory; /* of the node: parts, then their marks */
+    int fd;             /* where this rank's node writes */
+    int parts;          /* in a window, of the first nodes */
+    int64_t unit;       /* divides all offsets and lengths in the file; */
+    int64_t units;      /* a part has so many */
+    nsh__slab bytes;    /* this rank's, where they are in the file */
+    int64_t done;       /* of the stream of these bytes */
+    int64_t begin;      /* byte of the file at which the window begins */
+    char *gaps;         /* private memory, for what is read there */
+    char *out, *in;     /* and on a leader for messages */
 } merge;
 
-bool nsh__file_is_short(const nsh__share_of *share)
+bool nsh__file_is_short(const nsh__partition *share)
 {
     nsh__slab slab;
 
@@ -58,7 +58,7 @@ bool nsh__file_is_short(const nsh__share_of *share)
 
 static char *data_of(const merge *m, int part)
 {
-    return m->memory.extent.rw + (int64_t)part * PART;
+    return m->memory.block.rw + (int64_t)part * PART;
 }
 
 static char *marks_of(const merge *m, int part)
@@ -229,9 +229,9 @@ static int read_gaps(const merge *m, int64_t from, int64_t to)
     return rc;
 }
 
-/* The next stretch of marked units of [*at, end), with the short gaps in it: where it begins, in *at,
- * and how many units it has. Where nodes do not see at once what others write no gap is written back:
- * another node's earlier bytes in it may not have been read. */
+/* The next stretch of marked units of [*at, end), with the short gaps in it: where it begins, in
+ * *at, and how many units it has. Where nodes do not see at once what others write no gap is
+ * written back: another node's earlier bytes in it may not have been read. */
 static int64_t next_stretch(const merge *m, const char *marks, int64_t end, int64_t *at, bool *gaps)
 {
     int64_t least = m->found->place.alone && m->parts > 1 ? 1 : GAP;
@@ -311,29 +311,29 @@ static int begin_merge(merge *m, bool has_bytes)
     m->in = m->out + message;
     if (rc == NSH_SUCCESS && comm->node_index < m->parts)
         rc = nsh__file_fd(file, m->call, &m->found->place, &m->fd);
-    return nsh__share_create(comm, m->call, rc, nsh__mix(file->mail->id, 15), &need, NULL,
-                             &m->memory);
+    return nsh__shared_create(comm, m->call, rc, nsh__mix(file->reply->id, 15), &need, NULL,
+                              &m->memory);
 }
 
 /* All ranks know how the last round went, and where the next one begins. False: there is none. */
 static bool next_round(merge *m, int *rc)
 {
     bool left = m->done < m->bytes.nbytes;
-    nsh__vote vote = {.call = m->call,
-                      .code = *rc,
-                      .mark = nsh__mix(m->file->mail->id, 16),
-                      .range = true,
-                      .low = left ? nsh__slab_at(&m->bytes, m->done) : INT64_MAX};
+    nsh__agreement agreement = {.call = m->call,
+                                .code = *rc,
+                                .signature = nsh__mix(m->file->reply->id, 16),
+                                .range = true,
+                                .low = left ? nsh__slab_at(&m->bytes, m->done) : INT64_MAX};
 
-    vote.high = vote.low;
-    nsh__vote_enter(m->file->comm, &vote);
-    *rc = nsh__vote_leave(m->file->comm, &vote);
-    m->begin = vote.low - vote.low % PART;
-    return *rc == NSH_SUCCESS && vote.low < INT64_MAX;
+    agreement.high = agreement.low;
+    nsh__agreement_enter(m->file->comm, &agreement);
+    *rc = nsh__agreement_leave(m->file->comm, &agreement);
+    m->begin = agreement.low - agreement.low % PART;
+    return *rc == NSH_SUCCESS && agreement.low < INT64_MAX;
 }
 
 int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
-                    const nsh__share_of *share, bool has_bytes)
+                    const nsh__partition *share, bool has_bytes)
 {
     merge m = {.file = file, .call = call, .found = found, .share = share};
     nsh__disk_guard guard;
@@ -351,7 +351,7 @@ int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
                 rc = write_share(&m);
         }
         nsh__disk_guard_end(&guard);
-        nsh__share_free(file->comm, &m.memory);
+        nsh__shared_free(file->comm, &m.memory);
     }
     free(m.gaps);
     return rc;

@@ -8,7 +8,7 @@
 #include "core/agree.h"
 #include "base/fault.h"
 #include "base/hash.h"
-#include "file/parts.h"
+#include "file/file_part.h"
 #include "core/ring.h"
 
 #include <inttypes.h>
@@ -33,21 +33,21 @@ typedef struct fetch {
 } fetch;
 
 /* The array with as many dimensions as the dataset, or as the bytes that it is. */
-static nsh__target target_of(const fetch *f)
+static nsh__destination destination_of(const fetch *f)
 {
-    nsh__target target = nsh__array_target(f->into);
+    nsh__destination destination = nsh__array_destination(f->into);
 
     if (f->by_bytes)
-        return (nsh__target){1, &f->into->nbytes, 1, target.replica};
-    target.ndim += f->missing;
-    target.extent = f->extent;
-    return target;
+        return (nsh__destination){1, &f->into->nbytes, 1, destination.replica};
+    destination.ndim += f->missing;
+    destination.extent = f->extent;
+    return destination;
 }
 
 /* As the nodes share it among them, in the terms of the array: what node `node` reads. Contiguous
  * memory is shared by bytes, other by the first dimension that can be divided. */
-static void part_of_node(const fetch *f, const nsh__target *target, int node, int64_t *offset,
-                         int64_t *count)
+static void part_of_node(const fetch *f, const nsh__destination *destination, int node,
+                         int64_t *offset, int64_t *count)
 {
     int64_t at = f->in_file.ndim == 0 ? f->found->dataset.offset + f->in_file.start : 0;
     int64_t begin, end;
@@ -59,9 +59,9 @@ static void part_of_node(const fetch *f, const nsh__target *target, int node, in
         count[0] = end - begin;
         return;
     }
-    while (d + 1 < target->ndim && f->count[d] == 1)
+    while (d + 1 < destination->ndim && f->count[d] == 1)
         d++;
-    for (int k = 0; k < target->ndim; k++) {
+    for (int k = 0; k < destination->ndim; k++) {
         offset[k] = f->into_offset[k];
         count[k] = f->count[k];
     }
@@ -71,7 +71,7 @@ static void part_of_node(const fetch *f, const nsh__target *target, int node, in
 }
 
 /* Read this node's part: a hyperslab again, or a range of bytes. */
-static int read_part(const fetch *f, const nsh__target *target, const int64_t *offset,
+static int read_part(const fetch *f, const nsh__destination *destination, const int64_t *offset,
                      const int64_t *count)
 {
     const nsh__dataset *dataset = &f->found->dataset;
@@ -90,37 +90,39 @@ static int read_part(const fetch *f, const nsh__target *target, const int64_t *o
     } else {
         for (int d = 0; d < dataset->ndim; d++)
             place[d] = f->offset[d] + offset[d] - f->into_offset[d];
-        nsh__slab_of(&in_file, dataset->ndim, dataset->extent, place, count, target->itemsize);
-        nsh__slab_of(&in_memory, target->ndim, target->extent, offset, count, target->itemsize);
+        nsh__slab_of(&in_file, dataset->ndim, dataset->extent, place, count, destination->itemsize);
+        nsh__slab_of(&in_memory, destination->ndim, destination->extent, offset, count,
+                     destination->itemsize);
         n = in_memory.nbytes;
     }
     if (n == 0)
         return NSH_SUCCESS;
-    return nsh__disk_read(words, f->file->path, fd, dataset->offset, &in_file, target->replica,
+    return nsh__disk_read(words, f->file->path, fd, dataset->offset, &in_file, destination->replica,
                           &in_memory, from, n);
 }
 
 /* Everybody's part, by rank: only leaders have one. */
-static void write_table(const fetch *f, const nsh__target *target, int64_t *table)
+static void write_table(const fetch *f, const nsh__destination *destination, int64_t *table)
 {
     const nsh_comm *comm = f->file->comm;
-    int width = 2 * target->ndim;
+    int width = 2 * destination->ndim;
 
     for (int node = 0; node < comm->node_count; node++) {
         int64_t *row = table + (int64_t)comm->leader_of[node] * width;
 
-        part_of_node(f, target, node, row, row + target->ndim);
+        part_of_node(f, destination, node, row, row + destination->ndim);
     }
 }
 
 /* After the exchange has begun there is no way back to what was. */
-static int exchange(const fetch *f, const nsh__target *target, const int64_t *table, int64_t *work)
+static int exchange(const fetch *f, const nsh__destination *destination, const int64_t *table,
+                    int64_t *work)
 {
     nsh_comm *comm = f->file->comm;
     int rc = NSH_SUCCESS;
 
     if (nsh__comm_leads(comm))
-        rc = nsh__ring_slabs(comm, target, table, work);
+        rc = nsh__ring_slabs(comm, destination, table, work);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_enter(f->file, f->call, rc, 5);
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(comm, rc);
@@ -130,24 +132,25 @@ static int fetch_bytes(const fetch *f)
 {
     nsh_comm *comm = f->file->comm;
     const int64_t *mine;
-    nsh__target target = target_of(f);
+    nsh__destination destination = destination_of(f);
     int64_t *table, rows = (int64_t)comm->size * 2;
     int rc = NSH_SUCCESS;
 
-    table = nsh__fault(file_buffer) ? NULL
-                                    : calloc(2 * (size_t)rows * (size_t)target.ndim, sizeof *table);
+    table = nsh__fault(file_buffer)
+                ? NULL
+                : calloc(2 * (size_t)rows * (size_t)destination.ndim, sizeof *table);
     if (table == NULL) {
         rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for the parts of %d nodes",
                        nsh__call_name(f->call), comm->node_count);
     } else {
-        write_table(f, &target, table);
-        mine = table + (int64_t)comm->rank * 2 * target.ndim;
+        write_table(f, &destination, table);
+        mine = table + (int64_t)comm->rank * 2 * destination.ndim;
         if (nsh__comm_leads(comm))
-            rc = read_part(f, &target, mine, mine + target.ndim);
+            rc = read_part(f, &destination, mine, mine + destination.ndim);
     }
     rc = nsh__file_enter(f->file, f->call, rc, 4);
     if (rc == NSH_SUCCESS && comm->node_count > 1)
-        rc = exchange(f, &target, table, table + rows * target.ndim);
+        rc = exchange(f, &destination, table, table + rows * destination.ndim);
     free(table);
     if (rc == NSH_SUCCESS)
         nsh__array_changed(f->into);
@@ -157,7 +160,7 @@ static int fetch_bytes(const fetch *f)
 /* ---- read through HDF5 ---- */
 
 /* One box: from the owner's HDF5 through its memory into every replica. */
-static int fetch_box(const fetch *f, const nsh__boxes *b, char **buffer, int64_t *room)
+static int fetch_box(const fetch *f, const nsh__boxes *b, char **buffer, int64_t *capacity)
 {
     int64_t from[NSH__MAX_NDIM], to[NSH__MAX_NDIM];
     int64_t bytes = nsh__boxes_bytes(b);
@@ -168,11 +171,11 @@ static int fetch_box(const fetch *f, const nsh__boxes *b, char **buffer, int64_t
         from[d] = f->offset[d] + b->at[d];
         to[d] = f->into_offset[d] + b->at[d];
     }
-    if (nsh__file_owns(f->file)) {
-        if (bytes > *room) {
+    if (nsh__file_is_io_rank(f->file)) {
+        if (bytes > *capacity) {
             free(*buffer);
             *buffer = nsh__fault(file_buffer) ? NULL : malloc((size_t)bytes);
-            *room = *buffer != NULL ? bytes : 0;
+            *capacity = *buffer != NULL ? bytes : 0;
         }
         if (*buffer == NULL)
             rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for %" PRId64 " bytes",
@@ -188,14 +191,14 @@ static int fetch_box(const fetch *f, const nsh__boxes *b, char **buffer, int64_t
 static int fetch_boxes(const fetch *f)
 {
     char *buffer = NULL;
-    int64_t room = 0;
+    int64_t capacity = 0;
     int rc = NSH_SUCCESS;
     nsh__boxes b;
 
     nsh__boxes_begin(&b, f->found->dataset.ndim, f->offset, f->count, f->into->type.itemsize,
                      f->found->dataset.chunk);
     for (; !b.done && rc == NSH_SUCCESS; nsh__boxes_next(&b))
-        rc = fetch_box(f, &b, &buffer, &room);
+        rc = fetch_box(f, &b, &buffer, &capacity);
     free(buffer);
     return rc;
 }
@@ -234,12 +237,12 @@ static int find(nsh_file *file, nsh__call call, const char *name, const nsh_arra
                 nsh__found *found)
 {
     int rc = into != NULL ? nsh__file_check_array(file, call, into) : nsh__file_null(call, "array");
-    uint64_t mark = nsh__file_name_mark(file, call, name, &rc);
+    uint64_t signature = nsh__file_name_signature(file, call, name, &rc);
 
-    rc = nsh__file_enter(file, call, rc, nsh__mix(mark, into != NULL ? into->id : 0));
+    rc = nsh__file_enter(file, call, rc, nsh__mix(signature, into != NULL ? into->id : 0));
     if (rc != NSH_SUCCESS)
         return rc;
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = nsh__file_find(file, call, name, into, whole, found);
     return nsh__file_answer(file, call, rc, found, sizeof *found);
 }
@@ -297,12 +300,12 @@ static int check_slab(const nsh_file *file, const nsh__dataset *dataset, const i
     return NSH_SUCCESS;
 }
 
-static uint64_t numbers_mark(uint64_t mark, int n, const int64_t numbers[])
+static uint64_t numbers_signature(uint64_t signature, int n, const int64_t numbers[])
 {
-    mark = nsh__mix(mark, numbers != NULL);
+    signature = nsh__mix(signature, numbers != NULL);
     for (int d = 0; d < n && numbers != NULL; d++)
-        mark = nsh__mix(mark, (uint64_t)numbers[d]);
-    return mark;
+        signature = nsh__mix(signature, (uint64_t)numbers[d]);
+    return signature;
 }
 
 int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offset[],
@@ -310,7 +313,7 @@ int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offs
 {
     const nsh__call call = NSH__CALL_FILE_READ_HYPERSLAB;
     nsh__found found;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
@@ -319,8 +322,9 @@ int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offs
     if (rc != NSH_SUCCESS)
         return rc;
     rc = check_slab(file, &found.dataset, offset, count, into, into_offset);
-    mark = numbers_mark(numbers_mark(9, found.dataset.ndim, offset), found.dataset.ndim, count);
-    rc = nsh__file_enter(file, call, rc, numbers_mark(mark, into->ndim, into_offset));
+    signature = numbers_signature(numbers_signature(9, found.dataset.ndim, offset),
+                                  found.dataset.ndim, count);
+    rc = nsh__file_enter(file, call, rc, numbers_signature(signature, into->ndim, into_offset));
     if (rc != NSH_SUCCESS)
         return rc;
     return nsh__file_fetch(file, call, name, &found, offset, count, into, into_offset);
@@ -332,7 +336,7 @@ static int make_array(nsh_file *file, const nsh__found *found, nsh_array **made)
     const nsh__dataset *dataset = &found->dataset;
     MPI_Datatype type = MPI_BYTE;
     bool derived = false;
-    int rc = nsh__form_to_mpi(&dataset->form, &type, &derived);
+    int rc = nsh__element_to_mpi(&dataset->element, &type, &derived);
 
     rc = nsh__file_enter(file, NSH__CALL_FILE_LOAD, rc, 6);
     if (rc == NSH_SUCCESS)
@@ -347,15 +351,15 @@ int nsh_file_load(nsh_file *file, const char *name, nsh_array **out)
     const nsh__call call = NSH__CALL_FILE_LOAD;
     nsh_array *array = NULL;
     nsh__found found;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
     rc = out != NULL ? NSH_SUCCESS : nsh__file_null(call, "out");
-    mark = nsh__file_name_mark(file, call, name, &rc);
-    rc = nsh__file_enter(file, call, rc, mark);
-    if (rc == NSH_SUCCESS && nsh__file_owns(file))
+    signature = nsh__file_name_signature(file, call, name, &rc);
+    rc = nsh__file_enter(file, call, rc, signature);
+    if (rc == NSH_SUCCESS && nsh__file_is_io_rank(file))
         rc = nsh__file_find(file, call, name, NULL, false, &found);
     else if (rc != NSH_SUCCESS)
         return rc;

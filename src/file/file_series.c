@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* file_series.c -- frames appended along an unlimited leading dimension.
  *
- * Invariant: a series has grown by whole frames, or the file is spoilt and will not be committed.
+ * Invariant: a series has grown by whole frames, or the file is invalid and will not be committed.
  */
 #include "file/file.h"
 
@@ -22,10 +22,10 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
 {
     const char *words = nsh__call_name(call);
     int64_t whole[NSH__MAX_NDIM + 1] = {0};
-    nsh__form form;
+    nsh__element element;
     nsh__found found;
     nsh__detail kept;
-    int rc = nsh__form_of_type(type, &form);
+    int rc = nsh__element_of_type(type, &element);
 
     nsh__detail_keep(&kept);
     if (rc == NSH_SUCCESS)
@@ -36,12 +36,12 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
         nsh__detail_restore(&kept);
         for (int d = 0; d < ndim; d++)
             whole[1 + d] = extent[d];
-        rc = nsh__h5_make(words, file->h5, name, &form, ndim + 1, whole, true);
+        rc = nsh__h5_make(words, file->h5, name, &element, ndim + 1, whole, true);
         if (rc == NSH_SUCCESS)
             rc = nsh__file_find(file, call, name, NULL, false, &found);
     }
     if (rc == NSH_SUCCESS)
-        rc = nsh__file_fits(call, name, &found.dataset, &form, ndim, extent, 1);
+        rc = nsh__file_fits(call, name, &found.dataset, &element, ndim, extent, 1);
     if (rc != NSH_SUCCESS)
         return rc;
     if (found.dataset.extent[0] == INT64_MAX)
@@ -78,7 +78,7 @@ static int too_many(nsh__call call, int ndim)
 int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame)
 {
     const nsh__call call = NSH__CALL_FILE_APPEND;
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
@@ -86,11 +86,11 @@ int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame)
     rc = frame != NULL ? nsh__file_check_array(file, call, frame) : nsh__file_null(call, "frame");
     if (rc == NSH_SUCCESS && frame->ndim >= NSH__MAX_NDIM)
         rc = too_many(call, frame->ndim);
-    mark = nsh__file_name_mark(file, call, name, &rc);
-    rc = nsh__file_enter(file, call, rc, nsh__mix(mark, frame != NULL ? frame->id : 0));
+    signature = nsh__file_name_signature(file, call, name, &rc);
+    rc = nsh__file_enter(file, call, rc, nsh__mix(signature, frame != NULL ? frame->id : 0));
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = append(file, call, name, frame);
     return nsh__file_changed(file, call, nsh__file_answer(file, call, rc, NULL, 0));
 }
@@ -101,22 +101,22 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
 {
     const nsh__call call = NSH__CALL_FILE_APPEND_HYPERSLAB;
     nsh__type described;
-    nsh__share_of share;
+    nsh__partition share;
     grown room = {0};
-    uint64_t mark;
+    uint64_t signature;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
     rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
-                         &mark);
+                         &signature);
     if (rc == NSH_SUCCESS && ndim >= NSH__MAX_NDIM)
         rc = too_many(call, ndim);
-    mark = nsh__mix(mark, nsh__file_name_mark(file, call, name, &rc));
-    rc = nsh__file_enter(file, call, rc, mark);
+    signature = nsh__mix(signature, nsh__file_name_signature(file, call, name, &rc));
+    rc = nsh__file_enter(file, call, rc, signature);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = grow(file, call, name, &described, ndim, extent, &room);
     rc = nsh__file_answer(file, call, rc, &room, sizeof room);
     if (rc != NSH_SUCCESS)

@@ -8,7 +8,7 @@
 #include "core/agree.h"
 #include "base/fault.h"
 #include "base/hash.h"
-#include "file/parts.h"
+#include "file/file_part.h"
 #include "core/replicate.h"
 #include "core/ring.h"
 
@@ -34,13 +34,13 @@ static int make_dataset(nsh_file *file, nsh__call call, const char *name, const 
                         nsh__found *out)
 {
     const char *words = nsh__call_name(call);
-    nsh__form form;
-    int rc = nsh__form_of_type(&array->type, &form);
+    nsh__element element;
+    int rc = nsh__element_of_type(&array->type, &element);
 
     if (rc == NSH_SUCCESS)
         rc = nsh__file_writable(file, call);
     if (rc == NSH_SUCCESS)
-        rc = nsh__h5_make(words, file->h5, name, &form, array->ndim, array->extent, false);
+        rc = nsh__h5_make(words, file->h5, name, &element, array->ndim, array->extent, false);
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__h5_flush(words, file->h5);
@@ -94,19 +94,19 @@ int nsh__file_write(nsh_file *file, nsh__call call, const char *name, const nsh_
     nsh__found found;
     int rc =
         array != NULL ? nsh__file_check_array(file, call, array) : nsh__file_null(call, "array");
-    uint64_t mark = nsh__file_name_mark(file, call, name, &rc);
+    uint64_t signature = nsh__file_name_signature(file, call, name, &rc);
 
-    rc = nsh__file_enter(file, call, rc, nsh__mix(mark, array != NULL ? array->id : 0));
+    rc = nsh__file_enter(file, call, rc, nsh__mix(signature, array != NULL ? array->id : 0));
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = make_dataset(file, call, name, array, &found);
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc != NSH_SUCCESS || array->nbytes == 0)
         return nsh__file_changed(file, call, rc);
     rc = write_part(file, call, &found, array);
     rc = nsh__file_enter(file, call, rc, 1);
-    if (rc != NSH_SUCCESS && nsh__file_owns(file))
+    if (rc != NSH_SUCCESS && nsh__file_is_io_rank(file))
         nsh__h5_remove(file->h5, name);
     file->failed |= rc != NSH_SUCCESS;
     return nsh__file_changed(file, call, rc);
@@ -123,23 +123,24 @@ int nsh_file_write(nsh_file *file, const char *name, const nsh_array *array)
 
 int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
                     const int64_t extent[], const void *data, const int64_t offset[],
-                    const int64_t count[], nsh__type *type, nsh__share_of *out, uint64_t *mark)
+                    const int64_t count[], nsh__type *type, nsh__partition *out,
+                    uint64_t *signature)
 {
     const char *words = nsh__call_name(call);
     int64_t size, nbytes;
     int rank = file->comm->rank, d, rc;
 
-    *out = (nsh__share_of){.type = type, .ndim = ndim, .extent = extent, .data = data};
-    *mark = nsh__mix(10, (uint64_t)ndim);
+    *out = (nsh__partition){.type = type, .ndim = ndim, .extent = extent, .data = data};
+    *signature = nsh__mix(10, (uint64_t)ndim);
     if (ndim < 0 || ndim > NSH__MAX_NDIM || (ndim > 0 && extent == NULL))
         return nsh__fail(NSH_ERR_ARG, "%s: ndim %d, extent %s (rank %d)", words, ndim,
                          extent != NULL ? "given" : "NULL", rank);
     for (d = 0; d < ndim; d++)
-        *mark = nsh__mix(*mark, (uint64_t)extent[d]);
-    rc = nsh__type_describe(words, rank, handle, type);
+        *signature = nsh__mix(*signature, (uint64_t)extent[d]);
+    rc = nsh__type_init(words, rank, handle, type);
     if (rc != NSH_SUCCESS)
         return rc;
-    *mark = nsh__mix(*mark, type->mark);
+    *signature = nsh__mix(*signature, type->signature);
     if (!nsh__shape_size(ndim, extent, type->itemsize, &size, &nbytes))
         return nsh__fail(NSH_ERR_ARG, "%s: an extent is negative or the whole too large (rank %d)",
                          words, rank);
@@ -162,13 +163,13 @@ int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, i
 }
 
 /* A whole without dimensions has no hyperslabs: rank 0 writes it. */
-static bool has_part(const nsh_file *file, const nsh__share_of *share)
+static bool has_part(const nsh_file *file, const nsh__partition *share)
 {
-    return share->nbytes > 0 && (share->ndim > 0 || nsh__file_owns(file));
+    return share->nbytes > 0 && (share->ndim > 0 || nsh__file_is_io_rank(file));
 }
 
 static int write_own(nsh_file *file, nsh__call call, const nsh__found *found,
-                     const nsh__share_of *share)
+                     const nsh__partition *share)
 {
     nsh__slab in_file, packed;
     int fd, rc;
@@ -193,7 +194,7 @@ typedef struct delivery {
     nsh_file *file;
     nsh__call call;
     const char *name;
-    const nsh__share_of *share; /* of this rank */
+    const nsh__partition *share; /* of this rank */
     int64_t leading;
     const int64_t *chunk; /* of the dataset, in the dimensions of the share; all 0: none */
     char *buffer;         /* for the largest box */
@@ -276,7 +277,7 @@ static int deliver_all(const delivery *v, const int64_t *table)
             break;
         nsh__boxes_begin(&b, ndim, offset, count, v->share->type->itemsize, v->chunk);
         for (; !b.done; nsh__boxes_next(&b)) {
-            if (nsh__file_owns(v->file))
+            if (nsh__file_is_io_rank(v->file))
                 rc = take_box(v, r, offset, &b, rc);
             else if (r == comm->rank)
                 rc = give_box(v, &b);
@@ -298,7 +299,7 @@ static int64_t largest_box(const delivery *v, const int64_t *table)
     for (int r = 0; r < comm->size && ndim > 0; r++) {
         const int64_t *offset = table + (int64_t)r * 2 * ndim;
 
-        if (!nsh__file_owns(v->file) && r != comm->rank)
+        if (!nsh__file_is_io_rank(v->file) && r != comm->rank)
             continue;
         nsh__boxes_begin(&b, ndim, offset, offset + ndim, v->share->type->itemsize, v->chunk);
         for (; !b.done; nsh__boxes_next(&b))
@@ -307,7 +308,7 @@ static int64_t largest_box(const delivery *v, const int64_t *table)
     return most;
 }
 
-int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__share_of *share,
+int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__partition *share,
                      int64_t leading, const int64_t chunk[])
 {
     delivery v = {file, call, name, share, leading, chunk, NULL};
@@ -342,7 +343,7 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
     if (rc == NSH_SUCCESS) {
         rc = deliver_all(&v, table);
         /* What lies in one piece may next be read around HDF5, which has kept some of it. */
-        if (rc == NSH_SUCCESS && nsh__file_owns(file) && leading < 0)
+        if (rc == NSH_SUCCESS && nsh__file_is_io_rank(file) && leading < 0)
             rc = nsh__h5_flush(nsh__call_name(call), file->h5);
         rc = nsh__file_enter(file, call, rc, 13);
     }
@@ -371,24 +372,24 @@ static void print_extent(int ndim, const int64_t extent[], char *out, size_t byt
                                  extent[d]);
 }
 
-int nsh__file_same_form(const char *call, const char *name, const nsh__dataset *dataset,
-                        const nsh__form *form)
+int nsh__file_same_element(const char *call, const char *name, const nsh__dataset *dataset,
+                           const nsh__element *element)
 {
     char there[96], here[96];
 
-    if (nsh__form_equal(form, &dataset->form))
+    if (nsh__element_equal(element, &dataset->element))
         return NSH_SUCCESS;
-    nsh__form_print(&dataset->form, there, sizeof there);
-    nsh__form_print(form, here, sizeof here);
+    nsh__element_print(&dataset->element, there, sizeof there);
+    nsh__element_print(element, here, sizeof here);
     return nsh__fail(NSH_ERR_TYPE, "%s: \"%.60s\" has elements of %s, not %s", call, name, there,
                      here);
 }
 
 int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,
-                   const nsh__form *form, int ndim, const int64_t extent[], int more)
+                   const nsh__element *element, int ndim, const int64_t extent[], int more)
 {
     char there[80], here[80];
-    int rc = nsh__file_same_form(nsh__call_name(call), name, dataset, form);
+    int rc = nsh__file_same_element(nsh__call_name(call), name, dataset, element);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -427,11 +428,12 @@ static int clear_reused(nsh_file *file, nsh__call call, const nsh__found *found,
 
 /* By the owner: a dataset that nobody has written to yet and that is zero. */
 static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
-                             const nsh__share_of *share, const nsh__form *form, nsh__found *out)
+                             const nsh__partition *share, const nsh__element *element,
+                             nsh__found *out)
 {
     const char *words = nsh__call_name(call);
     int64_t old_end = out->place.identity.bytes;
-    int rc = nsh__h5_make(words, file->h5, name, form, share->ndim, share->extent, false);
+    int rc = nsh__h5_make(words, file->h5, name, element, share->ndim, share->extent, false);
 
     if (rc == NSH_SUCCESS)
         rc = nsh__h5_flush(words, file->h5);
@@ -444,11 +446,11 @@ static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
 
 /* By the owner: the dataset, as it is or made now. */
 static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
-                           const nsh__share_of *share, nsh__found *out)
+                           const nsh__partition *share, nsh__found *out)
 {
-    nsh__form form;
+    nsh__element element;
     nsh__detail kept;
-    int rc = nsh__form_of_type(share->type, &form);
+    int rc = nsh__element_of_type(share->type, &element);
 
     nsh__detail_keep(&kept);
     if (rc == NSH_SUCCESS)
@@ -457,25 +459,27 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
         rc = nsh__file_find(file, call, name, NULL, false, out);
     if (rc == NSH_ERR_NOT_FOUND) {
         nsh__detail_restore(&kept);
-        rc = make_zero_dataset(file, call, name, share, &form, out);
+        rc = make_zero_dataset(file, call, name, share, &element, out);
     }
     if (rc != NSH_SUCCESS)
         return rc;
-    return nsh__file_fits(call, name, &out->dataset, &form, share->ndim, share->extent, 0);
+    return nsh__file_fits(call, name, &out->dataset, &element, share->ndim, share->extent, 0);
 }
 
 /* The ranks agree on their arguments, and on whether any of them has short runs. */
-static int enter_shares(nsh_file *file, nsh__call call, int code, uint64_t mark,
-                        const nsh__share_of *share, bool *merged)
+static int enter_shares(nsh_file *file, nsh__call call, int code, uint64_t signature,
+                        const nsh__partition *share, bool *merged)
 {
-    nsh__vote vote = {
-        .call = call, .code = code, .mark = nsh__mix(file->mail->id, mark), .range = true};
+    nsh__agreement agreement = {.call = call,
+                                .code = code,
+                                .signature = nsh__mix(file->reply->id, signature),
+                                .range = true};
 
     if (code == NSH_SUCCESS && has_part(file, share) && nsh__file_is_short(share))
-        vote.low = -1;
-    nsh__vote_enter(file->comm, &vote);
-    code = nsh__vote_leave(file->comm, &vote);
-    *merged = vote.low < 0;
+        agreement.low = -1;
+    nsh__agreement_enter(file->comm, &agreement);
+    code = nsh__agreement_leave(file->comm, &agreement);
+    *merged = agreement.low < 0;
     return code;
 }
 
@@ -485,21 +489,21 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
 {
     const nsh__call call = NSH__CALL_FILE_WRITE_HYPERSLAB;
     nsh__type described;
-    nsh__share_of share;
+    nsh__partition share;
     nsh__found found;
-    uint64_t mark;
+    uint64_t signature;
     bool merged;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
     rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
-                         &mark);
-    mark = nsh__mix(mark, nsh__file_name_mark(file, call, name, &rc));
-    rc = enter_shares(file, call, rc, mark, &share, &merged);
+                         &signature);
+    signature = nsh__mix(signature, nsh__file_name_signature(file, call, name, &rc));
+    rc = enter_shares(file, call, rc, signature, &share, &merged);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    if (nsh__file_owns(file))
+    if (nsh__file_is_io_rank(file))
         rc = prepare_dataset(file, call, name, &share, &found);
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc != NSH_SUCCESS || found.dataset.nbytes == 0)

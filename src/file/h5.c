@@ -508,7 +508,7 @@ static int describe(const char *call, nsh__h5 *h5, const char *name, nsh__datase
     if (rc == NSH_SUCCESS)
         rc = describe_shape(call, name, dataset->id, out);
     if (rc == NSH_SUCCESS)
-        rc = nsh__h5_form_of(call, name, dataset->memory, &out->form);
+        rc = nsh__h5_element_of(call, name, dataset->memory, &out->element);
     if (rc != NSH_SUCCESS)
         return rc;
     if (!nsh__shape_size(out->ndim, out->extent, (int64_t)H5Tget_size(dataset->memory), &out->size,
@@ -669,8 +669,8 @@ static int link_new(const char *call, nsh__h5 *h5, const char *name, hid_t type,
     return NSH_SUCCESS;
 }
 
-static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
-                const int64_t extent[], bool series)
+static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__element *element,
+                int ndim, const int64_t extent[], bool series)
 {
     hsize_t now[H5S_MAX_RANK] = {0};
     hid_t type, space;
@@ -681,11 +681,11 @@ static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form
     if (is_below_dataset(h5, name))
         return nsh__fail(NSH_ERR_EXISTS, "%s: a dataset is where \"%.100s\" needs a group", call,
                          name);
-    type = nsh__h5_type_of(form);
+    type = nsh__h5_type_of(element);
     space = space_of(ndim, extent, series, now);
     if (type < 0 || space < 0)
         rc = nsh__h5_failed(call, NSH_ERR_TYPE, "no type in a file for elements of", name);
-    else if (nsh__h5_commit_types(h5->id, form) < 0)
+    else if (nsh__h5_commit_types(h5->id, element) < 0)
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot write the type of", name);
     else
         rc = link_new(call, h5, name, type, space, series, now);
@@ -696,14 +696,14 @@ static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__form
     return rc;
 }
 
-int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
-                 const int64_t extent[], bool series)
+int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__element *element,
+                 int ndim, const int64_t extent[], bool series)
 {
     nsh__h5_visit visit;
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = nsh__h5_written(call, h5, make(call, h5, name, form, ndim, extent, series));
+    rc = nsh__h5_written(call, h5, make(call, h5, name, element, ndim, extent, series));
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -815,7 +815,7 @@ int nsh__h5_write(const char *call, nsh__h5 *h5, const char *name, const int64_t
 
 typedef struct names {
     char *text;
-    int64_t bytes, room;
+    int64_t bytes, capacity;
     bool failed;
 } names;
 
@@ -823,16 +823,16 @@ static void add_name(names *all, const char *name)
 {
     int64_t n = (int64_t)strlen(name) + 1;
 
-    if (all->bytes + n > all->room) {
-        int64_t room = 2 * all->room + n + 256;
-        char *text = realloc(all->text, (size_t)room);
+    if (all->bytes + n > all->capacity) {
+        int64_t capacity = 2 * all->capacity + n + 256;
+        char *text = realloc(all->text, (size_t)capacity);
 
         if (text == NULL) {
             all->failed = true;
             return;
         }
         all->text = text;
-        all->room = room;
+        all->capacity = capacity;
     }
     memcpy(all->text + all->bytes, name, (size_t)n);
     all->bytes += n;

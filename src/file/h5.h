@@ -42,7 +42,7 @@ typedef struct nsh__dataset {
     int64_t stored;       /* bytes in the file; -1: see nsh__h5_stored */
     int64_t offset;       /* where its bytes lie in the file as they lie in memory; -1: nowhere */
     char filters[64];     /* names with commas */
-    nsh__form form;
+    nsh__element element;
 } nsh__dataset;
 
 /* The version that is linked, "1.10.8"; "none". */
@@ -80,8 +80,8 @@ int nsh__h5_stored(const char *call, nsh__h5 *h5, const char *name, int64_t *byt
 
 /* A new dataset and the groups on the way to it; its bytes are in no file yet. series: of frames of
  * that extent, none so far. NSH_ERR_EXISTS. */
-int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
-                 const int64_t extent[], bool series);
+int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__element *element,
+                 int ndim, const int64_t extent[], bool series);
 
 /* Nothing, if there is none of that name. */
 void nsh__h5_remove(nsh__h5 *h5, const char *name);

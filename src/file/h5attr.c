@@ -143,16 +143,16 @@ static int read_values(hid_t id, hid_t memory, size_t item, int64_t *n, void **v
 }
 
 /* False: there is no memory for more. */
-static bool join(char **text, int64_t *used, int64_t *room, const char *more, size_t n)
+static bool join(char **text, int64_t *used, int64_t *capacity, const char *more, size_t n)
 {
-    if (*text == NULL || *used + (int64_t)n + 1 > *room) {
-        int64_t wanted = 2 * (*room + (int64_t)n + 1);
+    if (*text == NULL || *used + (int64_t)n + 1 > *capacity) {
+        int64_t wanted = 2 * (*capacity + (int64_t)n + 1);
         char *grown = realloc(*text, (size_t)wanted);
 
         if (grown == NULL)
             return false;
         *text = grown;
-        *room = wanted;
+        *capacity = wanted;
     }
     memcpy(*text + *used, more, n);
     *used += (int64_t)n;
@@ -188,7 +188,7 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
     bool pointers = H5Tis_variable_str(type) > 0;
     H5T_str_t padding = H5Tget_strpad(type);
     size_t size = pointers ? sizeof(char *) : H5Tget_size(type);
-    int64_t count, room = 0, used = 0;
+    int64_t count, capacity = 0, used = 0;
     void *data;
     char *text = NULL;
     hid_t memory = H5Tcopy(type), space;
@@ -198,14 +198,14 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
         H5Tclose(memory);
         return -1;
     }
-    good = join(&text, &used, &room, "", 0);
+    good = join(&text, &used, &capacity, "", 0);
     for (int64_t i = 0; i < count && good; i++) {
         const char *one = pointers ? ((char **)data)[i] : (char *)data + i * (int64_t)size;
 
         if (i > 0)
-            good = join(&text, &used, &room, ", ", 2);
+            good = join(&text, &used, &capacity, ", ", 2);
         if (one != NULL && good)
-            good = join(&text, &used, &room, one,
+            good = join(&text, &used, &capacity, one,
                         pointers ? strlen(one) : fixed_length(padding, one, size));
     }
     if (pointers && (space = H5Aget_space(id)) >= 0) {
@@ -249,19 +249,19 @@ static int print_number(kind as, const void *values, int64_t i, char *out, size_
 /* Numbers as text. */
 static int read_printed(hid_t id, kind as, int64_t *n, void **values)
 {
-    int64_t count, room = 0, used = 0;
+    int64_t count, capacity = 0, used = 0;
     char *text = NULL, one[40];
     void *data;
     bool good;
 
     if (read_numbers(id, as, &count, &data) < 0)
         return -1;
-    good = join(&text, &used, &room, "", 0);
+    good = join(&text, &used, &capacity, "", 0);
     for (int64_t i = 0; i < count && good; i++) {
         if (i > 0)
-            good = join(&text, &used, &room, ", ", 2);
-        good = good &&
-               join(&text, &used, &room, one, (size_t)print_number(as, data, i, one, sizeof one));
+            good = join(&text, &used, &capacity, ", ", 2);
+        good = good && join(&text, &used, &capacity, one,
+                            (size_t)print_number(as, data, i, one, sizeof one));
     }
     free(data);
     return joined(good, text, used, n, values);

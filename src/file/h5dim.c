@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* h5dim.c -- labelled dimensions: HDF5's dimension scales, as netCDF-4 has them.
  *
- * Invariant: all dimensions of a dataset have a scale, or none has: netCDF takes what has no scale for
- * any dimension of that length, or refuses the file. A scale is the dimension's coordinates or only a
- * length, as its attribute NAME says. One that is only the length of a growing dimension is empty, so
- * that the first number that is appended to it is the coordinate of the first frame. */
+ * Invariant: all dimensions of a dataset have a scale, or none has: netCDF takes what has no scale
+ * for any dimension of that length, or refuses the file. A scale is the dimension's coordinates or
+ * only a length, as its attribute NAME says. One that is only the length of a growing dimension is
+ * empty, so that the first number that is appended to it is the coordinate of the first frame. */
 #define _GNU_SOURCE
 #include "file/h5.h"
 
@@ -51,7 +51,8 @@ static int taken(const dimension *d, const char *why)
     return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.80s\" is in the file and %s", d->call, d->path, why);
 }
 
-/* Any file may come here: HDF5's own functions for scales trust the attribute to be one short string.
+/* Any file may come here: HDF5's own functions for scales trust the attribute to be one short
+ * string.
  */
 bool nsh__h5_is_length(hid_t dataset)
 {
@@ -161,8 +162,8 @@ static int check_points(const dimension *d, const scale *s)
                             d->call, d->path);
 }
 
-/* The first n coordinates. Those of a growing dimension may be more: it is as long as the longest of
- * its series. */
+/* The first n coordinates. Those of a growing dimension may be more: it is as long as the longest
+ * of its series. */
 static bool write_points(const dimension *d, const scale *s, const double points[])
 {
     hsize_t zero = 0, n = d->n;

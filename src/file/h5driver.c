@@ -242,8 +242,9 @@ static herr_t driver_close(H5FD_t *public)
     return 0;
 }
 
-/* Who holds the lock of HDF5 keeps others out. A file system without locks keeps nobody out. Our own
- * working copy has the lock of disk_lock.h: over NFS flock(2) would be refused because of it. */
+/* Who holds the lock of HDF5 keeps others out. A file system without locks keeps nobody out. Our
+ * own working copy has the lock of disk_lock.h: over NFS flock(2) would be refused because of
+ * it. */
 static herr_t driver_lock(H5FD_t *public, hbool_t exclusive)
 {
     driver_file *file = (driver_file *)public;
@@ -274,8 +275,8 @@ static int driver_compare(const H5FD_t *a, const H5FD_t *b)
     return x->inode == y->inode ? 0 : x->inode < y->inode ? -1 : 1;
 }
 
-/* Those of HDF5's own driver for POSIX, but that its handle is no one's for a look at the path: that
- * fails where the file has gone from there, and open_backing has looked. */
+/* Those of HDF5's own driver for POSIX, but that its handle is no one's for a look at the path:
+ * that fails where the file has gone from there, and open_backing has looked. */
 static herr_t driver_query(const H5FD_t *public, unsigned long *flags)
 {
     (void)public;

@@ -2,9 +2,9 @@
 /* h5driver.h -- the driver through which HDF5 reads and writes the bytes of our files.
  *
  * HDF5 does not get over a failed write: H5Fclose fails, its file stays half closed, and the end of
- * the process closes it again and crashes. So this driver tells HDF5 that every write has succeeded.
- * The first error is kept, and the caller looks at it after each call of HDF5. From then on
- * nothing more goes to the file; what HDF5 writes is kept in memory, and HDF5 reads it back from
+ * the process closes it again and crashes. So this driver tells HDF5 that every write has
+ * succeeded. The first error is kept, and the caller looks at it after each call of HDF5. From then
+ * on nothing more goes to the file; what HDF5 writes is kept in memory, and HDF5 reads it back from
  * there, until the file is closed. Only this header includes hdf5.h. */
 #ifndef NSH_FILE_H5DRIVER_H
 #define NSH_FILE_H5DRIVER_H

@@ -63,10 +63,10 @@ int nsh__h5_stored(const char *call, nsh__h5 *h5, const char *name, int64_t *byt
     return nsh__h5_available(call);
 }
 
-int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__form *form, int ndim,
-                 const int64_t extent[], bool series)
+int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__element *element,
+                 int ndim, const int64_t extent[], bool series)
 {
-    (void)h5, (void)name, (void)form, (void)ndim, (void)extent, (void)series;
+    (void)h5, (void)name, (void)element, (void)ndim, (void)extent, (void)series;
     return nsh__h5_available(call);
 }
 

@@ -63,16 +63,16 @@ int nsh__h5_make_coordinate(hid_t dataset, const char *name);
 int nsh__h5_put_text(hid_t at, const char *attr, int64_t n, const char *text);
 
 /* The HDF5 type of a form; negative on failure. */
-hid_t nsh__h5_type_of(const nsh__form *form);
+hid_t nsh__h5_type_of(const nsh__element *element);
 
 /* Give the types of this form that are no numbers names in the file: netCDF-4 shows no elements of
  * types without. Negative on failure. */
-int nsh__h5_commit_types(hid_t file, const nsh__form *form);
+int nsh__h5_commit_types(hid_t file, const nsh__element *element);
 
 /* The type in memory of elements with this type in a file, and whether it is the same. */
 hid_t nsh__h5_memory_type(hid_t in_file, bool *plain);
 
 /* The form of a type in memory. NSH_ERR_TYPE. */
-int nsh__h5_form_of(const char *call, const char *name, hid_t type, nsh__form *out);
+int nsh__h5_element_of(const char *call, const char *name, hid_t type, nsh__element *out);
 
 #endif

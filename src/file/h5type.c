@@ -74,20 +74,20 @@ static hid_t text_type(int64_t length)
     return type;
 }
 
-static hid_t type_of_row(const nsh__form *form, int i);
+static hid_t type_of_row(const nsh__element *element, int i);
 
 /* MPI's structs have no names for their members: f0, f1, ... as NumPy calls them. */
-static hid_t struct_type(const nsh__form *form, int i)
+static hid_t struct_type(const nsh__element *element, int i)
 {
-    hid_t type = H5Tcreate(H5T_COMPOUND, (size_t)form->node[i].size);
+    hid_t type = H5Tcreate(H5T_COMPOUND, (size_t)element->node[i].size);
     int n = 0;
 
-    for (int k = i + 1; k < i + form->node[i].nodes && type >= 0; k += form->node[k].nodes) {
-        hid_t member = type_of_row(form, k);
+    for (int k = i + 1; k < i + element->node[i].nodes && type >= 0; k += element->node[k].nodes) {
+        hid_t member = type_of_row(element, k);
         char name[16];
 
         snprintf(name, sizeof name, "f%d", n++);
-        if (member < 0 || H5Tinsert(type, name, (size_t)form->node[k].offset, member) < 0) {
+        if (member < 0 || H5Tinsert(type, name, (size_t)element->node[k].offset, member) < 0) {
             H5Tclose(type);
             type = -1;
         }
@@ -97,35 +97,35 @@ static hid_t struct_type(const nsh__form *form, int i)
     return type;
 }
 
-static hid_t type_of_one(const nsh__form *form, int i)
+static hid_t type_of_one(const nsh__element *element, int i)
 {
-    int64_t size = form->node[i].size;
+    int64_t size = element->node[i].size;
 
-    switch (form->node[i].class_) {
-    case NSH__FORM_INT:
-    case NSH__FORM_UINT:
-        return integer_type(size, form->node[i].class_ == NSH__FORM_INT);
-    case NSH__FORM_FLOAT:
+    switch (element->node[i].class_) {
+    case NSH__ELEMENT_INT:
+    case NSH__ELEMENT_UINT:
+        return integer_type(size, element->node[i].class_ == NSH__ELEMENT_INT);
+    case NSH__ELEMENT_FLOAT:
         return float_type(size);
-    case NSH__FORM_BOOL:
+    case NSH__ELEMENT_BOOL:
         return bool_type();
-    case NSH__FORM_COMPLEX:
+    case NSH__ELEMENT_COMPLEX:
         return complex_type(size);
-    case NSH__FORM_STRUCT:
-        return struct_type(form, i);
+    case NSH__ELEMENT_STRUCT:
+        return struct_type(element, i);
     default:
         return H5Tcreate(H5T_OPAQUE, (size_t)size);
     }
 }
 
-static hid_t type_of_row(const nsh__form *form, int i)
+static hid_t type_of_row(const nsh__element *element, int i)
 {
-    hsize_t count = (hsize_t)form->node[i].count;
+    hsize_t count = (hsize_t)element->node[i].count;
     hid_t one, row;
 
-    if (form->node[i].class_ == NSH__FORM_TEXT)
-        return text_type(form->node[i].count);
-    one = type_of_one(form, i);
+    if (element->node[i].class_ == NSH__ELEMENT_TEXT)
+        return text_type(element->node[i].count);
+    one = type_of_one(element, i);
     if (count == 1 || one < 0)
         return one;
     row = H5Tarray_create2(one, 1, &count);
@@ -133,20 +133,20 @@ static hid_t type_of_row(const nsh__form *form, int i)
     return row;
 }
 
-hid_t nsh__h5_type_of(const nsh__form *form)
+hid_t nsh__h5_type_of(const nsh__element *element)
 {
-    return type_of_row(form, 0);
+    return type_of_row(element, 0);
 }
 
 /* ---- types that a file knows by name ---- */
 
 /* Of a subtree: equal for structs of the same members. */
-static uint64_t hash_of(const nsh__form *form, int i)
+static uint64_t hash_of(const nsh__element *element, int i)
 {
-    uint64_t hash = (uint64_t)form->node[i].size;
+    uint64_t hash = (uint64_t)element->node[i].size;
 
-    for (int k = i + 1; k < i + form->node[i].nodes; k++) {
-        const nsh__form_node *node = &form->node[k];
+    for (int k = i + 1; k < i + element->node[i].nodes; k++) {
+        const nsh__element_node *node = &element->node[k];
 
         hash = nsh__mix(nsh__mix(hash, (uint64_t)node->class_), (uint64_t)node->nodes);
         hash = nsh__mix(nsh__mix(hash, (uint64_t)node->size), (uint64_t)node->count);
@@ -156,36 +156,36 @@ static uint64_t hash_of(const nsh__form *form, int i)
 }
 
 /* Equal types have one name. */
-static void name_of(const nsh__form *form, int i, char *out, size_t bytes)
+static void name_of(const nsh__element *element, int i, char *out, size_t bytes)
 {
-    const nsh__form_node *node = &form->node[i];
+    const nsh__element_node *node = &element->node[i];
 
-    if (node->class_ == NSH__FORM_BOOL)
+    if (node->class_ == NSH__ELEMENT_BOOL)
         snprintf(out, bytes, "_bool");
-    else if (node->class_ == NSH__FORM_COMPLEX)
+    else if (node->class_ == NSH__ELEMENT_COMPLEX)
         snprintf(out, bytes, "_complex%" PRId64, 8 * node->size);
-    else if (node->class_ == NSH__FORM_BYTES)
+    else if (node->class_ == NSH__ELEMENT_BYTES)
         snprintf(out, bytes, "_bytes%" PRId64, node->size);
     else
-        snprintf(out, bytes, "_struct_%016" PRIx64, hash_of(form, i));
+        snprintf(out, bytes, "_struct_%016" PRIx64, hash_of(element, i));
 }
 
-int nsh__h5_commit_types(hid_t file, const nsh__form *form)
+int nsh__h5_commit_types(hid_t file, const nsh__element *element)
 {
     char name[40];
     hid_t type;
     int rc = 0;
 
-    for (int i = form->n - 1; i >= 0 && rc >= 0; i--) { /* members before structs */
-        int class_ = form->node[i].class_;
+    for (int i = element->n - 1; i >= 0 && rc >= 0; i--) { /* members before structs */
+        int class_ = element->node[i].class_;
 
-        if (class_ != NSH__FORM_BOOL && class_ != NSH__FORM_COMPLEX && class_ != NSH__FORM_BYTES &&
-            class_ != NSH__FORM_STRUCT)
+        if (class_ != NSH__ELEMENT_BOOL && class_ != NSH__ELEMENT_COMPLEX &&
+            class_ != NSH__ELEMENT_BYTES && class_ != NSH__ELEMENT_STRUCT)
             continue;
-        name_of(form, i, name, sizeof name);
+        name_of(element, i, name, sizeof name);
         if (H5Lexists(file, name, H5P_DEFAULT) > 0)
             continue;
-        type = type_of_one(form, i);
+        type = type_of_one(element, i);
         rc = type >= 0 ? H5Tcommit2(file, name, type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT) : -1;
         if (type >= 0)
             H5Tclose(type);
@@ -278,19 +278,19 @@ static bool is_bool(hid_t type)
            no == 0 && yes == 1;
 }
 
-static bool add(nsh__form *form, hid_t type, int64_t count, int64_t offset, int depth);
+static bool add(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth);
 
-static bool add_super(nsh__form *form, hid_t type, int64_t count, int64_t offset, int depth)
+static bool add_super(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth)
 {
     hid_t inner = H5Tget_super(type);
-    bool good = inner >= 0 && add(form, inner, count, offset, depth - 1);
+    bool good = inner >= 0 && add(element, inner, count, offset, depth - 1);
 
     if (inner >= 0)
         H5Tclose(inner);
     return good;
 }
 
-static bool add_array(nsh__form *form, hid_t type, int64_t count, int64_t offset, int depth)
+static bool add_array(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth)
 {
     hsize_t dims[H5S_MAX_RANK];
     int n = H5Tget_array_ndims(type);
@@ -302,32 +302,33 @@ static bool add_array(nsh__form *form, hid_t type, int64_t count, int64_t offset
             return false;
         count *= (int64_t)dims[d];
     }
-    return add_super(form, type, count, offset, depth);
+    return add_super(element, type, count, offset, depth);
 }
 
-static bool add_compound(nsh__form *form, hid_t type, int64_t count, int64_t offset, int depth)
+static bool add_compound(nsh__element *element, hid_t type, int64_t count, int64_t offset,
+                         int depth)
 {
-    int first = form->n, members = H5Tget_nmembers(type);
+    int first = element->n, members = H5Tget_nmembers(type);
     int64_t size = (int64_t)H5Tget_size(type);
     bool good;
 
     if (is_complex(type, size))
-        return nsh__form_add(form, NSH__FORM_COMPLEX, size, count, offset);
-    good = members > 0 && nsh__form_add(form, NSH__FORM_STRUCT, size, count, offset);
+        return nsh__element_add(element, NSH__ELEMENT_COMPLEX, size, count, offset);
+    good = members > 0 && nsh__element_add(element, NSH__ELEMENT_STRUCT, size, count, offset);
     for (int i = 0; i < members && good; i++) {
         hid_t member = H5Tget_member_type(type, (unsigned)i);
 
         good = member >= 0 &&
-               add(form, member, 1, (int64_t)H5Tget_member_offset(type, (unsigned)i), depth - 1);
+               add(element, member, 1, (int64_t)H5Tget_member_offset(type, (unsigned)i), depth - 1);
         if (member >= 0)
             H5Tclose(member);
     }
     if (good)
-        nsh__form_close(form, first);
+        nsh__element_close(element, first);
     return good;
 }
 
-static bool add(nsh__form *form, hid_t type, int64_t count, int64_t offset, int depth)
+static bool add(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth)
 {
     int64_t size = (int64_t)H5Tget_size(type);
 
@@ -335,39 +336,40 @@ static bool add(nsh__form *form, hid_t type, int64_t count, int64_t offset, int 
         return false;
     switch (H5Tget_class(type)) {
     case H5T_INTEGER:
-        return nsh__form_add(form, H5Tget_sign(type) == H5T_SGN_2 ? NSH__FORM_INT : NSH__FORM_UINT,
-                             size, count, offset);
+        return nsh__element_add(
+            element, H5Tget_sign(type) == H5T_SGN_2 ? NSH__ELEMENT_INT : NSH__ELEMENT_UINT, size,
+            count, offset);
     case H5T_BITFIELD:
-        return nsh__form_add(form, NSH__FORM_UINT, size, count, offset);
+        return nsh__element_add(element, NSH__ELEMENT_UINT, size, count, offset);
     case H5T_FLOAT:
-        return nsh__form_add(form, NSH__FORM_FLOAT, size, count, offset);
+        return nsh__element_add(element, NSH__ELEMENT_FLOAT, size, count, offset);
     case H5T_STRING:
         return H5Tis_variable_str(type) == 0 &&
-               nsh__form_add(form, NSH__FORM_TEXT, 1, count * size, offset);
+               nsh__element_add(element, NSH__ELEMENT_TEXT, 1, count * size, offset);
     case H5T_OPAQUE:
-        return nsh__form_add(form, NSH__FORM_BYTES, size, count, offset);
+        return nsh__element_add(element, NSH__ELEMENT_BYTES, size, count, offset);
     case H5T_ENUM:
         if (is_bool(type))
-            return nsh__form_add(form, NSH__FORM_BOOL, 1, count, offset);
-        return add_super(form, type, count, offset, depth);
+            return nsh__element_add(element, NSH__ELEMENT_BOOL, 1, count, offset);
+        return add_super(element, type, count, offset, depth);
     case H5T_ARRAY:
-        return add_array(form, type, count, offset, depth);
+        return add_array(element, type, count, offset, depth);
     case H5T_COMPOUND:
-        return add_compound(form, type, count, offset, depth);
+        return add_compound(element, type, count, offset, depth);
     default: /* references, variable length: no bytes that could be kept in an array */
         return false;
     }
 }
 
-int nsh__h5_form_of(const char *call, const char *name, hid_t type, nsh__form *out)
+int nsh__h5_element_of(const char *call, const char *name, hid_t type, nsh__element *out)
 {
-    *out = (nsh__form){.n = 0};
-    if (add(out, type, 1, 0, NSH__FORM_DEPTH) && nsh__form_valid(out))
+    *out = (nsh__element){.n = 0};
+    if (add(out, type, 1, 0, NSH__ELEMENT_DEPTH) && nsh__element_valid(out))
         return NSH_SUCCESS;
     return nsh__fail(NSH_ERR_TYPE,
                      "%s: elements of \"%.100s\" have no fixed size, or more than %d "
                      "parts or %d levels",
-                     call, name, NSH__FORM_NODES, NSH__FORM_DEPTH);
+                     call, name, NSH__ELEMENT_NODES, NSH__ELEMENT_DEPTH);
 }
 
 #else

@@ -14,7 +14,7 @@ typedef struct nsh__cell {
     int64_t index; /* among the remote words */
 } nsh__cell;
 
-/* What an object of one cell asks nsh__share_create for. */
+/* What an object of one cell asks nsh__shared_create for. */
 static inline int64_t nsh__cell_bytes(const nsh_comm *comm)
 {
     return comm->node_count > 1 ? 0 : (int64_t)sizeof(uint64_t);

@@ -9,7 +9,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "core/names.h"
-#include "core/share.h"
+#include "core/shared.h"
 
 #include <stdlib.h>
 
@@ -45,8 +45,8 @@ static const nsh__kind counter_kind = {
     .name = "counter", .clear = counter_clear, .destroy = counter_destroy};
 
 /* Its own part of the counter. Accepted by counter_destroy at any stage. */
-static int counter_describe(nsh_comm *comm, const nsh_counter_options *o, nsh_counter **out,
-                            nsh_counter **made)
+static int counter_init(nsh_comm *comm, const nsh_counter_options *o, nsh_counter **out,
+                        nsh_counter **made)
 {
     nsh_counter *counter;
     int rc;
@@ -57,7 +57,7 @@ static int counter_describe(nsh_comm *comm, const nsh_counter_options *o, nsh_co
     if (counter == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_counter_create: no memory");
     counter->comm = comm;
-    rc = nsh__share_home(comm, NSH__CALL_COUNTER_CREATE, o->home, &counter->home);
+    rc = nsh__shared_home(comm, NSH__CALL_COUNTER_CREATE, o->home, &counter->home);
     if (rc != NSH_SUCCESS)
         return rc;
     return nsh__object_init(&counter->object, &counter_kind, counter, NSH__CALL_COUNTER_CREATE,
@@ -71,8 +71,8 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     const nsh_counter_options *o = options != NULL ? options : &defaults;
     nsh_counter *counter = NULL;
     nsh__need need;
-    nsh__share share;
-    uint64_t mark;
+    nsh__shared share;
+    uint64_t signature;
     int rc;
 
     if (comm == NULL)
@@ -81,12 +81,12 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     if (rc != NSH_SUCCESS)
         return rc;
     comm->created++;
-    rc = counter_describe(comm, o, out, &counter);
-    mark = nsh__share_mark(comm, o->home, (uint64_t)initial, o->name);
+    rc = counter_init(comm, o, out, &counter);
+    signature = nsh__shared_signature(comm, o->home, (uint64_t)initial, o->name);
     need = (nsh__need){nsh__cell_bytes(comm), nsh__cell_words(comm),
                        counter != NULL ? counter->home : 0};
-    rc = nsh__share_create(comm, NSH__CALL_COUNTER_CREATE, rc, mark, &need,
-                           counter != NULL ? &counter->object : NULL, &share);
+    rc = nsh__shared_create(comm, NSH__CALL_COUNTER_CREATE, rc, signature, &need,
+                            counter != NULL ? &counter->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         counter_destroy(counter);
         comm->created--;
@@ -94,7 +94,7 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     }
     counter->initial = (uint64_t)initial;
     counter->cell =
-        (nsh__cell){comm, (_Atomic uint64_t *)share.extent.rw, &counter->object.share.words, 0};
+        (nsh__cell){comm, (_Atomic uint64_t *)share.block.rw, &counter->object.shared.words, 0};
     *out = counter;
     return NSH_SUCCESS;
 }

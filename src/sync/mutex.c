@@ -15,7 +15,7 @@
 #include "base/hash.h"
 #include "core/names.h"
 #include "sync/queue.h"
-#include "core/share.h"
+#include "core/shared.h"
 #include "sync/mutex_check.h"
 
 #include <math.h>
@@ -38,7 +38,7 @@ struct nsh_mutex {
     int cohort_limit;
     int home;
     bool held;
-    nsh__watch watch; /* NSH_CHECK=1 */
+    nsh__mutex_check watch; /* NSH_CHECK=1 */
     int64_t acquisitions, waited;
     nsh__object object;
 };
@@ -89,8 +89,7 @@ static void mutex_destroy(void *handle)
 static const nsh__kind mutex_kind = {.name = "mutex", .destroy = mutex_destroy};
 
 /* Its own part of the mutex. Accepted by mutex_destroy at any stage. */
-static int mutex_describe(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out,
-                          nsh_mutex **made)
+static int mutex_init(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out, nsh_mutex **made)
 {
     int rc = check_options(comm, o, out);
 
@@ -99,7 +98,7 @@ static int mutex_describe(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex 
     *made = mutex_alloc(comm, o);
     if (*made == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_mutex_create: no memory");
-    rc = nsh__share_home(comm, NSH__CALL_MUTEX_CREATE, o->home, &(*made)->home);
+    rc = nsh__shared_home(comm, NSH__CALL_MUTEX_CREATE, o->home, &(*made)->home);
     if (rc != NSH_SUCCESS)
         return rc;
     return nsh__object_init(&(*made)->object, &mutex_kind, *made, NSH__CALL_MUTEX_CREATE, o->name);
@@ -109,40 +108,40 @@ static int look(void *owner)
 {
     nsh_mutex *mutex = owner;
     bool pointless;
-    int rc = nsh__watch_look(&mutex->watch, &pointless);
+    int rc = nsh__mutex_check_look(&mutex->watch, &pointless);
 
     return rc == NSH_SUCCESS && pointless ? NSH_ERR_STATE : rc;
 }
 
 /* The word behind the places: on one node in its memory, else at the home. */
-static void watch_furnish(nsh_mutex *mutex, int places)
+static void watch_attach(nsh_mutex *mutex, int places)
 {
     nsh_comm *comm = mutex->comm;
-    cohort *c = (cohort *)((nsh__place *)mutex->object.share.extent.rw + 1 + places);
+    cohort *c = (cohort *)((nsh__place *)mutex->object.shared.block.rw + 1 + places);
 
     mutex->watch.cell = (nsh__cell){comm, comm->node_count == 1 ? &c->watch : NULL,
-                                    &mutex->object.share.words, (int64_t)comm->size + 1};
+                                    &mutex->object.shared.words, (int64_t)comm->size + 1};
     mutex->watch.name = mutex->object.name;
     mutex->local.look = mutex->remote.look = look;
     mutex->local.owner = mutex->remote.owner = mutex;
 }
 
 /* Point the queues at what is shared. */
-static void mutex_furnish(nsh_mutex *mutex, int places)
+static void mutex_attach(nsh_mutex *mutex, int places)
 {
     nsh_comm *comm = mutex->comm;
-    nsh__place *local = (nsh__place *)mutex->object.share.extent.rw;
+    nsh__place *local = (nsh__place *)mutex->object.shared.block.rw;
 
     mutex->local = (nsh__queue){
         .comm = comm, .local = local, .participants = comm->node_size, .me = comm->node_rank};
     mutex->remote = (nsh__queue){.comm = comm,
-                                 .remote = &mutex->object.share.words,
+                                 .remote = &mutex->object.shared.words,
                                  .participants = comm->size,
                                  .me = comm->rank};
     if (places > 0 && comm->node_count > 1)
         mutex->cohort = (cohort *)(local + 1 + places);
     if (comm->check)
-        watch_furnish(mutex, places);
+        watch_attach(mutex, places);
 }
 
 int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex **out)
@@ -151,9 +150,9 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     const nsh_mutex_options *o = options != NULL ? options : &defaults;
     nsh_mutex *mutex = NULL;
     nsh__need need = {0};
-    nsh__share share;
+    nsh__shared share;
     int places = 0, rc;
-    uint64_t mark;
+    uint64_t signature;
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_create: comm is NULL");
@@ -166,18 +165,18 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
         need.bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
     }
     comm->created++;
-    rc = mutex_describe(comm, o, out, &mutex);
-    mark = nsh__share_mark(comm, o->home, nsh__mix((uint64_t)o->order, (uint64_t)o->cohort_limit),
-                           o->name);
+    rc = mutex_init(comm, o, out, &mutex);
+    signature = nsh__shared_signature(
+        comm, o->home, nsh__mix((uint64_t)o->order, (uint64_t)o->cohort_limit), o->name);
     need.home = mutex != NULL ? mutex->home : 0;
-    rc = nsh__share_create(comm, NSH__CALL_MUTEX_CREATE, rc, mark, &need,
-                           mutex != NULL ? &mutex->object : NULL, &share);
+    rc = nsh__shared_create(comm, NSH__CALL_MUTEX_CREATE, rc, signature, &need,
+                            mutex != NULL ? &mutex->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         mutex_destroy(mutex);
         comm->created--;
         return rc;
     }
-    mutex_furnish(mutex, places);
+    mutex_attach(mutex, places);
     *out = mutex;
     return NSH_SUCCESS;
 }
@@ -405,7 +404,7 @@ static void took(nsh_mutex *mutex, bool waited)
     mutex->acquisitions++;
     mutex->waited += waited;
     if (mutex->comm->check)
-        nsh__watch_hold(mutex->comm, &mutex->watch);
+        nsh__mutex_check_held(mutex->comm, &mutex->watch);
 }
 
 static int lock(nsh_mutex *mutex, int64_t deadline)
@@ -434,11 +433,11 @@ static int lock_at_last(nsh_mutex *mutex)
     int rc = NSH_SUCCESS, watched = NSH_SUCCESS;
 
     if (check)
-        rc = nsh__watch_wait(&mutex->watch, 1);
+        rc = nsh__mutex_check_wait(&mutex->watch, 1);
     if (rc == NSH_SUCCESS)
         rc = lock(mutex, NSH__NEVER);
     if (check && (rc == NSH_SUCCESS || rc == NSH_ERR_TIMEOUT))
-        watched = nsh__watch_wait(&mutex->watch, -1);
+        watched = nsh__mutex_check_wait(&mutex->watch, -1);
     if (watched != NSH_SUCCESS)
         return checked(mutex, watched);
     if (rc == NSH_ERR_TIMEOUT)
@@ -501,7 +500,7 @@ int nsh_mutex_unlock(nsh_mutex *mutex)
     if (rc != NSH_SUCCESS)
         return rc;
     mutex->held = false;
-    nsh__watch_drop(mutex->comm, &mutex->watch);
+    nsh__mutex_check_dropped(mutex->comm, &mutex->watch);
     mutex->comm->subject = (nsh__subject){.call = "nsh_mutex_unlock"};
     rc = mutex->cohort != NULL ? unlock_cohort(mutex) : unlock_queue(only_queue(mutex), NULL, NULL);
     return checked(mutex, nsh__subject_end(mutex->comm, rc));

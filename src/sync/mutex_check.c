@@ -10,15 +10,15 @@ enum { WAITING_BITS = 24 };
 
 #define WAITING_MASK ((UINT64_C(1) << WAITING_BITS) - 1)
 
-void nsh__watch_hold(nsh_comm *comm, nsh__watch *watch)
+void nsh__mutex_check_held(nsh_comm *comm, nsh__mutex_check *watch)
 {
     watch->next = comm->watched;
     comm->watched = watch;
 }
 
-void nsh__watch_drop(nsh_comm *comm, nsh__watch *watch)
+void nsh__mutex_check_dropped(nsh_comm *comm, nsh__mutex_check *watch)
 {
-    nsh__watch **at = &comm->watched;
+    nsh__mutex_check **at = &comm->watched;
 
     while (*at != NULL && *at != watch)
         at = &(*at)->next;
@@ -26,14 +26,14 @@ void nsh__watch_drop(nsh_comm *comm, nsh__watch *watch)
         *at = watch->next;
 }
 
-int nsh__watch_wait(nsh__watch *watch, int change)
+int nsh__mutex_check_wait(nsh__mutex_check *watch, int change)
 {
     uint64_t old;
 
     return nsh__cell_add(&watch->cell, (uint64_t)(int64_t)change, &old);
 }
 
-int nsh__watch_look(nsh__watch *watch, bool *pointless)
+int nsh__mutex_check_look(nsh__mutex_check *watch, bool *pointless)
 {
     uint64_t now = 0;
     int rc = nsh__cell_read(&watch->cell, &now);
@@ -42,7 +42,7 @@ int nsh__watch_look(nsh__watch *watch, bool *pointless)
     return rc;
 }
 
-static int enter(nsh_comm *comm, nsh__call call, int code, nsh__watch *watch)
+static int enter(nsh_comm *comm, nsh__call call, int code, nsh__mutex_check *watch)
 {
     uint64_t old = 0;
     int rc = nsh__cell_add(&watch->cell, comm->sequence << WAITING_BITS, &old);
@@ -58,19 +58,19 @@ static int enter(nsh_comm *comm, nsh__call call, int code, nsh__watch *watch)
                      (int)(old & WAITING_MASK));
 }
 
-int nsh__watch_enter(nsh_comm *comm, nsh__call call, int code)
+int nsh__mutex_check_enter(nsh_comm *comm, nsh__call call, int code)
 {
-    for (nsh__watch *w = comm->watched; w != NULL; w = w->next)
+    for (nsh__mutex_check *w = comm->watched; w != NULL; w = w->next)
         code = enter(comm, call, code, w);
     return code;
 }
 
-int nsh__watch_leave(nsh_comm *comm)
+int nsh__mutex_check_leave(nsh_comm *comm)
 {
     int rc = NSH_SUCCESS;
     uint64_t old;
 
-    for (nsh__watch *w = comm->watched; w != NULL && rc == NSH_SUCCESS; w = w->next) {
+    for (nsh__mutex_check *w = comm->watched; w != NULL && rc == NSH_SUCCESS; w = w->next) {
         if (w->entered != 0)
             rc = nsh__cell_add(&w->cell, -(w->entered << WAITING_BITS), &old);
         w->entered = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* mutex_check.h -- under NSH_CHECK=1: a mutex whose holder is in a collective call while a rank waits for
- * it is diagnosed. Without a diagnosis both wait permanently.
+/* mutex_check.h -- under NSH_CHECK=1: a mutex whose holder is in a collective call while a rank
+ * waits for it is diagnosed. Without a diagnosis both wait permanently.
  *
  * A word of each mutex says which agreement its holder is in and how many ranks wait in lock:
  *
@@ -16,28 +16,28 @@
 
 #include "sync/cell.h"
 
-typedef struct nsh__watch {
+typedef struct nsh__mutex_check {
     nsh__cell cell;
-    const char *name;        /* of the mutex; NULL: none */
-    uint64_t entered;        /* the sequence that this rank has added; 0: none */
-    struct nsh__watch *next; /* what else this rank holds */
-} nsh__watch;
+    const char *name;              /* of the mutex; NULL: none */
+    uint64_t entered;              /* the sequence that this rank has added; 0: none */
+    struct nsh__mutex_check *next; /* what else this rank holds */
+} nsh__mutex_check;
 
 /* [local] This rank holds the mutex; it does not any more. */
-void nsh__watch_hold(nsh_comm *comm, nsh__watch *watch);
-void nsh__watch_drop(nsh_comm *comm, nsh__watch *watch);
+void nsh__mutex_check_held(nsh_comm *comm, nsh__mutex_check *watch);
+void nsh__mutex_check_dropped(nsh_comm *comm, nsh__mutex_check *watch);
 
 /* [non-local] This rank begins (1) or ends (-1) to wait in lock. NSH_ERR_MPI. */
-int nsh__watch_wait(nsh__watch *watch, int change);
+int nsh__mutex_check_wait(nsh__mutex_check *watch, int change);
 
 /* [non-local] *pointless: the holder is in an agreement that this rank has not entered, so it will
  * not unlock before. NSH_ERR_MPI. */
-int nsh__watch_look(nsh__watch *watch, bool *pointless);
+int nsh__mutex_check_look(nsh__mutex_check *watch, bool *pointless);
 
 /* [non-local] Around each agreement, for all that this rank holds. code is what the rank brings to
  * it so far, and enter returns what it brings now: NSH_ERR_STATE if it brought success and somebody
  * waits. */
-int nsh__watch_enter(nsh_comm *comm, nsh__call call, int code);
-int nsh__watch_leave(nsh_comm *comm);
+int nsh__mutex_check_enter(nsh_comm *comm, nsh__call call, int code);
+int nsh__mutex_check_leave(nsh_comm *comm);
 
 #endif

@@ -20,7 +20,7 @@
 #include "base/hash.h"
 #include "core/names.h"
 #include "sync/queue.h"
-#include "core/share.h"
+#include "core/shared.h"
 #include "sync/token.h"
 
 #include <stdlib.h>
@@ -53,8 +53,8 @@ static void semaphore_destroy(void *handle)
 static const nsh__kind semaphore_kind = {.name = "semaphore", .destroy = semaphore_destroy};
 
 /* Its own part of the semaphore. Accepted by semaphore_destroy at any stage. */
-static int semaphore_describe(nsh_comm *comm, int permits, const nsh_semaphore_options *o,
-                              nsh_semaphore **out, nsh_semaphore **made)
+static int semaphore_init(nsh_comm *comm, int permits, const nsh_semaphore_options *o,
+                          nsh_semaphore **out, nsh_semaphore **made)
 {
     nsh_semaphore *semaphore;
     int rc;
@@ -69,7 +69,7 @@ static int semaphore_describe(nsh_comm *comm, int permits, const nsh_semaphore_o
         return nsh__fail(NSH_ERR_NOMEM, "nsh_semaphore_create: no memory");
     semaphore->comm = comm;
     semaphore->permits = permits;
-    rc = nsh__share_home(comm, NSH__CALL_SEMAPHORE_CREATE, o->home, &semaphore->home);
+    rc = nsh__shared_home(comm, NSH__CALL_SEMAPHORE_CREATE, o->home, &semaphore->home);
     if (rc != NSH_SUCCESS)
         return rc;
     return nsh__object_init(&semaphore->object, &semaphore_kind, semaphore,
@@ -77,20 +77,20 @@ static int semaphore_describe(nsh_comm *comm, int permits, const nsh_semaphore_o
 }
 
 /* Point the queue and the cell at what is shared. */
-static void semaphore_furnish(nsh_semaphore *semaphore)
+static void semaphore_attach(nsh_semaphore *semaphore)
 {
     nsh_comm *comm = semaphore->comm;
-    nsh__place *places = (nsh__place *)semaphore->object.share.extent.rw;
+    nsh__place *places = (nsh__place *)semaphore->object.shared.block.rw;
     bool local = comm->node_count == 1;
 
     semaphore->queue = (nsh__queue){.comm = comm,
                                     .local = places,
-                                    .remote = &semaphore->object.share.words,
+                                    .remote = &semaphore->object.shared.words,
                                     .participants = comm->size,
                                     .me = local ? comm->node_rank : comm->rank};
     semaphore->cell =
         (nsh__cell){comm, local ? (_Atomic uint64_t *)(void *)(places + 1 + comm->size) : NULL,
-                    &semaphore->object.share.words, (int64_t)comm->size + 1};
+                    &semaphore->object.shared.words, (int64_t)comm->size + 1};
 }
 
 int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_options *options,
@@ -100,8 +100,8 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     const nsh_semaphore_options *o = options != NULL ? options : &defaults;
     nsh_semaphore *semaphore = NULL;
     nsh__need need = {0};
-    nsh__share share;
-    uint64_t mark;
+    nsh__shared share;
+    uint64_t signature;
     int rc;
 
     if (comm == NULL)
@@ -110,19 +110,19 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     if (rc != NSH_SUCCESS)
         return rc;
     comm->created++;
-    rc = semaphore_describe(comm, permits, o, out, &semaphore);
+    rc = semaphore_init(comm, permits, o, out, &semaphore);
     need.bytes = comm->node_count > 1 ? 0 : (comm->size + 2) * (int64_t)sizeof(nsh__place);
     need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 2 : 0;
-    mark = nsh__share_mark(comm, o->home, (uint64_t)permits, o->name);
+    signature = nsh__shared_signature(comm, o->home, (uint64_t)permits, o->name);
     need.home = semaphore != NULL ? semaphore->home : 0;
-    rc = nsh__share_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, mark, &need,
-                           semaphore != NULL ? &semaphore->object : NULL, &share);
+    rc = nsh__shared_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, signature, &need,
+                            semaphore != NULL ? &semaphore->object : NULL, &share);
     if (rc != NSH_SUCCESS) {
         semaphore_destroy(semaphore);
         comm->created--;
         return rc;
     }
-    semaphore_furnish(semaphore);
+    semaphore_attach(semaphore);
     *out = semaphore;
     return NSH_SUCCESS;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* batch.c -- tasks for workers: create, free, getters.
  *
- * Invariant: a rank that fails while a batch is made goes through the same votes as the others. */
+ * Invariant: a rank that fails while a batch is made goes through the same agreements as the
+ * others. */
 #define _GNU_SOURCE
 #include "task/batch.h"
 
@@ -56,7 +57,7 @@ static int describe_results(nsh_batch *b, const nsh_batch_options *o)
 
     if (o->result_type == MPI_DATATYPE_NULL)
         return NSH_SUCCESS;
-    rc = nsh__type_describe("nsh_batch_create", b->comm->rank, o->result_type, &b->type);
+    rc = nsh__type_init("nsh_batch_create", b->comm->rank, o->result_type, &b->type);
     if (rc != NSH_SUCCESS) {
         b->type.derived = false;
         return rc;
@@ -93,13 +94,13 @@ static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
     b->journal = calloc(1, sizeof *b->journal);
     if (b->path == NULL || b->journal == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", b->comm->rank);
-    b->journal->ledger =
-        (nsh__ledger){.tasks = b->tasks,
-                      .result_bytes = b->result_bytes,
-                      .result_mark = b->result_bytes > 0 ? nsh__mix(nsh__type_file_mark(&b->type),
-                                                                    (uint64_t)o->result_count)
-                                                         : 0,
-                      .tag = o->tag};
+    b->journal->ledger = (nsh__journal_table){
+        .tasks = b->tasks,
+        .result_bytes = b->result_bytes,
+        .result_signature = b->result_bytes > 0 ? nsh__mix(nsh__type_file_signature(&b->type),
+                                                           (uint64_t)o->result_count)
+                                                : 0,
+        .tag = o->tag};
     b->journal->max_attempts = o->max_attempts;
     return nsh__journal_init(b->journal, b->comm, b->path, o->sync != 0);
 }
@@ -121,7 +122,7 @@ static int batch_settle(void *handle)
 
 static int batch_clear(void *handle)
 {
-    return nsh__tally_clear(handle);
+    return nsh__batch_counts_clear(handle);
 }
 
 static void batch_close(void *handle, bool whole)
@@ -164,8 +165,8 @@ static const nsh__kind batch_kind = {.name = "batch",
                                      .destroy = batch_destroy};
 
 /* Its own part of the batch. Accepted by batch_destroy at any stage. */
-static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o,
-                          nsh_batch **out, nsh_batch **made)
+static int batch_init(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o, nsh_batch **out,
+                      nsh_batch **made)
 {
     int rc = check_options(comm, tasks, o);
     nsh_batch *b;
@@ -190,27 +191,28 @@ static int batch_describe(nsh_comm *comm, int64_t tasks, const nsh_batch_options
     if (rc == NSH_SUCCESS)
         rc = describe_results(b, o);
     if (rc == NSH_SUCCESS)
-        rc = nsh__share_home(comm, NSH__CALL_BATCH_CREATE, o->home, &b->home);
+        rc = nsh__shared_home(comm, NSH__CALL_BATCH_CREATE, o->home, &b->home);
     return rc == NSH_SUCCESS ? describe_journal(b, o) : rc;
 }
 
 /* Of the arguments alone: a rank that has failed must not look as if it had asked for something
  * else, or a node that waits long for it finds them in different calls. */
-static uint64_t batch_mark(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
+static uint64_t batch_signature(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
 {
-    uint64_t mark = nsh__share_mark(comm, o->home, (uint64_t)tasks, o->journal);
+    uint64_t signature = nsh__shared_signature(comm, o->home, (uint64_t)tasks, o->journal);
     uint64_t type = 0;
 
-    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->worker_size), (uint64_t)o->mode);
-    mark = nsh__mix(nsh__mix(mark, o->sync != 0), (uint64_t)o->result_count);
-    mark = nsh__mix(mark, o->tag);
-    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->chunk), (uint64_t)o->max_attempts);
-    mark = nsh__mix_bytes(nsh__mix(mark, o->wait != 0), &o->wait_seconds, sizeof o->wait_seconds);
+    signature = nsh__mix(nsh__mix(signature, (uint64_t)o->worker_size), (uint64_t)o->mode);
+    signature = nsh__mix(nsh__mix(signature, o->sync != 0), (uint64_t)o->result_count);
+    signature = nsh__mix(signature, o->tag);
+    signature = nsh__mix(nsh__mix(signature, (uint64_t)o->chunk), (uint64_t)o->max_attempts);
+    signature =
+        nsh__mix_bytes(nsh__mix(signature, o->wait != 0), &o->wait_seconds, sizeof o->wait_seconds);
     if (o->states != NULL && tasks > 0)
-        mark = nsh__mix_bytes(mark, o->states, (size_t)tasks * sizeof *o->states);
+        signature = nsh__mix_bytes(signature, o->states, (size_t)tasks * sizeof *o->states);
     if (o->result_type != MPI_DATATYPE_NULL)
-        type = nsh__type_mark(o->result_type);
-    return nsh__mix(mark, type);
+        type = nsh__type_signature(o->result_type);
+    return nsh__mix(signature, type);
 }
 
 /* ---- create ---- */
@@ -227,7 +229,8 @@ static int largest_node(const nsh_comm *comm)
 
 static int64_t shared_bytes(const nsh_batch *b)
 {
-    int64_t each = (int64_t)(sizeof(nsh__tally) + sizeof(nsh__seat) + sizeof(nsh__entry));
+    int64_t each =
+        (int64_t)(sizeof(nsh__batch_counts) + sizeof(nsh__group_member) + sizeof(nsh__entry));
 
     return (int64_t)sizeof(nsh__batch_area) + largest_node(b->comm) * each +
            (b->journal != NULL ? 2 : 1) * padded(b->tasks) + b->tasks * b->result_bytes;
@@ -243,20 +246,20 @@ static int workers_here(const nsh_comm *comm, int worker_size)
 }
 
 /* Point everything at what is shared. */
-static void batch_furnish(nsh_batch *b, const nsh_batch_options *o)
+static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
 {
     nsh_comm *comm = b->comm;
-    char *p = b->object.share.extent.rw;
-    nsh__seat *seats;
+    char *p = b->object.shared.block.rw;
+    nsh__group_member *members;
     nsh__entry *entries;
     int most = largest_node(comm);
 
     b->area = (nsh__batch_area *)(void *)p;
     p += sizeof(nsh__batch_area);
-    b->tallies = (nsh__tally *)(void *)p;
-    p += most * sizeof(nsh__tally);
-    seats = (nsh__seat *)(void *)p;
-    p += most * sizeof(nsh__seat);
+    b->tallies = (nsh__batch_counts *)(void *)p;
+    p += most * sizeof(nsh__batch_counts);
+    members = (nsh__group_member *)(void *)p;
+    p += most * sizeof(nsh__group_member);
     entries = (nsh__entry *)(void *)p;
     p += most * sizeof(nsh__entry);
     b->states = (_Atomic unsigned char *)(void *)p;
@@ -266,7 +269,7 @@ static void batch_furnish(nsh_batch *b, const nsh_batch_options *o)
         p += padded(b->tasks);
     }
     b->results = b->result_bytes > 0 ? p : NULL;
-    nsh__squad_init(&b->squad, comm, seats, b->worker_size, comm->batches);
+    nsh__worker_group_init(&b->group, comm, members, b->worker_size, comm->batches);
     b->claims = (nsh__claims){.comm = comm,
                               .area = &b->area->claims,
                               .n = b->tasks,
@@ -274,7 +277,7 @@ static void batch_furnish(nsh_batch *b, const nsh_batch_options *o)
                               .everywhere = b->worker_count,
                               .chunk = o->chunk,
                               .deadline = NSH__NEVER,
-                              .words = &b->object.share.words,
+                              .words = &b->object.shared.words,
                               .direct = comm->node_count == 1 && b->journal == NULL,
                               .source = b->journal != NULL ? nsh__batch_fetch : NULL,
                               .owner = b};
@@ -283,7 +286,7 @@ static void batch_furnish(nsh_batch *b, const nsh_batch_options *o)
         b->journal->ledger.states = b->states;
         b->journal->ledger.results = b->results;
         b->journal->writer =
-            (nsh__writer){.comm = comm, .area = &b->area->writer, .entries = entries};
+            (nsh__journal_writer){.comm = comm, .area = &b->area->writer, .entries = entries};
     }
 }
 
@@ -292,30 +295,30 @@ static void begin_states(nsh_batch *b, const nsh_task_state states[])
 {
     for (int64_t t = 0; t < b->tasks; t++)
         b->states[t] = states[t] == NSH_TASK_RUNNING ? NSH_TASK_OPEN : (unsigned char)states[t];
-    nsh__tally_begin(b);
+    nsh__batch_counts_begin(b);
 }
 
 /* [collective] Every rank has opened the file that rank 0 has. */
 static int open_journal(nsh_batch *b, nsh_journal_mode mode)
 {
     nsh_comm *comm = b->comm;
-    nsh__vote vote = {.call = NSH__CALL_BATCH_CREATE,
-                      .mark = b->id,
-                      .range = true,
-                      .low = INT64_MAX,
-                      .high = INT64_MIN};
+    nsh__agreement agreement = {.call = NSH__CALL_BATCH_CREATE,
+                                .signature = b->id,
+                                .range = true,
+                                .low = INT64_MAX,
+                                .high = INT64_MIN};
     int rc;
 
     if (comm->rank == 0) {
-        vote.code = nsh__journal_enter(b->journal, mode, &vote.low);
-        vote.high = vote.low;
+        agreement.code = nsh__journal_enter(b->journal, mode, &agreement.low);
+        agreement.high = agreement.low;
     }
-    nsh__vote_enter(comm, &vote);
-    rc = nsh__vote_leave(comm, &vote);
+    nsh__agreement_enter(comm, &agreement);
+    rc = nsh__agreement_leave(comm, &agreement);
     if (rc != NSH_SUCCESS)
         return rc;
     if (comm->rank != 0)
-        rc = nsh__journal_attach(b->journal, vote.low);
+        rc = nsh__journal_attach(b->journal, agreement.low);
     return nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
 }
 
@@ -326,7 +329,7 @@ static int read_journal(nsh_batch *b, const nsh_batch_options *o)
     int rc = NSH_SUCCESS;
 
     if (nsh__comm_leads(comm))
-        nsh__ledger_init(&b->journal->ledger);
+        nsh__journal_table_init(&b->journal->ledger);
     if (comm->rank == 0)
         rc = nsh__journal_begin(b->journal, o->mode, b->worker_count, o->states);
     rc = nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
@@ -370,8 +373,8 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     const nsh_batch_options *o = options != NULL ? options : &defaults;
     nsh_batch *b = NULL;
     nsh__need need = {0};
-    nsh__share share;
-    uint64_t mark;
+    nsh__shared share;
+    uint64_t signature;
     int rc;
 
     if (comm == NULL)
@@ -381,28 +384,28 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
         return rc;
     comm->created++;
     comm->batches++;
-    mark = batch_mark(comm, ntasks, o); /* before there is a failure to be worded */
-    rc = batch_describe(comm, ntasks, o, out, &b);
+    signature = batch_signature(comm, ntasks, o); /* before there is a failure to be worded */
+    rc = batch_init(comm, ntasks, o, out, &b);
     if (rc == NSH_SUCCESS)
         need.bytes = shared_bytes(b);
     need.nwords = comm->node_count > 1 ? NSH__WORDS : 0;
     need.home = b != NULL ? b->home : 0;
-    rc = nsh__share_create(comm, NSH__CALL_BATCH_CREATE, rc, mark, &need,
-                           b != NULL ? &b->object : NULL, &share);
+    rc = nsh__shared_create(comm, NSH__CALL_BATCH_CREATE, rc, signature, &need,
+                            b != NULL ? &b->object : NULL, &share);
     if (rc != NSH_SUCCESS) { /* as on ranks that were in another call */
         batch_destroy(b);
         comm->created--;
         comm->batches--;
         return rc;
     }
-    batch_furnish(b, o);
+    batch_attach(b, o);
     rc = batch_begin(b, o);
     if (rc != NSH_SUCCESS) {
         nsh__object_reclaim(comm, &b->object);
         return rc;
     }
     if (comm->rank == 0)
-        nsh__progress_init(&b->progress, o);
+        nsh__status_line_init(&b->progress, o);
     *out = b;
     return NSH_SUCCESS;
 }
@@ -469,7 +472,7 @@ int nsh_batch_abandon(nsh_batch **batch)
 
 int nsh_batch_worker(const nsh_batch *b)
 {
-    return b != NULL ? b->squad.leader / b->worker_size : -1;
+    return b != NULL ? b->group.leader / b->worker_size : -1;
 }
 
 int nsh_batch_worker_count(const nsh_batch *b)
@@ -479,12 +482,12 @@ int nsh_batch_worker_count(const nsh_batch *b)
 
 int nsh_batch_worker_rank(const nsh_batch *b)
 {
-    return b != NULL ? b->comm->rank - b->squad.leader : -1;
+    return b != NULL ? b->comm->rank - b->group.leader : -1;
 }
 
 static int make_worker_comm(nsh_batch *b)
 {
-    int range[1][3] = {{b->squad.leader, b->squad.leader + b->squad.size - 1, 1}}, rc;
+    int range[1][3] = {{b->group.leader, b->group.leader + b->group.size - 1, 1}}, rc;
     MPI_Group all, group = MPI_GROUP_NULL;
     MPI_Comm made = MPI_COMM_NULL;
 
@@ -492,7 +495,7 @@ static int make_worker_comm(nsh_batch *b)
     if (rc == MPI_SUCCESS)
         rc = MPI_Group_range_incl(all, 1, range, &group);
     if (rc == MPI_SUCCESS)
-        rc = MPI_Comm_create_group(b->comm->mpi, group, b->squad.tag, &made);
+        rc = MPI_Comm_create_group(b->comm->mpi, group, b->group.tag, &made);
     if (rc != MPI_SUCCESS)
         return nsh__comm_break(b->comm, nsh__fail_mpi("MPI_Comm_create_group of a worker", rc));
     MPI_Group_free(&group);
@@ -514,9 +517,9 @@ int nsh_batch_worker_comm(nsh_batch *b, MPI_Comm *out)
     if (out == NULL)
         round.code =
             nsh__fail(NSH_ERR_ARG, "nsh_batch_worker_comm: out is NULL (rank %d)", b->comm->rank);
-    rc = nsh__squad_report(&b->squad, &round);
+    rc = nsh__worker_group_report(&b->group, &round);
     if (rc == NSH_SUCCESS)
-        rc = nsh__squad_answer(&b->squad, &round);
+        rc = nsh__worker_group_answer(&b->group, &round);
     if (rc == NSH_SUCCESS && b->worker_comm == MPI_COMM_NULL && b->comm->mpi != MPI_COMM_NULL)
         rc = make_worker_comm(b);
     if (rc == NSH_SUCCESS)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* batch_collect.c -- what all ranks of a batch do together: know what the others know, reopen, results.
+/* batch_collect.c -- what all ranks of a batch do together: know what the others know, reopen,
+ * results.
  *
- * Invariant: a call is votes, and between two of them no rank takes or ends a task. */
+ * Invariant: a call is agreements, and between two of them no rank takes or ends a task. */
 #define _GNU_SOURCE
 #include "task/batch.h"
 
@@ -21,15 +22,17 @@ enum { ALL_STATES = (1 << NSH_TASK_RUNNING) | (1 << NSH_TASK_DONE) | (1 << NSH_T
  * bits. */
 static int merge(nsh_batch *b, nsh__call call, void *bytes, int64_t n, MPI_Op op)
 {
-    nsh__target target = {1, &n, 1, bytes};
+    nsh__destination destination = {1, &n, 1, bytes};
     int rc = nsh__comm_enter(b->comm, call, b->id);
 
     if (rc != NSH_SUCCESS || !nsh__comm_leads(b->comm) || n == 0)
         return rc;
-    return nsh__ring_reduce(b->comm, &target, op == MPI_MAX ? MPI_UNSIGNED_CHAR : MPI_BYTE, op);
+    return nsh__ring_reduce(b->comm, &destination, op == MPI_MAX ? MPI_UNSIGNED_CHAR : MPI_BYTE,
+                            op);
 }
 
-/* [collective] Between votes: every node knows what the others do. The code is to be agreed. */
+/* [collective] Between agreements: every node knows what the others do. The code is to be
+ * agreed. */
 static int exchange(nsh_batch *b, nsh__call call)
 {
     int rc;
@@ -42,7 +45,7 @@ static int exchange(nsh_batch *b, nsh__call call)
     if (rc == NSH_SUCCESS && b->results != NULL)
         rc = merge(b, call, b->results, b->tasks * b->result_bytes, MPI_BOR);
     if (rc == NSH_SUCCESS && nsh__comm_leads(b->comm))
-        rc = nsh__tally_tell_all(b);
+        rc = nsh__batch_counts_publish_all(b);
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
 }
 
@@ -70,7 +73,7 @@ int nsh_batch_sync(nsh_batch *b)
     return nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, rc, b->id);
 }
 
-/* By the leader, between votes, without a journal. */
+/* By the leader, between agreements, without a journal. */
 static void reopen_here(nsh_batch *b, unsigned from)
 {
     for (int64_t t = 0; t < b->tasks; t++) {
@@ -80,11 +83,11 @@ static void reopen_here(nsh_batch *b, unsigned from)
         if (b->results != NULL)
             memset(b->results + t * b->result_bytes, 0, (size_t)b->result_bytes);
     }
-    nsh__tally_begin(b);
+    nsh__batch_counts_begin(b);
     for (int i = 0; i < b->comm->node_size; i++)
         b->tallies[i].taken = b->tallies[i].done = b->tallies[i].failed = 0;
     for (int w = 0; w < NSH__WORDS; w++)
-        b->area->told[w] = 0;
+        b->area->published[w] = 0;
     nsh__claim_reset(&b->area->claims);
 }
 
@@ -115,7 +118,7 @@ static int reopen(nsh_batch *b, unsigned from)
             look_again(b, from);
         else
             reopen_here(b, from);
-        rc = nsh__tally_clear(b);
+        rc = nsh__batch_counts_clear(b);
         if (rc != NSH_SUCCESS)
             nsh__comm_break(comm, rc);
     }
@@ -151,7 +154,8 @@ static int check_results(const nsh_batch *b, const nsh_array *array)
     if (b->result_bytes == 0)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_results: the batch has no results");
     items = b->tasks * (b->result_bytes / b->type.itemsize);
-    if (array->comm != b->comm || array->type.mark != b->type.mark || array->size != items)
+    if (array->comm != b->comm || array->type.signature != b->type.signature ||
+        array->size != items)
         return nsh__fail(NSH_ERR_ARG,
                          "nsh_batch_results: array has %" PRId64 " elements of %s, not %" PRId64
                          " of %s, or is on another communicator (rank %d)",

@@ -4,7 +4,7 @@
  * On one node that is the sum of what each rank counts for itself. Nodes add up theirs in words at
  * the home, once a chunk and when they run out of tasks; with a journal, the ledger counts.
  *
- * Invariant: a word is the sum of what the nodes have exchanged into told. */
+ * Invariant: a word is the sum of what the nodes have exchanged into published. */
 #include "task/batch.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static int64_t *base_of(nsh_batch *b, unsigned state)
     return words[state] < NSH__WORDS ? &b->area->base[words[state]] : NULL;
 }
 
-void nsh__tally_begin(nsh_batch *b)
+void nsh__batch_counts_begin(nsh_batch *b)
 {
     memset(b->area->base, 0, sizeof b->area->base);
     for (int64_t t = 0; t < b->tasks; t++) {
@@ -30,7 +30,7 @@ void nsh__tally_begin(nsh_batch *b)
     }
 }
 
-int nsh__tally_clear(nsh_batch *b)
+int nsh__batch_counts_clear(nsh_batch *b)
 {
     nsh_comm *comm = b->comm;
     int rc = NSH_SUCCESS;
@@ -39,7 +39,7 @@ int nsh__tally_clear(nsh_batch *b)
     if (comm->node_count == 1 || !nsh__comm_leads(comm) || b->home != comm->node_index)
         return NSH_SUCCESS;
     for (int w = 0; w < NSH__WORDS && rc == NSH_SUCCESS; w++)
-        rc = nsh__word_swap(comm, &b->object.share.words, w, 0, &old);
+        rc = nsh__word_swap(comm, &b->object.shared.words, w, 0, &old);
     return rc;
 }
 
@@ -50,7 +50,7 @@ static void sum_tallies(const nsh_batch *b, int64_t sum[NSH__WORDS])
 {
     memset(sum, 0, NSH__WORDS * sizeof sum[0]);
     for (int i = 0; i < b->comm->node_size; i++) {
-        const nsh__tally *t = &b->tallies[i];
+        const nsh__batch_counts *t = &b->tallies[i];
         int64_t done = atomic_load_explicit(&t->done, memory_order_acquire);
         int64_t failed = atomic_load_explicit(&t->failed, memory_order_acquire);
 
@@ -73,10 +73,10 @@ static int tell(nsh_batch *b, bool *all)
     sum_tallies(b, sum);
     for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
         uint64_t old;
-        int64_t more = sum[w] - atomic_exchange(&b->area->told[w], sum[w]);
+        int64_t more = sum[w] - atomic_exchange(&b->area->published[w], sum[w]);
 
         if (more != 0)
-            rc = nsh__word_add(b->comm, &b->object.share.words, w, (uint64_t)more, &old);
+            rc = nsh__word_add(b->comm, &b->object.shared.words, w, (uint64_t)more, &old);
     }
     sum_tallies(b, now);
     *all = memcmp(sum, now, sizeof sum) == 0;
@@ -89,7 +89,7 @@ static bool tells(const nsh_batch *b)
 }
 
 /* Once a chunk, by whoever sees first that there is a new one. */
-int nsh__tally_tell(nsh_batch *b)
+int nsh__batch_counts_publish(nsh_batch *b)
 {
     unsigned seen, now;
     bool all;
@@ -97,15 +97,15 @@ int nsh__tally_tell(nsh_batch *b)
     if (!tells(b))
         return NSH_SUCCESS;
     now = atomic_load_explicit(&b->area->claims.generation, memory_order_relaxed);
-    seen = atomic_load_explicit(&b->area->told_at, memory_order_relaxed);
-    if (seen == now || !atomic_compare_exchange_strong(&b->area->told_at, &seen, now))
+    seen = atomic_load_explicit(&b->area->published_at, memory_order_relaxed);
+    if (seen == now || !atomic_compare_exchange_strong(&b->area->published_at, &seen, now))
         return NSH_SUCCESS;
     return tell(b, &all);
 }
 
 /* When there are no more tasks: the last of the node to come here leaves the words exact, as one
  * that exchanges an older sum after it sees so. */
-int nsh__tally_tell_all(nsh_batch *b)
+int nsh__batch_counts_publish_all(nsh_batch *b)
 {
     bool all = !tells(b);
     int rc = NSH_SUCCESS;
@@ -123,13 +123,13 @@ static int counts_of_words(nsh_batch *b, int64_t sum[NSH__WORDS])
     for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
         uint64_t value = 0;
 
-        rc = nsh__word_read(b->comm, &b->object.share.words, w, &value);
+        rc = nsh__word_read(b->comm, &b->object.shared.words, w, &value);
         sum[w] = (int64_t)value;
     }
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
 }
 
-int nsh__tally_counts(nsh_batch *b, nsh_task_counts *out)
+int nsh__batch_counts_read(nsh_batch *b, nsh_task_counts *out)
 {
     const int64_t *base = b->area->base;
     int64_t sum[NSH__WORDS];
@@ -157,7 +157,7 @@ static int look(nsh_batch *b, const char *call, nsh_task_counts *out)
 {
     int rc = nsh__comm_whole(b->comm, call);
 
-    return rc == NSH_SUCCESS ? nsh__tally_counts(b, out) : rc;
+    return rc == NSH_SUCCESS ? nsh__batch_counts_read(b, out) : rc;
 }
 
 int nsh_batch_counts(nsh_batch *b, nsh_task_counts *out)
@@ -176,6 +176,6 @@ int nsh_batch_status_line(nsh_batch *b, char *buffer, size_t n)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_status_line: batch or buffer is NULL, or n 0");
     rc = look(b, "nsh_batch_status_line", &now);
     if (rc == NSH_SUCCESS)
-        nsh__progress_text(&now, buffer, n);
+        nsh__status_line_text(&now, buffer, n);
     return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* batch_fetch.c -- a node's next tasks from the journal, where other jobs may still have some to give
- * back.
+/* batch_fetch.c -- a node's next tasks from the journal, where other jobs may still have some to
+ * give back.
  *
  * Invariant: of the workers of a node that wait for other jobs one looks at the journal, as the one
  * who fetches (claim.h), and the others sleep. */
@@ -82,7 +82,8 @@ static int claim_and_show(nsh_batch *b, int64_t *task, int64_t *count)
     for (;;) {
         int64_t now = nsh__wait_clock();
 
-        b->claims.deadline = in_range(nsh__progress_next(&b->progress), now + shown_every, until);
+        b->claims.deadline =
+            in_range(nsh__status_line_next(&b->progress), now + shown_every, until);
         rc = nsh__claim_take(&b->claims, 0, task, count);
         if (rc != NSH_ERR_TIMEOUT)
             return rc;

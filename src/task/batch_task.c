@@ -11,16 +11,16 @@ void nsh__batch_show(nsh_batch *b, const char *note, bool last)
 {
     nsh_task_counts now;
 
-    if ((last ? nsh__progress_on(&b->progress) : nsh__progress_due(&b->progress)) &&
-        nsh__tally_counts(b, &now) == NSH_SUCCESS)
-        nsh__progress_show(&b->progress, &now, note, last);
+    if ((last ? nsh__status_line_on(&b->progress) : nsh__status_line_due(&b->progress)) &&
+        nsh__batch_counts_read(b, &now) == NSH_SUCCESS)
+        nsh__status_line_show(&b->progress, &now, note, last);
 }
 
 /* On a node of the worker that is not its leader's: learn what the leader has done. It is known
  * there until all ranks of the worker come to its next call. */
 static void follow(const nsh_batch *b, int64_t task, nsh_task_state state)
 {
-    if (task < 0 || b->comm->node_of[b->squad.leader] == b->comm->node_index)
+    if (task < 0 || b->comm->node_of[b->group.leader] == b->comm->node_index)
         return;
     if (b->journal == NULL)
         atomic_store_explicit(&b->states[task], (unsigned char)state, memory_order_relaxed);
@@ -35,7 +35,7 @@ static void count_up(_Atomic int64_t *counter)
                           memory_order_release);
 }
 
-static nsh__tally *own_tally(const nsh_batch *b)
+static nsh__batch_counts *own_counts(const nsh_batch *b)
 {
     return &b->tallies[b->comm->node_rank];
 }
@@ -55,13 +55,13 @@ static int take_task(nsh_batch *b, int64_t *task)
             return rc;
         if (count == 0) {
             *task = -1;
-            return nsh__tally_tell_all(b);
+            return nsh__batch_counts_publish_all(b);
         }
     } while (atomic_load_explicit(&b->states[*task], memory_order_relaxed) != wanted);
     if (b->journal == NULL)
         atomic_store_explicit(&b->states[*task], NSH_TASK_RUNNING, memory_order_relaxed);
-    count_up(&own_tally(b)->taken);
-    return nsh__tally_tell(b);
+    count_up(&own_counts(b)->taken);
+    return nsh__batch_counts_publish(b);
 }
 
 static int next_task(nsh_batch *b, int64_t *task)
@@ -76,12 +76,12 @@ static int next_task(nsh_batch *b, int64_t *task)
         round.code =
             nsh__fail(NSH_ERR_STATE, "nsh_batch_next: task %" PRId64 " is not finished (rank %d)",
                       b->held, b->comm->rank);
-    rc = nsh__squad_report(&b->squad, &round);
+    rc = nsh__worker_group_report(&b->group, &round);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (nsh__squad_leads(&b->squad) && round.code == NSH_SUCCESS)
+    if (nsh__worker_group_leads(&b->group) && round.code == NSH_SUCCESS)
         round.code = take_task(b, &round.value);
-    rc = nsh__squad_answer(&b->squad, &round);
+    rc = nsh__worker_group_answer(&b->group, &round);
     if (rc != NSH_SUCCESS)
         return rc;
     b->held = *task = round.value;
@@ -134,7 +134,7 @@ static int record_end(nsh_batch *b, int64_t task, nsh_task_state state, const vo
         /* release: who sees DONE sees the result */
         atomic_store_explicit(&b->states[task], (unsigned char)state, memory_order_release);
     }
-    count_up(done ? &own_tally(b)->done : &own_tally(b)->failed);
+    count_up(done ? &own_counts(b)->done : &own_counts(b)->failed);
     return rc;
 }
 
@@ -144,14 +144,14 @@ static int finish_task(nsh_batch *b, int64_t task, nsh_task_state state, const v
     int rc;
 
     round.code = check_finish(b, task, state);
-    rc = nsh__squad_report(&b->squad, &round); /* FAILED is the larger one */
+    rc = nsh__worker_group_report(&b->group, &round); /* FAILED is the larger one */
     if (rc != NSH_SUCCESS)
         return rc;
     round.value =
         round.code == NSH_SUCCESS; /* after this the task is finished, whatever the code */
-    if (nsh__squad_leads(&b->squad) && round.code == NSH_SUCCESS)
+    if (nsh__worker_group_leads(&b->group) && round.code == NSH_SUCCESS)
         round.code = record_end(b, task, (nsh_task_state)round.flag, result);
-    rc = nsh__squad_answer(&b->squad, &round);
+    rc = nsh__worker_group_answer(&b->group, &round);
     if (round.value != 0) {
         b->held = -1;
         follow(b, task, (nsh_task_state)round.flag);

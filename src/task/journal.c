@@ -170,20 +170,20 @@ static int lock_in_place(const nsh__journal *j)
 /* This node's turn, and then the file's. */
 static int lock(const nsh__journal *j)
 {
-    int rc = nsh__writer_begin(&j->writer);
+    int rc = nsh__journal_writer_begin(&j->writer);
 
     if (rc != NSH_SUCCESS)
         return rc;
     rc = lock_in_place(j);
     if (rc != NSH_SUCCESS)
-        nsh__writer_end(&j->writer);
+        nsh__journal_writer_end(&j->writer);
     return rc;
 }
 
 static void unlock(const nsh__journal *j)
 {
     unlock_file(j);
-    nsh__writer_end(&j->writer);
+    nsh__journal_writer_end(&j->writer);
 }
 
 /* ---- read ---- */
@@ -234,14 +234,14 @@ static int read_at(const nsh__journal *j, char *out, int64_t n, int64_t at, int6
  * before them were lost or came in. */
 static int damaged(const nsh__journal *j, int64_t end, int64_t size, bool *found)
 {
-    int64_t step = j->room / 2, got; /* a record is no longer than half the room */
+    int64_t step = j->capacity / 2, got; /* a record is no longer than half the room */
     int rc = NSH_SUCCESS;
 
-    *found = size - end > j->room;
+    *found = size - end > j->capacity;
     for (int64_t at = end + 1; at < size && rc == NSH_SUCCESS && !*found; at += step) {
-        rc = read_at(j, j->buffer, least(j->room, size - at), at, &got);
+        rc = read_at(j, j->buffer, least(j->capacity, size - at), at, &got);
         if (rc == NSH_SUCCESS)
-            *found = nsh__ledger_any_record(&j->ledger, j->buffer, got);
+            *found = nsh__journal_table_any_record(&j->ledger, j->buffer, got);
     }
     return rc;
 }
@@ -285,10 +285,10 @@ static int catch_up(nsh__journal *j)
                          "journal %s: has shrunk from %" PRId64 " to %" PRId64 " bytes (rank %d)",
                          j->path, end, size, rank_of(j));
     while (rc == NSH_SUCCESS && end < size && used > 0) {
-        rc = read_at(j, j->buffer, least(j->room, size - end), end, &got);
+        rc = read_at(j, j->buffer, least(j->capacity, size - end), end, &got);
         if (rc != NSH_SUCCESS)
             break;
-        used = nsh__ledger_replay(&j->ledger, j->buffer, got, end);
+        used = nsh__journal_table_replay(&j->ledger, j->buffer, got, end);
         end += used;
         set_end(j, end);
     }
@@ -349,12 +349,12 @@ static int append(nsh__journal *j, const nsh__record *record, const void *result
 }
 
 /* A record that also is true from here on. */
-static int enact(nsh__journal *j, const nsh__record *record, const char *behind)
+static int append_and_apply(nsh__journal *j, const nsh__record *record, const char *behind)
 {
     int rc = append(j, record, behind);
 
     if (rc == NSH_SUCCESS)
-        nsh__ledger_apply(&j->ledger, record, behind);
+        nsh__journal_table_apply(&j->ledger, record, behind);
     return rc;
 }
 
@@ -404,22 +404,22 @@ static int settle_at_close(nsh__journal *j)
 
 /* ---- what could not be written ---- */
 
-static void keep(nsh__journal *j, const nsh__record *record, const void *result)
+static void retain_unwritten(nsh__journal *j, const nsh__record *record, const void *result)
 {
-    int64_t n = nsh__record_bytes(record), room = j->unwritten_room;
+    int64_t n = nsh__record_bytes(record), capacity = j->unwritten_capacity;
     char *p = j->unwritten;
 
-    while (room < j->unwritten_bytes + n)
-        room = room > 0 ? 2 * room : 4096;
-    if (room > j->unwritten_room) {
-        p = realloc(p, (size_t)room);
+    while (capacity < j->unwritten_bytes + n)
+        capacity = capacity > 0 ? 2 * capacity : 4096;
+    if (capacity > j->unwritten_capacity) {
+        p = realloc(p, (size_t)capacity);
         if (p == NULL) {
             nsh__log("journal %s: no memory to keep the end of task %" PRId64, j->path,
                      record->first);
             return;
         }
         j->unwritten = p;
-        j->unwritten_room = room;
+        j->unwritten_capacity = capacity;
     }
     nsh__record_write(record, result, 0, p + j->unwritten_bytes);
     j->unwritten_bytes += n;
@@ -451,10 +451,10 @@ static int write_entries(nsh__journal *j, int rc)
     nsh__entry *entry;
     int i = 0;
 
-    while ((entry = nsh__writer_take(&j->writer, &i)) != NULL) {
+    while ((entry = nsh__journal_writer_take(&j->writer, &i)) != NULL) {
         nsh__record record = end_record(j, entry->task, (nsh_task_state)entry->task_state);
 
-        if (rc == NSH_SUCCESS && n + nsh__record_bytes(&record) > j->room) {
+        if (rc == NSH_SUCCESS && n + nsh__record_bytes(&record) > j->capacity) {
             rc = write_at_end(j, j->buffer, n);
             n = 0;
             end = end_of(j);
@@ -463,7 +463,7 @@ static int write_entries(nsh__journal *j, int rc)
             nsh__record_write(&record, result_of(j, entry->task), end + n, j->buffer + n);
             n += nsh__record_bytes(&record);
         }
-        nsh__ledger_apply(&j->ledger, &record, NULL); /* the result is there already */
+        nsh__journal_table_apply(&j->ledger, &record, NULL); /* the result is there already */
     }
     return rc == NSH_SUCCESS && n > 0 ? write_at_end(j, j->buffer, n) : rc;
 }
@@ -480,8 +480,8 @@ static int leave(nsh__journal *j, int rc, bool locked)
     rc = settle(j, rc);
     if (written)
         entries = rc;
-    nsh__writer_answer(&j->writer, entries, written);
-    nsh__writer_end(&j->writer);
+    nsh__journal_writer_answer(&j->writer, entries, written);
+    nsh__journal_writer_end(&j->writer);
     return rc;
 }
 
@@ -496,7 +496,7 @@ static int flush(nsh__journal *j)
     while (done < j->unwritten_bytes) {
         memcpy(&record, j->unwritten + done, sizeof record);
         n = nsh__record_bytes(&record);
-        rc = enact(j, &record, j->unwritten + done + sizeof record);
+        rc = append_and_apply(j, &record, j->unwritten + done + sizeof record);
         if (rc != NSH_SUCCESS)
             break;
         done += n;
@@ -534,8 +534,8 @@ int nsh__journal_init(nsh__journal *j, nsh_comm *comm, const char *path, bool sy
     j->path = path;
     j->file.fd = j->slot = j->ledger.slot = -1;
     j->sync = sync;
-    j->room = longest > ROOM / 2 ? 2 * longest : ROOM;
-    j->buffer = nsh__fault(batch_alloc) ? NULL : malloc((size_t)j->room);
+    j->capacity = longest > ROOM / 2 ? 2 * longest : ROOM;
+    j->buffer = nsh__fault(batch_alloc) ? NULL : malloc((size_t)j->capacity);
     if (j->buffer == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "journal %s: no memory (rank %d)", path, rank_of(j));
     return NSH_SUCCESS;
@@ -614,10 +614,10 @@ static int check_kind(const nsh__journal *j, const nsh__journal_head *head, int6
 /* Is it one of these tasks? */
 static int check_head(const nsh__journal *j, const nsh__journal_head *head)
 {
-    const nsh__ledger *l = &j->ledger;
+    const nsh__journal_table *l = &j->ledger;
 
     if (head->tasks != l->tasks || head->result_bytes != l->result_bytes ||
-        head->result_mark != l->result_mark)
+        head->result_signature != l->result_signature)
         return nsh__fail(NSH_ERR_MISMATCH,
                          "journal %s: has %" PRId64 " tasks with results of %" PRId64
                          " bytes, not %" PRId64 " of %" PRId64 ", or another type (rank %d)",
@@ -660,7 +660,7 @@ static int begin_file(nsh__journal *j)
     nsh__journal_head head;
     int rc = NSH_SUCCESS;
 
-    nsh__ledger_head(&j->ledger, &head);
+    nsh__journal_table_head(&j->ledger, &head);
     set_end(j, 0);
     if (ftruncate(j->file.fd, 0) != 0)
         return io_failed(j, NSH_ERR_IO, "ftruncate");
@@ -689,7 +689,7 @@ static int announce(nsh__journal *j, int64_t workers, nsh__manner manner)
     nsh__job job = {.pid = (int64_t)getpid(), .witness = j->witness};
 
     gethostname(job.host, sizeof job.host - 1);
-    return enact(j, &record, (const char *)&job);
+    return append_and_apply(j, &record, (const char *)&job);
 }
 
 /* The first free slot. */
@@ -716,7 +716,7 @@ static int release_dead(nsh__journal *j)
         nsh__record record = {.kind = NSH__RECORD_RELEASE, .slot = (uint16_t)s};
 
         if (s != j->slot && j->ledger.area->running[s] > 0 && slot_free(j, s))
-            rc = enact(j, &record, NULL);
+            rc = append_and_apply(j, &record, NULL);
     }
     return rc;
 }
@@ -840,7 +840,7 @@ static int write_states(nsh__journal *j, const nsh_task_state states[])
         nsh__record r = end_record(j, t, states[t]);
 
         if (states[t] >= NSH_TASK_DONE && j->ledger.states[t] == NSH_TASK_OPEN)
-            rc = enact(j, &r, NULL);
+            rc = append_and_apply(j, &r, NULL);
     }
     return rc;
 }
@@ -965,20 +965,21 @@ static int find(nsh__journal *j, int64_t most, int64_t *begin, int64_t *end)
         nsh__record record = {
             .kind = NSH__RECORD_END, .state = NSH_TASK_FAILED, .slot = (uint16_t)j->slot};
 
-        nsh__ledger_find(&j->ledger, most, begin, end);
+        nsh__journal_table_find(&j->ledger, most, begin, end);
         if (rc != NSH_SUCCESS || *begin == *end || j->max_attempts == 0 ||
             j->ledger.attempts[*begin] < j->max_attempts)
             return rc;
         record.first = *begin;
         record.last = *end;
-        rc = enact(j, &record, NULL);
+        rc = append_and_apply(j, &record, NULL);
         if (rc == NSH_SUCCESS)
             nsh__log("journal %s: task %" PRId64 " has FAILED: it ran when %d jobs were killed",
                      j->path, *begin, j->ledger.attempts[*begin]);
     }
 }
 
-/* The first slot of another job in which tasks run, as of the last record read; NSH__SLOTS: none. */
+/* The first slot of another job in which tasks run, as of the last record read; NSH__SLOTS:
+ * none. */
 static int other_job(const nsh__journal *j)
 {
     int s = 0;
@@ -1000,7 +1001,7 @@ void nsh__journal_other(const nsh__journal *j, char text[NSH__JOB_TEXT])
 
 static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end)
 {
-    nsh__ledger *l = &j->ledger;
+    nsh__journal_table *l = &j->ledger;
     nsh__record record = {.kind = NSH__RECORD_CLAIM, .slot = (uint16_t)j->slot};
     int64_t most;
     int rc;
@@ -1017,7 +1018,7 @@ static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, i
     }
     if (rc != NSH_SUCCESS || record.first == record.last)
         return rc;
-    rc = enact(j, &record, NULL);
+    rc = append_and_apply(j, &record, NULL);
     if (rc == NSH_SUCCESS) {
         *begin = record.first;
         *end = record.last;
@@ -1058,12 +1059,12 @@ static int wait_for_answer(nsh__journal *j, const nsh__entry *own)
     int rc = NSH_SUCCESS;
 
     while (rc == NSH_SUCCESS && atomic_load(&own->state) != NSH__ENTRY_ANSWERED) {
-        if (!nsh__writer_try(&j->writer, &round))
-            rc = nsh__writer_wait(&j->writer, round);
+        if (!nsh__journal_writer_try(&j->writer, &round))
+            rc = nsh__journal_writer_wait(&j->writer, round);
         else if (atomic_load(&own->state) == NSH__ENTRY_WAITING)
             write_for_all(j);
         else
-            nsh__writer_end(&j->writer);
+            nsh__journal_writer_end(&j->writer);
     }
     return rc;
 }
@@ -1071,7 +1072,7 @@ static int wait_for_answer(nsh__journal *j, const nsh__entry *own)
 int nsh__journal_end(nsh__journal *j, int64_t task, nsh_task_state state, const void *result)
 {
     nsh__record record = end_record(j, task, state);
-    nsh__entry *own = nsh__writer_own(&j->writer);
+    nsh__entry *own = nsh__journal_writer_own(&j->writer);
     unsigned waiting = NSH__ENTRY_WAITING;
     char *kept = result_of(j, task);
     int rc;
@@ -1085,14 +1086,14 @@ int nsh__journal_end(nsh__journal *j, int64_t task, nsh_task_state state, const 
     if (rc != NSH_SUCCESS) { /* of the communicator: what a writer has taken, it writes */
         if (!atomic_compare_exchange_strong(&own->state, &waiting, NSH__ENTRY_NONE))
             return rc;
-        nsh__ledger_apply(&j->ledger, &record, NULL);
-        keep(j, &record, kept);
+        nsh__journal_table_apply(&j->ledger, &record, NULL);
+        retain_unwritten(j, &record, kept);
         return rc;
     }
     if (own->code != NSH_SUCCESS && own->rank != rank_of(j))
         nsh__fail_from(own->code, own->rank, own->text);
     if (!own->written)
-        keep(j, &record, kept);
+        retain_unwritten(j, &record, kept);
     return own->code;
 }
 
@@ -1101,11 +1102,12 @@ static int give_back(nsh__journal *j, bool over)
 {
     nsh__record record = {
         .kind = NSH__RECORD_RELEASE, .state = NSH__GIVEN_BACK, .slot = (uint16_t)j->slot};
-    const nsh__ledger_area *area = j->ledger.area;
+    const nsh__journal_table_area *area = j->ledger.area;
 
     if (area->running[j->slot] == 0)
         return NSH_SUCCESS;
-    return over ? enact(j, &record, NULL) : announce(j, area->workers[j->slot], NSH__GIVEN_BACK);
+    return over ? append_and_apply(j, &record, NULL)
+                : announce(j, area->workers[j->slot], NSH__GIVEN_BACK);
 }
 
 static int reopen(nsh__journal *j, unsigned states)
@@ -1114,7 +1116,7 @@ static int reopen(nsh__journal *j, unsigned states)
     int rc = NSH_SUCCESS;
 
     if (ended.value != 0)
-        rc = enact(j, &ended, NULL);
+        rc = append_and_apply(j, &ended, NULL);
     if (rc == NSH_SUCCESS && (states & 1U << NSH_TASK_RUNNING) != 0)
         rc = give_back(j, false);
     return rc;
@@ -1138,7 +1140,7 @@ int nsh__journal_leave(nsh__journal *j)
  * jobs that are gone. */
 static void count(const nsh__journal *j, bool look, nsh_task_counts *out)
 {
-    const nsh__ledger_area *area = j->ledger.area;
+    const nsh__journal_table_area *area = j->ledger.area;
 
     *out = (nsh_task_counts){
         .tasks = j->ledger.tasks, .open = area->open, .done = area->done, .failed = area->failed};
@@ -1183,21 +1185,21 @@ static int open_any(nsh__journal *j, const char *path, bool readonly)
         return nsh__fail(NSH_ERR_FORMAT, "journal %s: %s", path,
                          got < (int64_t)sizeof head ? "its header is not written yet"
                                                     : "its header is damaged");
-    j->ledger = (nsh__ledger){.area = calloc(1, sizeof *j->ledger.area),
-                              .states = calloc((size_t)head.tasks + 1, 1),
-                              .tasks = head.tasks,
-                              .result_bytes = head.result_bytes,
-                              .result_mark = head.result_mark,
-                              .tag = head.tag,
-                              .slot = -1};
-    j->room = 2 * (head.result_bytes + 8 + NSH__RECORD);
-    if (j->room < ROOM)
-        j->room = ROOM;
-    j->buffer = malloc((size_t)j->room);
+    j->ledger = (nsh__journal_table){.area = calloc(1, sizeof *j->ledger.area),
+                                     .states = calloc((size_t)head.tasks + 1, 1),
+                                     .tasks = head.tasks,
+                                     .result_bytes = head.result_bytes,
+                                     .result_signature = head.result_signature,
+                                     .tag = head.tag,
+                                     .slot = -1};
+    j->capacity = 2 * (head.result_bytes + 8 + NSH__RECORD);
+    if (j->capacity < ROOM)
+        j->capacity = ROOM;
+    j->buffer = malloc((size_t)j->capacity);
     if (j->ledger.area == NULL || j->ledger.states == NULL || j->buffer == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "journal %s: no memory for %" PRId64 " tasks", path,
                          head.tasks);
-    nsh__ledger_init(&j->ledger);
+    nsh__journal_table_init(&j->ledger);
     set_end(j, NSH__JOURNAL_HEAD);
     return NSH_SUCCESS;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* journal.h -- the file of a batch: read, appended to, locked.
  *
- * Three kinds of locks on bytes far behind the end, as open file description locks: one byte that is
- * held while the file is read to its end and appended to, and one per slot, on which every rank of
- * a job holds a read lock for its lifetime: when it can be locked for writing, nobody of that job
- * is left. A record is written at the end that was checked under the lock, never with O_APPEND:
- * behind half a record good ones would be buried. Rank 0 of a job locks a third kind, a byte of random
- * place, by which its other ranks see that they have the same file and that locks reach them. Ranks
- * of a node share a ledger; one of them at a time works on it and on the file (journal_writer.h). */
+ * Three kinds of locks on bytes far behind the end, as open file description locks: one byte that
+ * is held while the file is read to its end and appended to, and one per slot, on which every rank
+ * of a job holds a read lock for its lifetime: when it can be locked for writing, nobody of that
+ * job is left. A record is written at the end that was checked under the lock, never with O_APPEND:
+ * behind half a record good ones would be buried. Rank 0 of a job locks a third kind, a byte of
+ * random place, by which its other ranks see that they have the same file and that locks reach
+ * them. Ranks of a node share a ledger; one of them at a time works on it and on the file
+ * (journal_writer.h). */
 #ifndef NSH_TASK_JOURNAL_H
 #define NSH_TASK_JOURNAL_H
 
@@ -29,12 +30,12 @@ typedef struct nsh__journal {
     bool sync, readonly;
     bool made;   /* by rank 0, and not there before */
     bool joined; /* rank 0 may write to it */
-    nsh__ledger ledger;
-    nsh__writer writer;
+    nsh__journal_table ledger;
+    nsh__journal_writer writer;
     char *buffer; /* room for two records at least */
-    int64_t room;
+    int64_t capacity;
     char *unwritten; /* this rank's records that could not be written, unsealed */
-    int64_t unwritten_bytes, unwritten_room;
+    int64_t unwritten_bytes, unwritten_capacity;
 } nsh__journal;
 
 /* [local] Memory for it; the ledger's members are set before, area->end is 0. NSH_ERR_NOMEM. */
@@ -43,8 +44,8 @@ int nsh__journal_init(nsh__journal *journal, nsh_comm *comm, const char *path, b
 /* Close; accepts every stage. */
 void nsh__journal_destroy(nsh__journal *journal);
 
-/* A job begins in four steps, with a vote after each; nothing is written before all its ranks have
- * the file, and the same one.
+/* A job begins in four steps, with an agreement after each; nothing is written before all its ranks
+ * have the file, and the same one.
  *
  * [non-local] Rank 0: open the file or make it, see whether this job may have it, take a slot. The
  * ticket is for the other ranks. */
@@ -62,12 +63,12 @@ int nsh__journal_begin(nsh__journal *journal, nsh_journal_mode mode, int workers
 /* [non-local] One rank of every other node: read it into this node's ledger. */
 int nsh__journal_read(nsh__journal *journal);
 
-/* [local] All ranks, when all nodes have read it: whoever joins in this slot now does not see that it
- * is locked. */
+/* [local] All ranks, when all nodes have read it: whoever joins in this slot now does not see that
+ * it is locked. */
 void nsh__journal_ready(nsh__journal *journal);
 
-/* [non-local] Rank 0, when a step has failed on any rank: a file that it has made is removed, unless
- * another job has come to it. */
+/* [non-local] Rank 0, when a step has failed on any rank: a file that it has made is removed,
+ * unless another job has come to it. */
 void nsh__journal_discard(nsh__journal *journal);
 
 /* [non-local] Read what others have written; out, if not NULL: how many tasks are in which state.
@@ -84,8 +85,8 @@ int nsh__journal_claim(nsh__journal *journal, const nsh__claim_wish *wish, int64
 enum { NSH__JOB_TEXT = 96 };
 void nsh__journal_other(const nsh__journal *journal, char text[NSH__JOB_TEXT]);
 
-/* [non-local] A task has ended: this rank writes that, or another one of its node does. On failure it
- * has in the ledger, and the record is kept. */
+/* [non-local] A task has ended: this rank writes that, or another one of its node does. On failure
+ * it has in the ledger, and the record is kept. */
 int nsh__journal_end(nsh__journal *journal, int64_t task, nsh_task_state state, const void *result);
 
 /* [non-local] Write what is kept. IO also if a part of what was written before may not have reached

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* journal_format.c -- what a journal's bytes say.
  *
- * Invariant: the counts are those of the states and attempts, and no task below area->lowest is OPEN
- * without an attempt. */
+ * Invariant: the counts are those of the states and attempts, and no task below area->lowest is
+ * OPEN without an attempt. */
 #include "task/journal_format.h"
 
 #include "base/hash.h"
@@ -15,12 +15,12 @@
 _Static_assert(sizeof(nsh__record) == NSH__RECORD, "a record has no holes");
 _Static_assert(sizeof(nsh__journal_head) == NSH__JOURNAL_HEAD, "nor has the header");
 
-/* Format 1 was that of 0.1: its header has no tag, and its result_mark depends on the MPI. */
+/* Format 1 was that of 0.1: its header has no tag, and its result_signature depends on the MPI. */
 static const char magic[8] = {'n', 's', 'h', 'j', 'r', 'n', 'l', NSH__JOURNAL_FORMAT};
 
 enum { ORDER = 0x01020304, REVERSE = 0x04030201, NAME = sizeof magic - 1 };
 
-void nsh__ledger_init(nsh__ledger *ledger)
+void nsh__journal_table_init(nsh__journal_table *ledger)
 {
     memset(ledger->area, 0, sizeof *ledger->area);
     ledger->area->open = ledger->area->fresh = ledger->tasks;
@@ -33,13 +33,13 @@ static uint64_t head_sum(const nsh__journal_head *head)
     return nsh__mix_bytes(0x6e7368, head, offsetof(nsh__journal_head, checksum));
 }
 
-void nsh__ledger_head(const nsh__ledger *ledger, nsh__journal_head *out)
+void nsh__journal_table_head(const nsh__journal_table *ledger, nsh__journal_head *out)
 {
     *out = (nsh__journal_head){.order = ORDER,
                                .bytes = NSH__JOURNAL_HEAD,
                                .tasks = ledger->tasks,
                                .result_bytes = ledger->result_bytes,
-                               .result_mark = ledger->result_mark,
+                               .result_signature = ledger->result_signature,
                                .tag = ledger->tag};
     memcpy(out->magic, magic, sizeof magic);
     out->checksum = head_sum(out);
@@ -131,7 +131,7 @@ void nsh__record_write(const nsh__record *record, const void *result, int64_t pl
 }
 
 /* Bytes that follow such a record. */
-static int64_t bytes_behind(const nsh__ledger *ledger, const nsh__record *r)
+static int64_t bytes_behind(const nsh__journal_table *ledger, const nsh__record *r)
 {
     if (r->kind == NSH__RECORD_JOIN)
         return (int64_t)sizeof(nsh__job);
@@ -139,15 +139,15 @@ static int64_t bytes_behind(const nsh__ledger *ledger, const nsh__record *r)
 }
 
 /* Could such a record be one of this ledger? */
-static bool fits(const nsh__ledger *ledger, const nsh__record *r)
+static bool fits(const nsh__journal_table *ledger, const nsh__record *r)
 {
     return r->kind >= NSH__RECORD_JOIN && r->kind < NSH__RECORD_KINDS && r->slot < NSH__SLOTS &&
            r->state <= NSH_TASK_FAILED && r->first >= 0 && r->first <= r->last &&
            r->last <= ledger->tasks && r->result_bytes == bytes_behind(ledger, r);
 }
 
-int64_t nsh__record_find(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t *place,
-                         nsh__record *out, const char **result)
+int64_t nsh__record_find(const nsh__journal_table *ledger, const char *bytes, int64_t n,
+                         int64_t *place, nsh__record *out, const char **result)
 {
     uint64_t origin;
     int64_t all;
@@ -168,8 +168,8 @@ int64_t nsh__record_find(const nsh__ledger *ledger, const char *bytes, int64_t n
     return all;
 }
 
-int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
-                         nsh__record *out, const char **result)
+int64_t nsh__record_read(const nsh__journal_table *ledger, const char *bytes, int64_t n,
+                         int64_t place, nsh__record *out, const char **result)
 {
     int64_t origin, all = nsh__record_find(ledger, bytes, n, &origin, out, result);
 
@@ -178,7 +178,7 @@ int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n
 
 /* ---- states ---- */
 
-static int64_t *count_of(nsh__ledger_area *area, unsigned char state)
+static int64_t *count_of(nsh__journal_table_area *area, unsigned char state)
 {
     switch (state & NSH__STATE_MASK) {
     case NSH_TASK_OPEN:
@@ -192,25 +192,25 @@ static int64_t *count_of(nsh__ledger_area *area, unsigned char state)
     }
 }
 
-static unsigned char state_of(const nsh__ledger *ledger, int64_t task)
+static unsigned char state_of(const nsh__journal_table *ledger, int64_t task)
 {
     return atomic_load_explicit(&ledger->states[task], memory_order_relaxed);
 }
 
-static unsigned attempts_of(const nsh__ledger *ledger, int64_t task)
+static unsigned attempts_of(const nsh__journal_table *ledger, int64_t task)
 {
     return ledger->attempts != NULL ? ledger->attempts[task] : 0;
 }
 
-static bool is_fresh(const nsh__ledger *ledger, int64_t task)
+static bool is_fresh(const nsh__journal_table *ledger, int64_t task)
 {
     return state_of(ledger, task) == NSH_TASK_OPEN && attempts_of(ledger, task) == 0;
 }
 
 /* release: who sees DONE sees the result. */
-static void set_state(nsh__ledger *ledger, int64_t task, unsigned char state)
+static void set_state(nsh__journal_table *ledger, int64_t task, unsigned char state)
 {
-    nsh__ledger_area *area = ledger->area;
+    nsh__journal_table_area *area = ledger->area;
 
     area->fresh -= is_fresh(ledger, task);
     --*count_of(area, state_of(ledger, task));
@@ -224,20 +224,20 @@ static void set_state(nsh__ledger *ledger, int64_t task, unsigned char state)
 }
 
 /* Of a task that is not OPEN. */
-static void set_attempts(nsh__ledger *ledger, int64_t task, unsigned attempts)
+static void set_attempts(nsh__journal_table *ledger, int64_t task, unsigned attempts)
 {
     if (ledger->attempts != NULL && attempts <= UCHAR_MAX)
         ledger->attempts[task] = (unsigned char)attempts;
 }
 
-static void reopen(nsh__ledger *ledger, int64_t task)
+static void reopen(nsh__journal_table *ledger, int64_t task)
 {
     set_state(ledger, task, NSH_TASK_OPEN);
     if (ledger->results != NULL)
         memset(ledger->results + task * ledger->result_bytes, 0, (size_t)ledger->result_bytes);
 }
 
-static void release(nsh__ledger *ledger, unsigned slot, unsigned manner)
+static void release(nsh__journal_table *ledger, unsigned slot, unsigned manner)
 {
     unsigned char running = (unsigned char)(slot << NSH__STATE_BITS | NSH_TASK_RUNNING);
 
@@ -251,7 +251,7 @@ static void release(nsh__ledger *ledger, unsigned slot, unsigned manner)
     ledger->area->workers[slot] = 0;
 }
 
-static void join(nsh__ledger *ledger, const nsh__record *record, const char *name)
+static void join(nsh__journal_table *ledger, const nsh__record *record, const char *name)
 {
     nsh__job *job = &ledger->area->jobs[record->slot];
 
@@ -261,7 +261,7 @@ static void join(nsh__ledger *ledger, const nsh__record *record, const char *nam
     job->host[sizeof job->host - 1] = 0;
 }
 
-static void reopen_ended(nsh__ledger *ledger, unsigned from)
+static void reopen_ended(nsh__journal_table *ledger, unsigned from)
 {
     for (int64_t t = 0; t < ledger->tasks; t++) {
         unsigned char state = state_of(ledger, t);
@@ -273,7 +273,7 @@ static void reopen_ended(nsh__ledger *ledger, unsigned from)
     }
 }
 
-static void end(nsh__ledger *ledger, const nsh__record *record, const char *result)
+static void end(nsh__journal_table *ledger, const nsh__record *record, const char *result)
 {
     /* A task that is DONE stays so, whatever else has been written about it. */
     if (record->first >= ledger->tasks ||
@@ -286,7 +286,8 @@ static void end(nsh__ledger *ledger, const nsh__record *record, const char *resu
               record->state == NSH_TASK_RUNNING ? NSH_TASK_OPEN : record->state);
 }
 
-void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const char *result)
+void nsh__journal_table_apply(nsh__journal_table *ledger, const nsh__record *record,
+                              const char *result)
 {
     switch (record->kind) {
     case NSH__RECORD_JOIN:
@@ -310,7 +311,8 @@ void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const cha
 }
 
 /* Does another job join in this one's slot? */
-static bool is_robbed(const nsh__ledger *ledger, const nsh__record *record, const char *result)
+static bool is_robbed(const nsh__journal_table *ledger, const nsh__record *record,
+                      const char *result)
 {
     nsh__job job;
 
@@ -323,7 +325,8 @@ static bool is_robbed(const nsh__ledger *ledger, const nsh__record *record, cons
     return job.witness != ledger->witness;
 }
 
-int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place)
+int64_t nsh__journal_table_replay(nsh__journal_table *ledger, const char *bytes, int64_t n,
+                                  int64_t place)
 {
     const char *result;
     nsh__record record;
@@ -333,13 +336,13 @@ int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, in
                                    &result)) > 0) {
         if (is_robbed(ledger, &record, result))
             atomic_store(&ledger->area->robbed, true);
-        nsh__ledger_apply(ledger, &record, result);
+        nsh__journal_table_apply(ledger, &record, result);
         done += all;
     }
     return done;
 }
 
-bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n)
+bool nsh__journal_table_any_record(const nsh__journal_table *ledger, const char *bytes, int64_t n)
 {
     const char *result;
     nsh__record record;
@@ -352,7 +355,7 @@ bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_
 }
 
 /* The first of the OPEN tasks with the fewest attempts; tasks: there is none. */
-static int64_t find_tried(const nsh__ledger *ledger)
+static int64_t find_tried(const nsh__journal_table *ledger)
 {
     int64_t best = ledger->tasks;
 
@@ -363,7 +366,8 @@ static int64_t find_tried(const nsh__ledger *ledger)
     return best;
 }
 
-void nsh__ledger_find(nsh__ledger *ledger, int64_t most, int64_t *begin, int64_t *end_)
+void nsh__journal_table_find(nsh__journal_table *ledger, int64_t most, int64_t *begin,
+                             int64_t *end_)
 {
     int64_t t = ledger->area->lowest;
 

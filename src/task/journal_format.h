@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* journal_format.h -- what a journal's bytes say: a header, and records that change states of tasks.
+/* journal_format.h -- what a journal's bytes say: a header, and records that change states of
+ * tasks.
  *
  * Everything here is arithmetic on memory: journal.c does the reading, writing and locking. A
  * record belongs to its place in the file, which its checksum covers; a reader applies records in
@@ -61,14 +62,14 @@ typedef struct nsh__journal_head {
     char magic[8];
     uint32_t order, bytes; /* 0x01020304; NSH__JOURNAL_HEAD */
     int64_t tasks, result_bytes;
-    uint64_t result_mark; /* of type and count; the same under every MPI */
-    uint64_t tag;         /* the caller's, of what the tasks work on */
+    uint64_t result_signature; /* of type and count; the same under every MPI */
+    uint64_t tag;              /* the caller's, of what the tasks work on */
     int64_t unused;
     uint64_t checksum;
 } nsh__journal_head;
 
 /* Counts, in shared memory or not; changed by who holds the journal's lock. */
-typedef struct nsh__ledger_area {
+typedef struct nsh__journal_table_area {
     _Atomic int64_t end; /* bytes of the file that are known; 0: not even the header */
     int64_t open, done, failed;
     int64_t running[NSH__SLOTS];
@@ -78,25 +79,25 @@ typedef struct nsh__ledger_area {
     int64_t lowest; /* none of them is below */
     atomic_bool robbed; /* another job has joined in this job's slot */
     atomic_int lost;    /* errno of a write that was reported and may not have reached the disk */
-} nsh__ledger_area;
+} nsh__journal_table_area;
 
 /* One process's view. */
-typedef struct nsh__ledger {
-    nsh__ledger_area *area;
+typedef struct nsh__journal_table {
+    nsh__journal_table_area *area;
     _Atomic unsigned char *states; /* tasks of them, all OPEN at first; read by anybody */
     char *results;                 /* result_bytes a task; NULL: not kept */
     unsigned char *attempts; /* how often a task was RUNNING when its job was killed, up to 255;
                                 NULL: not counted */
     int64_t tasks, result_bytes;
-    uint64_t result_mark, tag;
+    uint64_t result_signature, tag;
     int slot;        /* of this job, once it has joined and read that; -1: none yet */
     int64_t witness; /* of this job */
-} nsh__ledger;
+} nsh__journal_table;
 
-void nsh__ledger_init(nsh__ledger *ledger);
+void nsh__journal_table_init(nsh__journal_table *ledger);
 
 /* The header of such a journal. */
-void nsh__ledger_head(const nsh__ledger *ledger, nsh__journal_head *out);
+void nsh__journal_table_head(const nsh__journal_table *ledger, nsh__journal_head *out);
 
 /* What the first n bytes of a file show, NSH__JOURNAL_HEAD at most. */
 typedef enum nsh__head_kind {
@@ -125,24 +126,27 @@ void nsh__record_write(const nsh__record *record, const void *result, int64_t pl
 
 /* The record in n bytes from place, and where its result is. 0: there is none; otherwise its
  * bytes. It fits the ledger. */
-int64_t nsh__record_read(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place,
-                         nsh__record *out, const char **result);
+int64_t nsh__record_read(const nsh__journal_table *ledger, const char *bytes, int64_t n,
+                         int64_t place, nsh__record *out, const char **result);
 
 /* The same of a record that may have moved since: *place is that for which it was written. */
-int64_t nsh__record_find(const nsh__ledger *ledger, const char *bytes, int64_t n, int64_t *place,
-                         nsh__record *out, const char **result);
+int64_t nsh__record_find(const nsh__journal_table *ledger, const char *bytes, int64_t n,
+                         int64_t *place, nsh__record *out, const char **result);
 
-void nsh__ledger_apply(nsh__ledger *ledger, const nsh__record *record, const char *result);
+void nsh__journal_table_apply(nsh__journal_table *ledger, const nsh__record *record,
+                              const char *result);
 
 /* Apply the records in n bytes from place, as far as they are whole and good. Returns how many
  * bytes those are. Sets area->robbed. */
-int64_t nsh__ledger_replay(nsh__ledger *ledger, const char *bytes, int64_t n, int64_t place);
+int64_t nsh__journal_table_replay(nsh__journal_table *ledger, const char *bytes, int64_t n,
+                                  int64_t place);
 
 /* Is there a good record anywhere in these bytes, whatever place it was written for? */
-bool nsh__ledger_any_record(const nsh__ledger *ledger, const char *bytes, int64_t n);
+bool nsh__journal_table_any_record(const nsh__journal_table *ledger, const char *bytes, int64_t n);
 
 /* The next OPEN tasks in a row, most of them at most; none: *begin == *end. Tasks that were RUNNING
  * when a job was killed come last, those with the fewest attempts first, and one at a time. */
-void nsh__ledger_find(nsh__ledger *ledger, int64_t most, int64_t *begin, int64_t *end);
+void nsh__journal_table_find(nsh__journal_table *ledger, int64_t most, int64_t *begin,
+                             int64_t *end);
 
 #endif

@@ -4,8 +4,8 @@
  * A record's checksum tells the place for which it was written, so a good record is known wherever
  * reading begins and wherever it has moved: no stretch of damage hides those after it, nor do bytes
  * that were lost or came in. What comes a second time is left out, for it may undo what came after
- * it. Records may be applied in any ledger, also where some are missing: a task whose end is lost is
- * run again.
+ * it. Records may be applied in any ledger, also where some are missing: a task whose end is lost
+ * is run again.
  *
  * Invariant: the bytes written are a journal, and its records are those of the old one in order. */
 #define _GNU_SOURCE
@@ -85,9 +85,9 @@ static void drop(int64_t begin, int64_t end, nsh__salvage_report report, nsh__sa
     report(begin, end - begin);
 }
 
-/* The good records in `in`, sealed for their new places, after each other in out. Returns where they
- * end. */
-static int64_t keep_records(const content *in, const nsh__ledger *ledger,
+/* The good records in `in`, sealed for their new places, after each other in out. Returns where
+ * they end. */
+static int64_t keep_records(const content *in, const nsh__journal_table *ledger,
                             nsh__salvage_report report, char *out, nsh__salvage *found)
 {
     int64_t end = NSH__JOURNAL_HEAD, bytes;
@@ -138,12 +138,12 @@ static int store(const char *to, const char *bytes, int64_t n, mode_t mode)
     return rc;
 }
 
-int nsh__salvage_journal(const char *from, const char *to, nsh__salvage_report report,
+int nsh__journal_salvage(const char *from, const char *to, nsh__salvage_report report,
                          nsh__salvage *out)
 {
     content in = {NULL, 0, 0};
     nsh__journal_head head;
-    nsh__ledger ledger = {.area = NULL};
+    nsh__journal_table ledger = {.area = NULL};
     char *kept = NULL;
     int rc;
 

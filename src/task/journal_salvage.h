@@ -20,7 +20,7 @@ typedef void (*nsh__salvage_report)(int64_t at, int64_t bytes);
 /* [local] Copy the journal at `from` to a new one at `to` without what is damaged. `from` is only
  * read, and `to` appears when it is whole and on disk. Errors: EXISTS (to), NOT_FOUND, IO, NOMEM,
  * FORMAT (from has no header, is of another version or of a machine with another byte order). */
-int nsh__salvage_journal(const char *from, const char *to, nsh__salvage_report report,
+int nsh__journal_salvage(const char *from, const char *to, nsh__salvage_report report,
                          nsh__salvage *out);
 
 #endif

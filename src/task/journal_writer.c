@@ -6,37 +6,38 @@
 
 #include <string.h>
 
-bool nsh__writer_try(const nsh__writer *writer, unsigned *round)
+bool nsh__journal_writer_try(const nsh__journal_writer *writer, unsigned *round)
 {
     unsigned free = 0;
 
     if (writer->area == NULL)
         return true;
-    /* The round is read first: a writer that goes in between has ended it, and is not waited for. */
+    /* The round is read first: a writer that goes in between has ended it, and is not waited
+     * for. */
     *round = atomic_load(&writer->area->rounds);
     return atomic_compare_exchange_strong(&writer->area->busy, &free, 1);
 }
 
-int nsh__writer_wait(const nsh__writer *writer, unsigned round)
+int nsh__journal_writer_wait(const nsh__journal_writer *writer, unsigned round)
 {
-    nsh__writer_area *area = writer->area;
+    nsh__journal_writer_area *area = writer->area;
 
     return nsh__wait_word(&writer->comm->wait, &area->rounds, round + 1, &area->sleepers);
 }
 
-int nsh__writer_begin(const nsh__writer *writer)
+int nsh__journal_writer_begin(const nsh__journal_writer *writer)
 {
     unsigned round;
     int rc = NSH_SUCCESS;
 
-    while (rc == NSH_SUCCESS && !nsh__writer_try(writer, &round))
-        rc = nsh__writer_wait(writer, round);
+    while (rc == NSH_SUCCESS && !nsh__journal_writer_try(writer, &round))
+        rc = nsh__journal_writer_wait(writer, round);
     return rc;
 }
 
-void nsh__writer_end(const nsh__writer *writer)
+void nsh__journal_writer_end(const nsh__journal_writer *writer)
 {
-    nsh__writer_area *area = writer->area;
+    nsh__journal_writer_area *area = writer->area;
 
     if (area == NULL)
         return;
@@ -45,12 +46,12 @@ void nsh__writer_end(const nsh__writer *writer)
     nsh__wake(&area->rounds, &area->sleepers);
 }
 
-nsh__entry *nsh__writer_own(const nsh__writer *writer)
+nsh__entry *nsh__journal_writer_own(const nsh__journal_writer *writer)
 {
     return &writer->entries[writer->comm->node_rank];
 }
 
-nsh__entry *nsh__writer_take(const nsh__writer *writer, int *i)
+nsh__entry *nsh__journal_writer_take(const nsh__journal_writer *writer, int *i)
 {
     int n = writer->area != NULL ? writer->comm->node_size : 0;
 
@@ -64,7 +65,7 @@ nsh__entry *nsh__writer_take(const nsh__writer *writer, int *i)
     return NULL;
 }
 
-void nsh__writer_answer(const nsh__writer *writer, int code, bool written)
+void nsh__journal_writer_answer(const nsh__journal_writer *writer, int code, bool written)
 {
     int n = writer->area != NULL ? writer->comm->node_size : 0;
 

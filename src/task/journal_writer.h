@@ -34,39 +34,39 @@ typedef struct nsh__entry {
 } nsh__entry;
 
 /* In shared memory of a node, zero at first. */
-typedef struct nsh__writer_area {
+typedef struct nsh__journal_writer_area {
     _Alignas(64) atomic_uint busy; /* a rank is the writer */
     atomic_uint rounds;            /* how many have been */
     atomic_uint sleepers;
-} nsh__writer_area;
+} nsh__journal_writer_area;
 
 /* One rank's view. */
-typedef struct nsh__writer {
+typedef struct nsh__journal_writer {
     nsh_comm *comm;
-    nsh__writer_area *area; /* NULL: a process alone, without entries */
-    nsh__entry *entries;    /* one for each rank of the node */
-} nsh__writer;
+    nsh__journal_writer_area *area; /* NULL: a process alone, without entries */
+    nsh__entry *entries;            /* one for each rank of the node */
+} nsh__journal_writer;
 
 /* [local] Become the writer, if nobody is. *round: of the one who is. */
-bool nsh__writer_try(const nsh__writer *writer, unsigned *round);
+bool nsh__journal_writer_try(const nsh__journal_writer *writer, unsigned *round);
 
 /* [non-local] The writer of that round has gone. */
-int nsh__writer_wait(const nsh__writer *writer, unsigned round);
+int nsh__journal_writer_wait(const nsh__journal_writer *writer, unsigned round);
 
 /* [non-local] Become the writer. */
-int nsh__writer_begin(const nsh__writer *writer);
+int nsh__journal_writer_begin(const nsh__journal_writer *writer);
 
 /* [local] Be it no more. */
-void nsh__writer_end(const nsh__writer *writer);
+void nsh__journal_writer_end(const nsh__journal_writer *writer);
 
 /* [local] This rank's entry. */
-nsh__entry *nsh__writer_own(const nsh__writer *writer);
+nsh__entry *nsh__journal_writer_own(const nsh__journal_writer *writer);
 
 /* [local] As the writer: the next entry that waits, which is taken then; NULL: there is none. *i is
  * 0 at first. */
-nsh__entry *nsh__writer_take(const nsh__writer *writer, int *i);
+nsh__entry *nsh__journal_writer_take(const nsh__journal_writer *writer, int *i);
 
 /* [local] As the writer: every entry that is taken has this answer; the detail is this thread's. */
-void nsh__writer_answer(const nsh__writer *writer, int code, bool written);
+void nsh__journal_writer_answer(const nsh__journal_writer *writer, int code, bool written);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* map.c -- a function over indices, or over the rows of an array.
  *
- * A call is a vote in which ranks agree on what is to be done and get what they share, the work,
- * and a vote after it; rows and accumulators of several nodes are exchanged between that one and
- * another.
+ * A call is an agreement in which ranks agree on what is to be done and get what they share, the
+ * work, and an agreement after it; rows and accumulators of several nodes are exchanged between
+ * that one and another.
  *
  * Invariant: blocks depend on n and the options alone, and so does everything that is added up. */
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "task/map_rows.h"
-#include "core/share.h"
+#include "core/shared.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -46,10 +46,10 @@ typedef struct map {
 
     int64_t block, blocks, stride; /* stride: of accumulators */
     int home;
-    nsh__share share;
+    nsh__shared shared;
     char *accumulators;   /* in the share: one a block */
     unsigned char *begun; /* likewise: blocks that this node has begun; NULL: nobody will ask */
-    nsh__owned owned;
+    nsh__map_rows owned;
     bool worked; /* kernels have run, on all ranks */
 } map;
 
@@ -80,8 +80,8 @@ static int check(const map *m)
     return NSH_SUCCESS;
 }
 
-/* Are indices, not blocks, split among the workers? A reduction needs the same blocks for any number
- * of them. */
+/* Are indices, not blocks, split among the workers? A reduction needs the same blocks for any
+ * number of them. */
 static bool exact(const map *m)
 {
     return m->o.schedule == NSH_STATIC && m->o.reduce_bytes == 0;
@@ -124,17 +124,17 @@ static int64_t most_pieces(const map *m)
     return exact(m) ? m->comm->node_size * threads : (m->blocks + 1) / 2;
 }
 
-static uint64_t map_mark(const map *m)
+static uint64_t map_signature(const map *m)
 {
     const nsh_map_options *o = &m->o;
-    uint64_t mark = nsh__mix(nsh__mix(m->comm->created, (uint64_t)m->n), (uint64_t)o->context);
+    uint64_t signature = nsh__mix(nsh__mix(m->comm->created, (uint64_t)m->n), (uint64_t)o->context);
 
-    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->schedule), (uint64_t)o->threads);
-    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->block), (uint64_t)o->reduce_bytes);
-    mark = nsh__mix(nsh__mix(mark, (uint64_t)o->chunk), o->keep_going != 0);
+    signature = nsh__mix(nsh__mix(signature, (uint64_t)o->schedule), (uint64_t)o->threads);
+    signature = nsh__mix(nsh__mix(signature, (uint64_t)o->block), (uint64_t)o->reduce_bytes);
+    signature = nsh__mix(nsh__mix(signature, (uint64_t)o->chunk), o->keep_going != 0);
     if (o->identity != NULL && o->reduce_bytes > 0)
-        mark = nsh__mix_bytes(mark, o->identity, (size_t)o->reduce_bytes);
-    return nsh__mix(mark, m->out != NULL ? m->out->id : 0);
+        signature = nsh__mix_bytes(signature, o->identity, (size_t)o->reduce_bytes);
+    return nsh__mix(signature, m->out != NULL ? m->out->id : 0);
 }
 
 /* [collective] Agree on the call, and share claims, accumulators and books. */
@@ -147,15 +147,15 @@ static int map_begin(map *m)
     if (rc == NSH_SUCCESS)
         rc = cut(m);
     if (rc == NSH_SUCCESS)
-        rc = nsh__owned_create(m->comm, spreads(m) ? most_pieces(m) : 0, &m->owned);
+        rc = nsh__map_rows_create(m->comm, spreads(m) ? most_pieces(m) : 0, &m->owned);
     if (rc == NSH_SUCCESS)
         need.bytes += m->blocks * m->stride + (spreads(m) ? m->blocks : 0);
-    nsh__share_home(m->comm, m->call, NSH_HOME_ANY, &m->home);
+    nsh__shared_home(m->comm, m->call, NSH_HOME_ANY, &m->home);
     need.home = m->home;
-    rc = nsh__share_create(m->comm, m->call, rc, map_mark(m), &need, NULL, &m->share);
+    rc = nsh__shared_create(m->comm, m->call, rc, map_signature(m), &need, NULL, &m->shared);
     if (rc != NSH_SUCCESS)
         return rc;
-    m->accumulators = m->share.extent.rw + area;
+    m->accumulators = m->shared.block.rw + area;
     m->begun = spreads(m) ? (unsigned char *)m->accumulators + m->blocks * m->stride : NULL;
     return NSH_SUCCESS;
 }
@@ -177,7 +177,7 @@ static int run_block(void *owner, nsh_worker *worker, int64_t block, int64_t *fa
     int rc = NSH_SUCCESS;
 
     if (m->begun != NULL)
-        m->begun[block] = 1; /* the only one who writes it; read after the vote */
+        m->begun[block] = 1; /* the only one who writes it; read after the agreement */
     if (m->stride > 0) {
         worker->accumulator = m->accumulators + block * m->stride;
         if (m->o.identity != NULL)
@@ -207,19 +207,19 @@ static bool on_ranks(const map *m)
 /* [collective] Threads of each rank. Where rank 0 alone has threads the others idle. */
 static int agree_threads(const map *m, int *threads)
 {
-    nsh__vote vote = {.call = m->call, .mark = 1, .range = true};
+    nsh__agreement agreement = {.call = m->call, .signature = 1, .range = true};
     int rc;
 
     *threads = on_threads(m) ? m->o.threads : 1;
     if (*threads > 0)
         return NSH_SUCCESS;
     if (on_ranks(m))
-        vote.low = m->comm->cores / m->comm->host_ranks;
+        agreement.low = m->comm->cores / m->comm->host_ranks;
     else
-        vote.low = m->comm->rank == 0 ? m->comm->cores : INT32_MAX;
-    nsh__vote_enter(m->comm, &vote);
-    rc = nsh__vote_leave(m->comm, &vote);
-    *threads = vote.low > 1 ? (int)vote.low : 1;
+        agreement.low = m->comm->rank == 0 ? m->comm->cores : INT32_MAX;
+    nsh__agreement_enter(m->comm, &agreement);
+    rc = nsh__agreement_leave(m->comm, &agreement);
+    *threads = agreement.low > 1 ? (int)agreement.low : 1;
     return rc;
 }
 
@@ -245,19 +245,19 @@ static int work_here(map *m, int threads, nsh__failure *failure)
     if (!on_ranks(m) && comm->rank != 0)
         return NSH_SUCCESS;
     work.claims = (nsh__claims){.comm = comm,
-                                .area = (nsh__claim_area *)(void *)m->share.extent.rw,
+                                .area = (nsh__claim_area *)(void *)m->shared.block.rw,
                                 .n = m->blocks,
                                 .workers = (int)at_most(here, INT32_MAX),
                                 .everywhere = work.workers,
                                 .chunk = m->o.chunk,
                                 .deadline = NSH__NEVER,
-                                .words = &m->share.words,
+                                .words = &m->shared.words,
                                 .direct = comm->node_count == 1 && m->o.schedule == NSH_DYNAMIC};
     if (m->o.schedule == NSH_GUIDED)
         work.parts = (int)at_most(GUIDED_SHARES * here, INT32_MAX);
     comm->in_kernels = true;
-    rc = on_threads(m) ? nsh__crew_threads(&work, threads, failure)
-                       : nsh__crew_alone(&work, failure);
+    rc = on_threads(m) ? nsh__map_threads_run(&work, threads, failure)
+                       : nsh__map_threads_none(&work, failure);
     comm->in_kernels = false;
     return rc;
 }
@@ -279,11 +279,12 @@ static int agree_failure(const map *m, const nsh__failure *mine, int64_t lowest)
 /* [collective] All have worked: *lowest is the lowest index that failed. */
 static int agree_work(const map *m, int rc, const nsh__failure *mine, int64_t *lowest)
 {
-    nsh__vote vote = {.call = m->call, .code = rc, .mark = 2, .range = true, .low = mine->index};
+    nsh__agreement agreement = {
+        .call = m->call, .code = rc, .signature = 2, .range = true, .low = mine->index};
 
-    nsh__vote_enter(m->comm, &vote);
-    rc = nsh__vote_leave(m->comm, &vote);
-    *lowest = vote.low;
+    nsh__agreement_enter(m->comm, &agreement);
+    rc = nsh__agreement_leave(m->comm, &agreement);
+    *lowest = agreement.low;
     return rc;
 }
 
@@ -297,16 +298,17 @@ static void add_up(const map *m)
 /* [collective] Accumulators or rows to all nodes, where there are several. */
 static int exchange(map *m)
 {
-    nsh__target rows = {1, &m->n, m->row_bytes, NULL};
+    nsh__destination rows = {1, &m->n, m->row_bytes, NULL};
     int rc = NSH_SUCCESS;
 
     if (m->stride > 0) {
-        rows = (nsh__target){1, &m->blocks, m->stride, m->accumulators};
-        rc = nsh__owned_spread(m->comm, m->call, &rows, m->begun, m->blocks, 1, &m->owned);
+        rows = (nsh__destination){1, &m->blocks, m->stride, m->accumulators};
+        rc = nsh__map_rows_spread(m->comm, m->call, &rows, m->begun, m->blocks, 1, &m->owned);
     }
     if (rc == NSH_SUCCESS && m->out != NULL) {
-        rows = (nsh__target){1, &m->n, m->row_bytes, m->out->replica.rw};
-        rc = nsh__owned_spread(m->comm, m->call, &rows, m->begun, m->blocks, m->block, &m->owned);
+        rows = (nsh__destination){1, &m->n, m->row_bytes, m->out->replica.rw};
+        rc =
+            nsh__map_rows_spread(m->comm, m->call, &rows, m->begun, m->blocks, m->block, &m->owned);
     }
     return rc;
 }
@@ -347,19 +349,19 @@ static int map_end(map *m, int rc, const nsh__failure *failure)
     return kernel_rc;
 }
 
-/* The word is zero before it is taken again: whoever does so has voted with this rank. */
+/* The word is zero before it is taken again: whoever does so has agreed with this rank. */
 static void map_finish(map *m)
 {
     uint64_t old;
 
     if (m->comm->node_count > 1 && nsh__comm_leads(m->comm) && m->home == m->comm->node_index &&
         nsh__comm_whole(m->comm, nsh__call_name(m->call)) == NSH_SUCCESS) {
-        int rc = nsh__word_swap(m->comm, &m->share.words, 0, 0, &old);
+        int rc = nsh__word_swap(m->comm, &m->shared.words, 0, 0, &old);
 
         if (rc != NSH_SUCCESS)
             nsh__comm_break(m->comm, rc);
     }
-    nsh__share_free(m->comm, &m->share);
+    nsh__shared_free(m->comm, &m->shared);
 }
 
 static int map_run(map *m)
@@ -379,7 +381,7 @@ static int map_run(map *m)
     } else { /* as on ranks that were in another call */
         m->comm->created--;
     }
-    nsh__owned_destroy(&m->owned);
+    nsh__map_rows_destroy(&m->owned);
     return rc;
 }
 

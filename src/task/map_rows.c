@@ -10,11 +10,11 @@
 
 #include <stdlib.h>
 
-int nsh__owned_create(const nsh_comm *comm, int64_t pieces, nsh__owned *out)
+int nsh__map_rows_create(const nsh_comm *comm, int64_t pieces, nsh__map_rows *out)
 {
     size_t most = (size_t)pieces + 1;
 
-    *out = (nsh__owned){NULL, NULL};
+    *out = (nsh__map_rows){NULL, NULL};
     if (comm->node_count == 1 || !nsh__comm_leads(comm))
         return NSH_SUCCESS;
     if (!nsh__fault(map_alloc)) {
@@ -23,21 +23,21 @@ int nsh__owned_create(const nsh_comm *comm, int64_t pieces, nsh__owned *out)
     }
     if (out->pieces != NULL && out->where != NULL)
         return NSH_SUCCESS;
-    nsh__owned_destroy(out);
+    nsh__map_rows_destroy(out);
     return nsh__fail(NSH_ERR_NOMEM, "no memory to name %lld pieces (rank %d)", (long long)pieces,
                      comm->rank);
 }
 
-void nsh__owned_destroy(nsh__owned *owned)
+void nsh__map_rows_destroy(nsh__map_rows *owned)
 {
     free(owned->pieces);
     free(owned->where);
-    *owned = (nsh__owned){NULL, NULL};
+    *owned = (nsh__map_rows){NULL, NULL};
 }
 
 /* This node's rows, adjacent blocks as one piece. */
-static int find_pieces(const nsh__target *rows, const unsigned char begun[], int64_t blocks,
-                       int64_t block, const nsh__owned *owned)
+static int find_pieces(const nsh__destination *rows, const unsigned char begun[], int64_t blocks,
+                       int64_t block, const nsh__map_rows *owned)
 {
     int n = 0;
 
@@ -56,12 +56,12 @@ static int find_pieces(const nsh__target *rows, const unsigned char begun[], int
     return n;
 }
 
-int nsh__owned_spread(nsh_comm *comm, nsh__call call, const nsh__target *rows,
-                      const unsigned char begun[], int64_t blocks, int64_t block,
-                      const nsh__owned *owned)
+int nsh__map_rows_spread(nsh_comm *comm, nsh__call call, const nsh__destination *rows,
+                         const unsigned char begun[], int64_t blocks, int64_t block,
+                         const nsh__map_rows *owned)
 {
     int rc = NSH_SUCCESS, n;
-    nsh__arrival arrival;
+    nsh__remote_status remote;
 
     for (int node = 0; node < comm->node_count && comm->node_count > 1; node++) {
         rc = nsh__comm_enter(comm, call, (uint64_t)node);
@@ -73,7 +73,7 @@ int nsh__owned_spread(nsh_comm *comm, nsh__call call, const nsh__target *rows,
             n = find_pieces(rows, begun, blocks, block, owned);
             rc = nsh__replicate_send(comm, rows, n, owned->pieces, true, NSH_SUCCESS);
         } else {
-            rc = nsh__replicate_receive(comm, rows, comm->leader_of[node], false, &arrival);
+            rc = nsh__replicate_receive(comm, rows, comm->leader_of[node], false, &remote);
         }
         if (rc != NSH_SUCCESS)
             break;

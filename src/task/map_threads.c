@@ -12,21 +12,21 @@
 #include <string.h>
 
 /* How threads call their rank. */
-typedef struct doorbell {
-    atomic_uint rings; /* what the rank sleeps on: one for every order and every end */
+typedef struct refill_request {
+    atomic_uint changes; /* what the rank sleeps on: one for every order and every end */
     atomic_uint sleepers;
-    atomic_uint orders; /* chunks to be fetched so far */
-    atomic_uint ended;  /* threads */
-    atomic_int failed;  /* the rank could not fetch: no thread waits any more */
-} doorbell;
+    atomic_uint requests; /* chunks to be fetched so far */
+    atomic_uint ended;    /* threads */
+    atomic_int failed;    /* the rank could not fetch: no thread waits any more */
+} refill_request;
 
 typedef struct hand {
     const nsh__work *work;
     nsh_worker worker;
     nsh__failure failure;
     int rc;
-    doorbell *bell; /* NULL: this is the rank itself */
-    nsh__wait wait; /* of a thread: without MPI */
+    refill_request *request; /* NULL: this is the rank itself */
+    nsh__wait wait;          /* of a thread: without MPI */
     pthread_t thread;
 } hand;
 
@@ -68,11 +68,11 @@ static void run_fixed(hand *h)
 /* ---- threads ---- */
 
 /* Counts one up and wakes the rank. */
-static void ring(doorbell *bell, atomic_uint *what)
+static void ring(refill_request *request, atomic_uint *what)
 {
     atomic_fetch_add_explicit(what, 1, memory_order_release);
-    atomic_fetch_add_explicit(&bell->rings, 1, memory_order_seq_cst); /* for nsh__wake */
-    nsh__wake(&bell->rings, &bell->sleepers);
+    atomic_fetch_add_explicit(&request->changes, 1, memory_order_seq_cst); /* for nsh__wake */
+    nsh__wake(&request->changes, &request->sleepers);
 }
 
 /* Does fetching a chunk take more than this node? */
@@ -86,7 +86,7 @@ static void order(hand *h)
     bool none;
 
     if (fetches_afar(&h->work->claims))
-        ring(h->bell, &h->bell->orders);
+        ring(h->request, &h->request->requests);
     else
         nsh__claim_refill(&h->work->claims, &none);
 }
@@ -97,7 +97,7 @@ static bool take(hand *h, int64_t *first, int64_t *count)
     const nsh__claims *claims = &h->work->claims;
     unsigned generation = 0;
 
-    while (atomic_load(&h->bell->failed) == NSH_SUCCESS) {
+    while (atomic_load(&h->request->failed) == NSH_SUCCESS) {
         switch (nsh__claim_try(claims, h->work->parts, first, count, &generation)) {
         case NSH__CLAIM_TAKEN:
             return true;
@@ -129,43 +129,43 @@ static void *thread_main(void *arg)
     else
         while (take(h, &first, &count) && run_blocks(h, first, count))
             ;
-    ring(h->bell, &h->bell->ended);
+    ring(h->request, &h->request->ended);
     return NULL;
 }
 
-/* Until all threads have ended and all orders are served. `ended` is looked at first: an order
+/* Until all threads have ended and all requests are served. `ended` is looked at first: an order
  * comes before its thread's end. */
-static int serve(const nsh__work *work, doorbell *bell, unsigned threads)
+static int serve(const nsh__work *work, refill_request *request, unsigned threads)
 {
     nsh__wait *wait = &work->claims.comm->wait;
     int rc = NSH_SUCCESS;
 
     for (unsigned served = 0;;) {
-        unsigned seen = atomic_load_explicit(&bell->rings, memory_order_acquire);
-        bool all = atomic_load_explicit(&bell->ended, memory_order_acquire) == threads, none;
+        unsigned seen = atomic_load_explicit(&request->changes, memory_order_acquire);
+        bool all = atomic_load_explicit(&request->ended, memory_order_acquire) == threads, none;
 
-        if (served != atomic_load_explicit(&bell->orders, memory_order_acquire)) {
+        if (served != atomic_load_explicit(&request->requests, memory_order_acquire)) {
             served++;
             rc = nsh__claim_refill(&work->claims, &none);
             if (rc != NSH_SUCCESS)
-                atomic_store(&bell->failed, rc);
+                atomic_store(&request->failed, rc);
         } else if (all) {
             return rc;
         } else {
             /* A broken communicator shows here too; threads see it for themselves and end. */
             wait->unreported = true;
-            nsh__wait_word(wait, &bell->rings, seen + 1, &bell->sleepers);
+            nsh__wait_word(wait, &request->changes, seen + 1, &request->sleepers);
             wait->unreported = false;
         }
     }
 }
 
-static int start(hand *h, const nsh__work *work, int thread, doorbell *bell)
+static int start(hand *h, const nsh__work *work, int thread, refill_request *request)
 {
     int rc;
 
     *h = hand_of(work, thread);
-    h->bell = bell;
+    h->request = request;
     h->wait = (nsh__wait){.comm = MPI_COMM_NULL,
                           .watch_tag = -1,
                           .spin_ns = work->claims.comm->wait.spin_ns,
@@ -186,10 +186,10 @@ static void gather(const hand *h, nsh__failure *failure, int *rc)
         *rc = h->rc;
 }
 
-int nsh__crew_threads(const nsh__work *work, int threads, nsh__failure *failure)
+int nsh__map_threads_run(const nsh__work *work, int threads, nsh__failure *failure)
 {
     hand *hands = nsh__fault(map_alloc) ? NULL : calloc((size_t)threads, sizeof *hands);
-    doorbell bell = {.rings = 0};
+    refill_request request = {.changes = 0};
     int rc = NSH_SUCCESS, served, started = 0;
 
     failure->index = INT64_MAX;
@@ -197,10 +197,10 @@ int nsh__crew_threads(const nsh__work *work, int threads, nsh__failure *failure)
         return nsh__fail(NSH_ERR_NOMEM, "no memory for %d threads (rank %d)", threads,
                          work->claims.comm->rank);
     while (started < threads && rc == NSH_SUCCESS) {
-        rc = start(&hands[started], work, started, &bell);
+        rc = start(&hands[started], work, started, &request);
         started += rc == NSH_SUCCESS;
     }
-    served = serve(work, &bell, (unsigned)started);
+    served = serve(work, &request, (unsigned)started);
     for (int i = 0; i < started; i++) {
         pthread_join(hands[i].thread, NULL);
         gather(&hands[i], failure, &rc);
@@ -211,7 +211,7 @@ int nsh__crew_threads(const nsh__work *work, int threads, nsh__failure *failure)
 
 /* ---- the rank itself ---- */
 
-int nsh__crew_alone(const nsh__work *work, nsh__failure *failure)
+int nsh__map_threads_none(const nsh__work *work, nsh__failure *failure)
 {
     hand h = hand_of(work, 0);
     int64_t first, count = 1;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* map_threads.h -- the workers of one rank: itself, or threads that take blocks while it keeps MPI going.
+/* map_threads.h -- the workers of one rank: itself, or threads that take blocks while it keeps MPI
+ * going.
  *
  * A thread touches the claims, its own worker and what the blocks are; never MPI. Where a new chunk
- * takes more than this node, it rings for its rank, which does nothing but sleep in wait.c and
+ * takes more than this node, it changes for its rank, which does nothing but sleep in wait.c and
  * fetch. */
 #ifndef NSH_TASK_MAP_THREADS_H
 #define NSH_TASK_MAP_THREADS_H
@@ -34,7 +35,7 @@ typedef struct nsh__failure {
 
 /* [non-local] Work until there is nothing left, as one worker or with so many threads. Returns
  * what is wrong with the library or the system; what is wrong with a block is in *failure. */
-int nsh__crew_alone(const nsh__work *work, nsh__failure *failure);
-int nsh__crew_threads(const nsh__work *work, int threads, nsh__failure *failure);
+int nsh__map_threads_none(const nsh__work *work, nsh__failure *failure);
+int nsh__map_threads_run(const nsh__work *work, int threads, nsh__failure *failure);
 
 #endif

@@ -16,7 +16,7 @@
 
 static const int64_t redraw_ns = SECOND / 2, line_ns = 10 * SECOND;
 
-void nsh__progress_text(const nsh_task_counts *counts, char *buffer, size_t n)
+void nsh__status_line_text(const nsh_task_counts *counts, char *buffer, size_t n)
 {
     snprintf(buffer, n,
              "%" PRId64 " Jobs: %" PRId64 " Finished / %" PRId64 " Running / %" PRId64
@@ -24,15 +24,15 @@ void nsh__progress_text(const nsh_task_counts *counts, char *buffer, size_t n)
              counts->tasks, counts->done, counts->running, counts->failed, counts->open);
 }
 
-void nsh__progress_init(nsh__progress *p, const nsh_batch_options *options)
+void nsh__status_line_init(nsh__status_line *p, const nsh_batch_options *options)
 {
     int64_t now = nsh__wait_clock();
 
-    *p = (nsh__progress){.terminal = !options->quiet && isatty(STDERR_FILENO),
-                         .call = options->progress,
-                         .arg = options->progress_arg,
-                         .next_line = INT64_MAX,
-                         .next_call = INT64_MAX};
+    *p = (nsh__status_line){.terminal = !options->quiet && isatty(STDERR_FILENO),
+                            .call = options->progress,
+                            .arg = options->progress_arg,
+                            .next_line = INT64_MAX,
+                            .next_call = INT64_MAX};
     p->lines = !options->quiet && !p->terminal && nsh__env_is("NSH_PROGRESS_LINE", "1");
     if (p->terminal)
         p->next_line = now;
@@ -46,33 +46,34 @@ void nsh__progress_init(nsh__progress *p, const nsh_batch_options *options)
     }
 }
 
-bool nsh__progress_on(const nsh__progress *p)
+bool nsh__status_line_on(const nsh__status_line *p)
 {
     return p->call != NULL || p->terminal || p->lines;
 }
 
-bool nsh__progress_due(const nsh__progress *p)
+bool nsh__status_line_due(const nsh__status_line *p)
 {
     int64_t now;
 
-    if (!nsh__progress_on(p))
+    if (!nsh__status_line_on(p))
         return false;
     now = nsh__wait_clock();
     return now >= p->next_line || now >= p->next_call;
 }
 
-int64_t nsh__progress_next(const nsh__progress *p)
+int64_t nsh__status_line_next(const nsh__status_line *p)
 {
-    if (!nsh__progress_on(p))
+    if (!nsh__status_line_on(p))
         return INT64_MAX;
     return p->next_line < p->next_call ? p->next_line : p->next_call;
 }
 
-static void write_line(nsh__progress *p, const nsh_task_counts *counts, const char *note, bool last)
+static void write_line(nsh__status_line *p, const nsh_task_counts *counts, const char *note,
+                       bool last)
 {
     char text[200];
 
-    nsh__progress_text(counts, text, sizeof text);
+    nsh__status_line_text(counts, text, sizeof text);
     if (p->terminal)
         fprintf(stderr, last ? "\r%s%s\033[K\n" : "\r%s%s\033[K", text, note);
     else
@@ -81,8 +82,8 @@ static void write_line(nsh__progress *p, const nsh_task_counts *counts, const ch
     p->drawn = true;
 }
 
-void nsh__progress_show(nsh__progress *p, const nsh_task_counts *counts, const char *note,
-                        bool last)
+void nsh__status_line_show(nsh__status_line *p, const nsh_task_counts *counts, const char *note,
+                           bool last)
 {
     int64_t now = nsh__wait_clock();
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* worker_group.h -- some consecutive ranks that act as one: they report to the lowest, which tells them.
+/* worker_group.h -- some consecutive ranks that act as one: they report to the lowest, which tells
+ * them.
  *
- * Ranks of the leader's node do so through memory they share, others by messages with the squad's
+ * Ranks of the leader's node do so through memory they share, others by messages with the group's
  * tag. Every call is a report by all and an answer to all, so no answer is overwritten before it
  * was read. Who waits sleeps. */
 #ifndef NSH_TASK_WORKER_GROUP_H
@@ -11,7 +12,7 @@
 
 /* A rank's place in shared memory, zero at first. Fields but the counters are written by the rank
  * itself before it counts up, and read by who has seen that. */
-typedef struct nsh__seat {
+typedef struct nsh__group_member {
     _Alignas(64) atomic_uint reports; /* to a leader, by ranks of its node */
     atomic_uint reports_sleepers;
     _Alignas(64) atomic_uint answers; /* by a leader */
@@ -20,16 +21,16 @@ typedef struct nsh__seat {
     int code, flag;    /* a rank's report; a leader's answer */
     int64_t value;
     char text[NSH__TEXT];
-} nsh__seat;
+} nsh__group_member;
 
 /* One rank's view. */
-typedef struct nsh__squad {
+typedef struct nsh__worker_group {
     nsh_comm *comm;
-    nsh__seat *seats; /* of this node's ranks */
-    int leader, size; /* a rank, and how many from there on */
+    nsh__group_member *members; /* of this node's ranks */
+    int leader, size;           /* a rank, and how many from there on */
     int tag;
     unsigned rounds;
-} nsh__squad;
+} nsh__worker_group;
 
 /* What a round is about. */
 typedef struct nsh__round {
@@ -39,19 +40,20 @@ typedef struct nsh__round {
 } nsh__round;
 
 /* [local] Squad k of those that comm's ranks make in groups of size; tags of batches differ. */
-void nsh__squad_init(nsh__squad *squad, nsh_comm *comm, nsh__seat *seats, int size, uint64_t batch);
+void nsh__worker_group_init(nsh__worker_group *group, nsh_comm *comm, nsh__group_member *members,
+                            int size, uint64_t batch);
 
-static inline bool nsh__squad_leads(const nsh__squad *squad)
+static inline bool nsh__worker_group_leads(const nsh__worker_group *group)
 {
-    return squad->comm->rank == squad->leader;
+    return group->comm->rank == group->leader;
 }
 
-/* [collective over the squad] Report code and flag. On the leader they become the largest of all,
+/* [collective over the group] Report code and flag. On the leader they become the largest of all,
  * and it must answer; the others wait for the answer next. NSH_SUCCESS, or what has broken the
  * communicator: then there is no answer. */
-int nsh__squad_report(nsh__squad *squad, nsh__round *round);
+int nsh__worker_group_report(nsh__worker_group *group, nsh__round *round);
 
-/* [collective over the squad] The leader's code and value become everybody's. Returns the code. */
-int nsh__squad_answer(nsh__squad *squad, nsh__round *round);
+/* [collective over the group] The leader's code and value become everybody's. Returns the code. */
+int nsh__worker_group_answer(nsh__worker_group *group, nsh__round *round);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* status.c -- nsh status, nsh reset and nsh salvage: the journal of a batch, from outside. Without MPI. */
+/* status.c -- nsh status, nsh reset and nsh salvage: the journal of a batch, from outside. Without
+ * MPI. */
 #define _GNU_SOURCE
 #include "tool.h"
 
@@ -32,7 +33,7 @@ static int watch(const char *path)
         rc = nsh__journal_status(path, &counts);
         if (rc != NSH_SUCCESS)
             return complain("status", rc);
-        nsh__progress_text(&counts, text, sizeof text);
+        nsh__status_line_text(&counts, text, sizeof text);
         printf(terminal ? "\r%s\033[K" : "%s\n", text);
         fflush(stdout);
         if (counts.open + counts.running == 0)
@@ -61,7 +62,7 @@ int tool_status(int argc, char **argv)
     rc = nsh__journal_status(argv[0], &counts);
     if (rc != NSH_SUCCESS)
         return complain("status", rc);
-    nsh__progress_text(&counts, text, sizeof text);
+    nsh__status_line_text(&counts, text, sizeof text);
     puts(text);
     return 0;
 }
@@ -97,7 +98,7 @@ int tool_salvage(int argc, char **argv)
         fprintf(stderr, "usage: nsh salvage FILE NEW\n");
         return 2;
     }
-    rc = nsh__salvage_journal(argv[0], argv[1], report_dropped, &found);
+    rc = nsh__journal_salvage(argv[0], argv[1], report_dropped, &found);
     if (rc != NSH_SUCCESS)
         return complain("salvage", rc);
     if (found.mended)

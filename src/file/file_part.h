@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* parts.h -- dividing bytes and hyperslabs: among nodes, and into pieces that fit into memory. */
-#ifndef NSH_FILE_PARTS_H
-#define NSH_FILE_PARTS_H
+/* file_part.h -- dividing bytes and hyperslabs: among nodes, and into pieces that fit into
+ * memory. */
+#ifndef NSH_FILE_FILE_PART_H
+#define NSH_FILE_FILE_PART_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* parts.c -- dividing bytes and hyperslabs. */
-#include "file/parts.h"
+/* file_part.c -- dividing bytes and hyperslabs. */
+#include "file/file_part.h"
 
 #include <stddef.h>
 
@@ -46,8 +46,8 @@ static void size_box(nsh__boxes *b)
     }
 }
 
-/* From one chunk on, boxes grow along the last dimension, and along the one before it when they have
- * all of that: so they are as contiguous as can be. */
+/* From one chunk on, boxes grow along the last dimension, and along the one before it when they
+ * have all of that: so they are as contiguous as can be. */
 static void choose_steps(nsh__boxes *b)
 {
     int64_t bytes = b->item;

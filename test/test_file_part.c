@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_parts.c -- the boxes that make up a hyperslab, element by element; the bytes of a dataset
- * among nodes: each byte once, no page of the file twice. */
+/* test_file_part.c -- the boxes that make up a hyperslab, element by element; the bytes of a
+ * dataset among nodes: each byte once, no page of the file twice. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "file/parts.h"
+#include "file/file_part.h"
 
 #include <string.h>
 

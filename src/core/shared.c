@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* shared.c -- what a new object shares: agreed memory on every node, agreed words at one home.
+ *
+ * Invariant: every rank takes the same blocks in the same order, whatever fails where. */
+#include "core/shared.h"
+
+#include <nodeshare/mutex.h>
+
+#include "core/agree.h"
+#include "base/hash.h"
+#include "core/names.h"
+#include "core/replicate.h"
+
+#include <string.h>
+
+/* The leader's work between the last arrival and the release: every rank has left whatever was in
+ * this block before. */
+static int prepare_node(nsh_comm *comm, const nsh__heap_block *block, int64_t bytes)
+{
+    int rc = nsh__transfer_touch(comm);
+
+    if (rc != NSH_SUCCESS || bytes == 0)
+        return rc;
+    if (bytes >= NSH__HEAP_LARGE)
+        return nsh__heap_check_available(comm, bytes);
+    return block->block != NULL ? nsh__heap_clear(comm, block, 0, 1) : NSH_SUCCESS;
+}
+
+/* Memory or words wait for a new window, which takes all ranks. Equal on all ranks behind an
+ * agreement.
+ */
+static bool lacks_room(const nsh__need *need, const nsh__shared *shared)
+{
+    return (need->bytes > 0 && shared->block.block == NULL) ||
+           (need->nwords > 0 && shared->words.block == NULL);
+}
+
+/* What there is room for. */
+static int take(nsh_comm *comm, const nsh__need *need, nsh__shared *shared)
+{
+    int rc = NSH_SUCCESS;
+
+    if (need->bytes > 0 && shared->block.block == NULL)
+        rc = nsh__heap_alloc(comm, need->bytes, &shared->block);
+    if (rc == NSH_ERR_BUSY)
+        rc = NSH_SUCCESS;
+    if (rc == NSH_SUCCESS && need->nwords > 0 && shared->words.block == NULL)
+        rc = nsh__words_alloc(comm, need->home, need->nwords, &shared->words);
+    return rc == NSH_ERR_BUSY ? NSH_SUCCESS : rc;
+}
+
+/* Undo take and the registration of the name. No page of the block was touched, so none is
+ * released: that would be wrong if ranks had found in this agreement that their heaps differ,
+ * because then the same pages might belong to an array that another rank reads. */
+static void cancel(nsh_comm *comm, nsh__object *object, nsh__shared *shared)
+{
+    nsh__heap_free(comm, &shared->block);
+    nsh__words_free(comm, &shared->words);
+    if (object != NULL)
+        nsh__name_unregister(comm, object);
+}
+
+/* The heap and the words know bytes and limits; here is known who has asked for them. */
+static int word_need(const nsh_comm *comm, nsh__call call, const nsh__need *need,
+                     const nsh__object *object, int rc)
+{
+    const char *name = object != NULL ? object->name : NULL;
+
+    if (rc != NSH_ERR_NOMEM)
+        return rc;
+    return nsh__fail(rc, "%s: %s%s%.80s%s%lld bytes on each node: %.130s (rank %d)",
+                     nsh__call_name(call), object != NULL ? object->kind->name : "work",
+                     name != NULL ? " \"" : "", name != NULL ? name : "",
+                     name != NULL ? "\", " : ", ", (long long)need->bytes, nsh_error_detail(),
+                     comm->rank);
+}
+
+/* One agreement; on success *shared is what there was room for. The signature has what is live
+ * before the agreement: ranks that have taken part in the same calls have the same, and only then
+ * does a block that is free here belong to nobody on another rank. */
+static int attempt(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *need,
+                   nsh__object *object, nsh__shared *shared)
+{
+    int rc;
+
+    agreement->signature =
+        nsh__mix(nsh__mix(agreement->signature, nsh__heap_history(comm)), nsh__words_history(comm));
+    agreement->low = agreement->high = nsh__objects_released(comm);
+    if (agreement->code == NSH_SUCCESS && object != NULL) {
+        agreement->code = nsh__object_reserve(comm, agreement->call);
+        if (agreement->code == NSH_SUCCESS)
+            agreement->code = nsh__name_register(comm, agreement->call, object);
+    }
+    if (agreement->code == NSH_SUCCESS)
+        agreement->code = word_need(comm, agreement->call, need, object, take(comm, need, shared));
+    if (nsh__agreement_enter(comm, agreement) && agreement->code == NSH_SUCCESS)
+        agreement->code = word_need(comm, agreement->call, need, object,
+                                    prepare_node(comm, &shared->block, need->bytes));
+    rc = nsh__agreement_leave(comm, agreement);
+    if (rc != NSH_SUCCESS)
+        cancel(comm, object, shared);
+    return rc;
+}
+
+/* What is too much for the one phase: new windows, and pages touched by all ranks together. */
+static int finish(nsh_comm *comm, nsh__call call, const nsh__need *need, bool reclaimed,
+                  const nsh__object *object, nsh__shared *shared)
+{
+    bool fresh = need->bytes > 0 && shared->block.block == NULL, no_room, no_words;
+    int rc = NSH_SUCCESS;
+
+    if (lacks_room(need, shared) && reclaimed) {
+        rc = word_need(comm, call, need, object, take(comm, need, shared));
+        rc = nsh__agree(comm, call, rc, comm->created);
+        if (rc != NSH_SUCCESS)
+            return rc;
+    }
+    no_room = need->bytes > 0 && shared->block.block == NULL;
+    no_words = need->nwords > 0 && shared->words.block == NULL;
+    if (no_room)
+        rc = nsh__heap_grow(comm, need->bytes);
+    if (rc == NSH_SUCCESS && no_words)
+        rc = nsh__words_grow(comm, need->nwords);
+    if (rc != NSH_SUCCESS)
+        return word_need(comm, call, need, object, rc); /* agreed */
+    rc = word_need(comm, call, need, object, take(comm, need, shared));
+    if (rc == NSH_SUCCESS && lacks_room(need, shared))
+        rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no room", nsh__call_name(call));
+    if (rc == NSH_SUCCESS && (fresh || shared->block.large))
+        rc = word_need(comm, call, need, object,
+                       nsh__heap_clear(comm, &shared->block, comm->node_rank, comm->node_size));
+    return nsh__agree(comm, call, rc, comm->created);
+}
+
+/* Attempts until one succeeds, or fails though all that could be was reclaimed: two at most. */
+static int attempt_twice(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *need,
+                         nsh__object *object, nsh__shared *shared, bool *reclaimed)
+{
+    const nsh__agreement first = *agreement;
+    nsh__detail detail;
+    int64_t n = 0;
+    int rc;
+
+    nsh__detail_keep(&detail);
+    for (int tries = 0; tries < 2; tries++) {
+        bool fits;
+        int reclaim_rc;
+
+        *agreement = first;
+        rc = attempt(comm, agreement, need, object, shared);
+        if (rc != NSH_SUCCESS && rc != NSH_ERR_NOMEM && rc != NSH_ERR_EXISTS)
+            return rc;
+        fits = rc == NSH_SUCCESS && !lacks_room(need, shared);
+        reclaim_rc = nsh__objects_reclaim(comm, agreement->low, agreement->high, !fits, &n);
+        if (reclaim_rc != NSH_SUCCESS) {
+            if (rc == NSH_SUCCESS)
+                cancel(comm, object, shared);
+            return reclaim_rc;
+        }
+        if (rc == NSH_SUCCESS || n == 0)
+            break;
+    }
+    *reclaimed = n > 0;
+    if (rc == NSH_SUCCESS)
+        nsh__detail_restore(&detail); /* a first attempt that failed is nobody's business */
+    return rc;
+}
+
+int nsh__shared_create(nsh_comm *comm, nsh__call call, int code, uint64_t signature,
+                       const nsh__need *need, nsh__object *object, nsh__shared *out)
+{
+    nsh__agreement agreement = {.call = call, .code = code, .signature = signature, .range = true};
+    bool reclaimed = false;
+    int rc;
+
+    *out = (nsh__shared){.words = {.block = NULL}};
+    rc = nsh__comm_present(comm, nsh__call_name(call));
+    if (rc == NSH_SUCCESS)
+        rc = attempt_twice(comm, &agreement, need, object, out, &reclaimed);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (out->block.large || lacks_room(need, out)) {
+        rc = finish(comm, call, need, reclaimed, object, out);
+        if (rc != NSH_SUCCESS) {
+            nsh__heap_undo(comm, &out->block, comm->node_rank, comm->node_size);
+            cancel(comm, object, out);
+            return rc;
+        }
+    }
+    if (object != NULL) {
+        object->shared = *out;
+        nsh__object_link(comm, object);
+    }
+    return NSH_SUCCESS;
+}
+
+int nsh__shared_home(const nsh_comm *comm, nsh__call call, int home, int *node)
+{
+    if (home != NSH_HOME_ANY && (home < 0 || home >= comm->size))
+        return nsh__fail(NSH_ERR_ARG, "%s: home %d is not a rank of %d (rank %d)",
+                         nsh__call_name(call), home, comm->size, comm->rank);
+    *node = home == NSH_HOME_ANY ? (int)(comm->created % (uint64_t)comm->node_count)
+                                 : comm->node_of[home];
+    return NSH_SUCCESS;
+}
+
+uint64_t nsh__shared_signature(const nsh_comm *comm, int home, uint64_t value, const char *name)
+{
+    uint64_t signature = nsh__mix(nsh__mix(comm->created, (uint64_t)home), value);
+
+    return nsh__mix_bytes(signature, name, name != NULL ? strlen(name) + 1 : 0);
+}
+
+void nsh__shared_free(nsh_comm *comm, nsh__shared *shared)
+{
+    nsh__heap_leave(comm, &shared->block);
+    nsh__heap_free(comm, &shared->block);
+    nsh__words_free(comm, &shared->words);
+}
