@@ -19,7 +19,7 @@
  * check_init, check_case, check_skip, check_finish, CHECK_SAME and CHECK_SAME_ON are collective;
  * nothing else communicates. They use the PMPI names, so that a test may count MPI calls.
  *
- * The first line of a test names its runs; scripts/run-mpi-test says what it may contain.
+ * The first comment of a test names its runs; mpi_tests/README.md says what it may contain.
  */
 #ifndef NODESHARE_CHECK_H
 #define NODESHARE_CHECK_H
