@@ -165,8 +165,8 @@ $(addsuffix .o,$(unit_bin)): | have-cmocka
 $(BUILD)/mpi_tests/examples/study.o: | have-zlib
 
 # Only these see HDF5. They use the functions of 1.10; later versions have them under this name.
-$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/file/h5*.c) mpi_tests/test_file_foreign.c): own_flags := \
-    -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/file/h5*.c) mpi_tests/test_file_foreign.c \
+  mpi_tests/test_file_share.c): own_flags := -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
 
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude

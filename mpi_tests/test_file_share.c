@@ -3,10 +3,12 @@
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which node writes and reads which bytes of a file, on file systems of several kinds. This program
- * stands between the library and the system: it counts what is written and read, and says of which
- * type the file system is. */
+ * stands between the library and the system: it counts what is written and read, says of which type
+ * the file system is, and shows old bytes and writes late as clients of a server may. */
 #define _GNU_SOURCE
 #include "check.h"
+
+#ifdef NSH_HDF5
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <hdf5.h>
 #include <nodeshare.h>
 
 #include "scratch.h"
@@ -32,6 +35,16 @@ static char written[PAGES];         /* pages of the file to which this rank has 
 static int64_t bytes_read;          /* in calls for as much as only datasets have */
 static bool overflow;               /* a page beyond the table */
 static uint32_t type_of_filesystem; /* 0: as it is */
+static bool stale;                  /* what others have written beyond the first page is not seen */
+static bool late;                   /* zeros get to the file with the next fsync(2) only */
+
+/* Zeros that are not in the file yet. */
+static struct {
+    int fd;
+    size_t n;
+    off_t at;
+} unwritten[64];
+static int unwritten_count;
 
 static bool counts(int fd)
 {
@@ -44,8 +57,19 @@ static bool counts(int fd)
     return top[0] != '\0' && strncmp(target, top, strlen(top)) == 0;
 }
 
+static bool all_zero(const char *data, size_t n)
+{
+    return data[0] == 0 && memcmp(data, data + 1, n - 1) == 0;
+}
+
 INTERPOSED ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
 {
+    if (late && n >= LARGE && unwritten_count < 64 && counts(fd) && all_zero(data, n)) {
+        unwritten[unwritten_count].fd = fd;
+        unwritten[unwritten_count].n = n;
+        unwritten[unwritten_count++].at = at;
+        return (ssize_t)n;
+    }
     if (n > 0 && counts(fd))
         for (int64_t page = at / PAGE; page <= (int64_t)(at + (off_t)n - 1) / PAGE; page++) {
             if (page < PAGES)
@@ -63,14 +87,28 @@ INTERPOSED ssize_t pwrite64(int fd, const void *data, size_t n, off64_t at)
 
 INTERPOSED ssize_t pread(int fd, void *data, size_t n, off_t at)
 {
+    ssize_t got = syscall(SYS_pread64, fd, data, n, at);
+
     if (n >= LARGE && counts(fd))
         bytes_read += (int64_t)n;
-    return syscall(SYS_pread64, fd, data, n, at);
+    if (stale && got > 0 && at >= PAGE && counts(fd))
+        memset(data, 0, (size_t)got);
+    return got;
 }
 
 INTERPOSED ssize_t pread64(int fd, void *data, size_t n, off64_t at)
 {
     return pread(fd, data, n, at);
+}
+
+INTERPOSED int fsync(int fd)
+{
+    static const char zeros[2 * LARGE];
+
+    for (int i = 0; i < unwritten_count; i++)
+        syscall(SYS_pwrite64, unwritten[i].fd, zeros, unwritten[i].n, unwritten[i].at);
+    unwritten_count = 0;
+    return (int)syscall(SYS_fsync, fd);
 }
 
 INTERPOSED int fstatfs(int fd, struct statfs *fs)
@@ -275,14 +313,104 @@ static void test_hyperslabs(void)
     free(data);
 }
 
+/* Columns in which nobody writes now have what other nodes have written there before. */
+static void test_gaps(void)
+{
+    enum { ROWS = 8192, COLUMNS = 16, WRITTEN = 8 };
+    const int64_t extent[] = {ROWS, COLUMNS}, rows = ROWS / check_size, mine = WRITTEN / check_size;
+    const int64_t band[] = {rows * check_rank, 0}, of_band[] = {rows, COLUMNS};
+    const int64_t strip[] = {0, mine * check_rank}, of_strip[] = {ROWS, mine};
+    double *data = malloc(sizeof *data * ROWS * COLUMNS),
+           *loaded = malloc(sizeof *data * ROWS * COLUMNS);
+    nsh_file *file;
+
+    check_case("gaps between what is written are not written back, where a node may see old bytes");
+    type_of_filesystem = NFS;
+    file = open_file(NSH_FILE_APPEND, nsh_comm_node_count(comm), 0);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        data[i] = 1;
+    CHECK_ALL(nsh_file_write_hyperslab(file, "gaps", MPI_DOUBLE, 2, extent, data, band, of_band),
+              NSH_SUCCESS);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        data[i] = 2;
+    stale = nsh_comm_node_of(comm, check_rank) != nsh_comm_node_of(comm, 0);
+    CHECK_ALL(nsh_file_write_hyperslab(file, "gaps", MPI_DOUBLE, 2, extent, data, strip, of_strip),
+              NSH_SUCCESS);
+    stale = false;
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = open_file(NSH_FILE_READ, 0, 0);
+    CHECK_ALL(
+        nsh_file_get(file, "gaps", NULL, NULL, MPI_DOUBLE, loaded, sizeof *loaded * ROWS * COLUMNS),
+        NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        data[i] = i % COLUMNS < WRITTEN ? 2 : 1;
+    CHECK_MEM(loaded, data, sizeof *data * ROWS * COLUMNS);
+    type_of_filesystem = 0;
+    free(data);
+    free(loaded);
+}
+
+enum { REUSED = 1 << 20 };
+
+/* By rank 0: a file that knows of free space with old bytes in it. */
+static void make_reusable(const char *path)
+{
+    const hsize_t n = REUSED;
+    hid_t create = H5Pcreate(H5P_FILE_CREATE), space = H5Screate_simple(1, &n, NULL), file, id;
+    char *old = malloc(REUSED);
+
+    memset(old, 'o', REUSED);
+    H5Pset_file_space_strategy(create, H5F_FSPACE_STRATEGY_FSM_AGGR, 1, 1);
+    file = H5Fcreate(path, H5F_ACC_TRUNC, create, H5P_DEFAULT);
+    for (int k = 0; k < 2; k++) { /* the second one keeps the first from the end of the file */
+        id = H5Dcreate2(file, k == 0 ? "old" : "kept", H5T_NATIVE_CHAR, space, H5P_DEFAULT,
+                        H5P_DEFAULT, H5P_DEFAULT);
+        CHECK(H5Dwrite(id, H5T_NATIVE_CHAR, H5S_ALL, H5S_ALL, H5P_DEFAULT, old) >= 0);
+        H5Dclose(id);
+    }
+    CHECK(H5Ldelete(file, "old", H5P_DEFAULT) >= 0);
+    CHECK(H5Fclose(file) >= 0);
+    H5Sclose(space);
+    H5Pclose(create);
+    free(old);
+}
+
+/* Rank 0 makes a new dataset zero where old bytes are, and then all ranks write parts of it. */
+static void test_zeros(void)
+{
+    const int64_t extent = REUSED, count = REUSED / (2 * check_size),
+                  offset = 2 * count * check_rank;
+    char *data = malloc(REUSED), *loaded = malloc(REUSED);
+    nsh_file *file;
+
+    check_case("zeros that a node writes late do not fall on what others have written");
+    if (check_rank == 0)
+        make_reusable(scratch_path("share.h5"));
+    type_of_filesystem = NFS;
+    file = open_file(NSH_FILE_APPEND, nsh_comm_node_count(comm), 1);
+    memset(data, 'n', REUSED);
+    late = check_rank == 0;
+    CHECK_ALL(nsh_file_write_hyperslab(file, "new", MPI_CHAR, 1, &extent, data, &offset, &count),
+              NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    late = false;
+    file = open_file(NSH_FILE_READ, 0, 0);
+    CHECK_ALL(nsh_file_get(file, "new", NULL, NULL, MPI_CHAR, loaded, REUSED), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    for (int i = 0; i < REUSED; i++)
+        data[i] = i / count % 2 == 0 ? 'n' : 0;
+    CHECK_MEM(loaded, data, REUSED);
+    type_of_filesystem = 0;
+    free(data);
+    free(loaded);
+}
+
 int main(int argc, char **argv)
 {
-    nsh_file *file = NULL;
 
     check_init(&argc, &argv);
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
-    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
-        check_skip("built without HDF5");
     snprintf(top, sizeof top, "%s", scratch_make());
     make_arrays();
     all_modes("ext4", EXT4, 0, nsh_comm_node_count(comm), nsh_comm_node_count(comm));
@@ -294,9 +422,21 @@ int main(int argc, char **argv)
     all_modes("NFS, where the program says that all nodes write", NFS, nsh_comm_node_count(comm),
               nsh_comm_node_count(comm), 0);
     test_hyperslabs();
+    test_gaps();
+    test_zeros();
     CHECK(!overflow);
     free_arrays();
     scratch_remove();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     return check_finish();
 }
+
+#else
+
+int main(int argc, char **argv)
+{
+    check_init(&argc, &argv);
+    check_skip("built without HDF5");
+}
+
+#endif
