@@ -27,6 +27,9 @@
  *   - What MPI is to send from a replica is passed as nsh_array_mpi_data(), not nsh_array_data().
  *   - Bytes are copied, never converted; padding inside a struct type is copied too.
  *   - After nsh_array_free on a rank, that rank must not read the replica, unless it holds it.
+ *   - ps and top count a replica in the resident size (RSS) of each process that reads it: 64
+ *     ranks with a table of 1 GiB look like 64 GiB. What the node uses is the sum of the
+ *     proportional sizes (PSS): grep '^Pss:' /proc/PID/smaps_rollup.
  */
 #ifndef NODESHARE_ARRAY_H
 #define NODESHARE_ARRAY_H
@@ -208,8 +211,8 @@ NSH_API int nsh_array_allgather(nsh_array *array, const void *data, const int64_
  * whole extent, packed) into every replica. Bitwise the same on every node; in rank order where op
  * does not commute. op is one that MPI allows for the array's type (MPI-3.1, section 5.9.2), or the
  * user's own: the types of Fortran and C++ count, those of MPI_Type_create_f90_* too, as far as
- * this MPI reduces them. Errors: ARG (data NULL, op unusable with this type), MISMATCH, STATE,
- * NOMEM, MPI. */
+ * this MPI reduces them. Errors: ARG (data NULL, op unusable with this type), UNSUPPORTED (an
+ * element of more than 256 KiB), MISMATCH, STATE, NOMEM, MPI. */
 NSH_API int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op);
 
 /* [collective] Set every element to *element, which has equal bytes on every rank (MISMATCH

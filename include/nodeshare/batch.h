@@ -57,7 +57,10 @@
  *     write to the journal return NSH_ERR_IO.
  *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then on
  *     what would write to it returns NSH_ERR_IO.
- *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet).
+ *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet); with
+ *     NSH_PROGRESS_LINE=1 in the environment also elsewhere, as a line every 10 seconds.
+ *   - Half a record at the end of a journal cannot be told from a last record that was damaged: it
+ *     is cut off, and its task runs again.
  */
 #ifndef NODESHARE_BATCH_H
 #define NODESHARE_BATCH_H

@@ -44,6 +44,23 @@
  *     process that looks MPI_Finalize up in MPI's own library (Python), leave the helpers to a
  *     callback, which is too late for one that is inside MPI in that microsecond: free the
  *     communicators before, or call this library's MPI_Finalize.
+ *   - Ranks that disagree: a call that creates an object always notices it; all ranks get
+ *     NSH_ERR_MISMATCH, and the communicator works on. In a change of an array the ranks of one
+ *     node always notice it. Ranks of different nodes notice it in that call or when the next
+ *     message or wait shows it, so a program that ends first may not learn of it. The communicator
+ *     is then broken: every call but free is NSH_ERR_STATE, and no rank waits permanently. Under
+ *     NSH_CHECK=1 nodes compare first, which costs an agreement in each call, and nothing breaks.
+ *   - A rank that is stopped, swapped out or cut off from the network for a while is late, and
+ *     nothing else happens.
+ *   - A communicator needs one or two MPI communicators and one window. MPICH 4.0 gives a process
+ *     about 2,000 of each. A broken communicator leaves its windows and one MPI communicator to
+ *     MPI_Finalize.
+ *   - Nodes of several ranks use a shared window of MPI, which lies in /dev/shm under MPICH; nodes
+ *     of one rank use anonymous memory. Between the check of what is free and the first touch
+ *     another program may take the memory. Under Open MPI nsh_comm_create can hang when /dev/shm
+ *     fills in that interval.
+ *   - Ranks sleep on futexes, and memory is checked before it is used, on Linux; elsewhere a
+ *     waiting rank calls sched_yield. Nodes of different byte order cannot be mixed.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
  *     as its error handler for a moment; it gets its own back before the call returns.
  */
@@ -63,9 +80,11 @@ extern "C" {
 
 typedef struct nsh_comm nsh_comm;
 
-/* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. */
+/* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. A
+ * rank that waits in a collective call for another node drives MPI without sleeping. */
 typedef enum nsh_wait {
-    NSH_WAIT_AUTO = 0, /* spin shortly, giving the core away if ranks exceed cores; then sleep */
+    NSH_WAIT_AUTO = 0, /* spin for 20 us, or for 100 us if ranks exceed cores, giving the core away
+                          meanwhile; then sleep */
     NSH_WAIT_SPIN,     /* never sleep: lowest latency, one core per waiting rank */
     NSH_WAIT_BLOCK     /* sleep at once: lowest cost when ranks exceed cores */
 } nsh_wait;

@@ -48,6 +48,8 @@
  *     variable HDF5_USE_FILE_LOCKING=FALSE turns that off, as for HDF5. The file is always reached
  *     with HDF5's native connector, whatever HDF5_VOL_CONNECTOR and HDF5_DRIVER say.
  *   - All nodes must see the file under the same path.
+ *   - HDF5 before 1.14 is not hardened against hostile files: a file that was damaged on purpose
+ *     may make libhdf5 crash.
  *   - A handle goes on with the file that it opened or last committed, also when another program
  *     has put another file at the path meanwhile. One rank of each node keeps it open from
  *     nsh_file_open on. A rank that comes later and finds another file there reads nothing of that:
