@@ -12,6 +12,7 @@
 #   make doc        an index of the public functions; every one must say who calls it
 #   make format     clang-format over every source
 #   make clean
+#   make help       this text
 #
 # Options, on the command line or in the environment:
 #   BUILD=build            where everything that is made goes
@@ -65,7 +66,8 @@ soversion := $(firstword $(subst ., ,$(version)))
 soname    := libnodeshare.so.$(soversion)
 
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
-            -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wredundant-decls -Wimplicit-fallthrough
+            -Wpointer-arith -Wvla -Wwrite-strings -Wformat=2 -Wredundant-decls \
+            -Wimplicit-fallthrough
 own_flags :=
 cflags   := -std=c11 -O2 -g -fPIC -fvisibility=hidden -pthread $(warnings)
 ldflags  := -pthread
@@ -110,8 +112,8 @@ nsh      := $(if $(nsh_objs),$(BUILD)/nsh)
 all_run  := $(unit_bin) $(mpi_bin) $(mpi_sh)
 run_bin  := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(all_run)),$(all_run))
 
-.PHONY: all tests examples deps test run-tests check demo run-demo bench install uninstall doc format \
-        clean have-cmocka have-zlib FORCE
+.PHONY: help all tests examples deps test run-tests check demo run-demo bench install uninstall \
+        doc format clean have-cmocka have-zlib FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -120,14 +122,17 @@ all: $(lib_a) $(lib_so) $(BUILD)/libnodeshare.so $(nsh) $(BUILD)/nodeshare.pc
 # ---- build ----------------------------------------------------------------------------------
 
 # Both stamps change only when their content does; objects depend on the first, runs on the second.
-flags_text := $(compile) // $(ldflags) $(LDFLAGS) $(mpi_libs) // $(hdf5_define) $(hdf5_cflags) $(hdf5_libs)
+flags_text := $(compile) // $(ldflags) $(LDFLAGS) $(mpi_libs) // \
+              $(hdf5_define) $(hdf5_cflags) $(hdf5_libs)
 env_text   := MPIEXEC='$(MPIEXEC)' MPICC='$(MPICC)' SAN='$(SAN)' NSH_FAULTS='$(NSH_FAULTS)' \
               NSH_HDF5='$(if $(hdf5_libs),1)'
 
 $(BUILD)/flags: FORCE
 	@missing=; \
-	command -v $(firstword $(CC)) >/dev/null || missing="a C compiler ('$(firstword $(CC))' is not there)"; \
-	[ -n "$(mpi_show)" ] || missing="$${missing:+$$missing and }an MPI ('$(MPICC) -show' does not work)"; \
+	command -v $(firstword $(CC)) >/dev/null || \
+	    missing="a C compiler ('$(firstword $(CC))' is not there)"; \
+	[ -n "$(mpi_show)" ] || \
+	    missing="$${missing:+$$missing and }an MPI ('$(MPICC) -show' does not work)"; \
 	if [ -n "$$missing" ]; then \
 	    echo "nodeshare needs $$missing." >&2; \
 	    echo "scripts/deps installs what is missing; CC= and MPICC= choose others." >&2; exit 1; fi
@@ -136,8 +141,8 @@ $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || { printf '%s\n' '$(flags_text)' >$@; \
 	    [ "$(HDF5)" != auto ] || [ -n "$(hdf5_libs)" ] || { \
-	    echo "No HDF5 ($(hdf5_why)): the functions of nodeshare/file.h will return NSH_ERR_UNSUPPORTED."; \
-	    echo "scripts/deps installs one."; }; }
+	    echo "No HDF5 ($(hdf5_why)): the functions of nodeshare/file.h will return"; \
+	    echo "NSH_ERR_UNSUPPORTED. scripts/deps installs one."; }; }
 
 # What scripts/run-mpi-test needs to know of this build; the MPI is told by the header it uses.
 $(BUILD)/mpi.env: $(BUILD)/flags FORCE
@@ -155,8 +160,8 @@ needs = printf '%s\n' $(1) | $(CC) $(CPPFLAGS) $(CFLAGS) -x c -fsyntax-only - 2>
     { echo "$(2). scripts/deps installs it." >&2; exit 1; }
 
 have-cmocka:
-	@$(call needs,'#include <stdarg.h>' '#include <stddef.h>' '#include <stdint.h>' '#include <setjmp.h>' \
-	    '#include <cmocka.h>',The unit tests need cmocka)
+	@$(call needs,'#include <stdarg.h>' '#include <stddef.h>' '#include <stdint.h>' \
+	    '#include <setjmp.h>' '#include <cmocka.h>',The unit tests need cmocka)
 
 have-zlib:
 	@$(call needs,'#include <zlib.h>',mpi_tests/examples/study.c needs zlib)
@@ -165,8 +170,8 @@ $(addsuffix .o,$(unit_bin)): | have-cmocka
 $(BUILD)/mpi_tests/examples/study.o: | have-zlib
 
 # Only these see HDF5. They use the functions of 1.10; later versions have them under this name.
-$(patsubst %.c,$(BUILD)/%.o,$(wildcard src/file/h5*.c) mpi_tests/test_file_foreign.c \
-  mpi_tests/test_file_share.c): own_flags := -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
+hdf5_srcs := $(wildcard src/file/h5*.c) mpi_tests/test_file_foreign.c mpi_tests/test_file_share.c
+$(hdf5_srcs:%.c=$(BUILD)/%.o): own_flags := -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
 
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude
@@ -235,7 +240,8 @@ test: deps
 	@+$(MAKE) --no-print-directory run-tests
 
 run-tests: all tests examples
-	BUILD='$(BUILD)' prove --timer --directives --comments --failures --exec scripts/run-test $(run_bin)
+	BUILD='$(BUILD)' prove --timer --directives --comments --failures --exec scripts/run-test \
+	    $(run_bin)
 
 check:
 	@MAKE='$(MAKE)' scripts/check
@@ -280,9 +286,15 @@ doc:
 	@scripts/doc $(headers) >$(BUILD)/doc/functions.md
 	@echo "$(BUILD)/doc/functions.md"
 
+formatted = $(wildcard include/*.h include/*/*.h src/*/*.[ch] test/*.[ch] mpi_tests/*.[ch] \
+            mpi_tests/*/*.[ch])
+
 format:
-	$(CLANG_FORMAT) -i $(wildcard include/*.h include/*/*.h src/*/*.[ch] test/*.[ch] \
-	    mpi_tests/*.[ch] mpi_tests/*/*.[ch])
+	$(CLANG_FORMAT) -i $(formatted)
 
 clean:
 	rm -rf $(BUILD)
+
+# The text at the head of this file.
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

@@ -33,8 +33,8 @@
  *   Fork          a forked child that does not exec may read what its parent has: getters, _find,
  *                 _data, _at, _get, _print, _hold go on, and see what the parent's ranks change.
  *                 Free, close and abandon only forget the handle: the parent keeps all. Every other
- *                 call is NSH_ERR_STATE. What the child makes itself, on a serial communicator, is its own.
- *                 system, popen and exec work as usual.
+ *                 call is NSH_ERR_STATE. What the child makes itself, on a serial communicator, is
+ *                 its own. system, popen and exec work as usual.
  *                 A child that has a file open for a change ends by _exit or exec: at exit HDF5
  *                 writes what it has cached.
  *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1; and the

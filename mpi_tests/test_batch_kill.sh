@@ -52,7 +52,8 @@ forget()
 log_good()
 {
     awk -v killed="$1" '
-        $1 == "start" { if ($2 in ended) { print "# task " $2 " runs again"; bad = 1 } starts[$2]++ }
+        $1 == "start" { if ($2 in ended) { print "# task " $2 " runs again"; bad = 1 }
+                        starts[$2]++ }
         $1 == "end" { if ($2 in ended) { print "# task " $2 " ends twice"; bad = 1 } ended[$2] = 1 }
         END { for (t in starts) again += starts[t] > 1
               print "# " again + 0 " tasks were started more than once"
@@ -130,7 +131,8 @@ killed_ranks()
         launcher=$!
         # The first process of this job that has begun so many tasks.
         until pid=$(tail -c +$(($(stat -c %s "$tmp/before") + 1)) "$log" |
-            awk -v n=$begun '$1 == "start" && ++begun[$3] == n { print $3; exit }') && [ -n "$pid" ]; do
+            awk -v n=$begun '$1 == "start" && ++begun[$3] == n { print $3; exit }') &&
+            [ -n "$pid" ]; do
             kill -0 $launcher || { sed 's/^/# /' "$tmp/said"; return 1; }
             sleep 0.02
         done
@@ -154,7 +156,8 @@ two_jobs()
     farming=("$farm" --usec 1500 --hold 100 --until "$tmp/go" --wait)
     rm -f "$tmp/go"
     [ "$1" -eq 0 ] || farming[6]=$tmp/never # the first job is killed there
-    "$here/scripts/launch" one-node 2 "${farming[@]}" "$journal" "$tasks" "$log" </dev/null >"$tmp/first" 2>&1 &
+    "$here/scripts/launch" one-node 2 "${farming[@]}" "$journal" "$tasks" "$log" \
+        </dev/null >"$tmp/first" 2>&1 &
     first=$!
     until ended_by 2; do
         kill -0 $first || { sed 's/^/# /' "$tmp/first"; return 1; }
@@ -162,7 +165,8 @@ two_jobs()
     done
     pids=$(awk '$1 == "process" { print $3 }' "$log")
     farming[6]=$tmp/go
-    "$here/scripts/launch" one-node 2 "${farming[@]}" "$journal" "$tasks" "$log" </dev/null >"$tmp/second" 2>&1 &
+    "$here/scripts/launch" one-node 2 "${farming[@]}" "$journal" "$tasks" "$log" \
+        </dev/null >"$tmp/second" 2>&1 &
     second=$!
     until ended_by 4; do
         kill -0 $second || { sed 's/^/# /' "$tmp/second"; return 1; }
@@ -178,7 +182,11 @@ two_jobs()
     touch "$tmp/go"
     wait $first
     code=$?
-    [ $code -eq 0 ] || [ "$1" -eq 1 ] || { echo "# exit code $code"; sed "s|^|# |" "$tmp/first"; return 1; }
+    [ $code -eq 0 ] || [ "$1" -eq 1 ] || {
+        echo "# exit code $code"
+        sed "s|^|# |" "$tmp/first"
+        return 1
+    }
     wait $second
     code=$?
     [ $code -eq 0 ] || { echo "# exit code $code"; sed "s|^|# |" "$tmp/second"; return 1; }
@@ -221,7 +229,8 @@ inherits()
     pid=$!
     until [ "$(count start $pid)" -ge 1 ]; do kill -0 $pid || return 1; done
     if command -v script >/dev/null; then # a terminal
-        script -qec "'$farm' --serial --wait '$journal' 1 '$log'" "$tmp/second" </dev/null >/dev/null 2>&1 &
+        script -qec "'$farm' --serial --wait '$journal' 1 '$log'" "$tmp/second" \
+            </dev/null >/dev/null 2>&1 &
         waiting=$!
         until grep -q "waits for process $pid on $(hostname)" "$tmp/second"; do
             kill -0 $waiting || { sed 's/^/# /' "$tmp/second"; return 1; }
@@ -235,7 +244,8 @@ inherits()
     kill -9 $pid
     wait $waiting
     code=$?
-    [ $code -eq 0 ] && grep -q "1 Jobs: 1 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong" "$tmp/second"
+    [ $code -eq 0 ] &&
+        grep -q "1 Jobs: 1 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong" "$tmp/second"
 } 2>/dev/null
 
 # Two jobs that both live: no task twice.
@@ -255,9 +265,11 @@ status_is()
 shows_progress()
 {
     forget
-    script -qec "'$farm' --serial --usec 100 '$journal' 200 '$log'" /dev/null </dev/null >"$tmp/out" 2>&1
-    grep -q $'\r200 Jobs: 0 Finished' "$tmp/out" &&
-        grep -q $'\r200 Jobs: 200 Finished / 0 Running / 0 Failed / 0 in Queue\033\\[K' "$tmp/out" || return 1
+    script -qec "'$farm' --serial --usec 100 '$journal' 200 '$log'" /dev/null \
+        </dev/null >"$tmp/out" 2>&1
+    grep -q $'\r200 Jobs: 0 Finished' "$tmp/out" || return 1
+    grep -q $'\r200 Jobs: 200 Finished / 0 Running / 0 Failed / 0 in Queue\033\\[K' "$tmp/out" ||
+        return 1
     rm -f "$journal"
     "$farm" --serial --usec 100 "$journal" 200 "$log" 2>&1 >/dev/null | grep -q Jobs && return 1
     return 0
@@ -308,7 +320,8 @@ verdict "all done" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 
 forget
 verdict "two jobs, one of them killed" two_jobs 1
 verdict "what was reported is not run again" log_good 1
-verdict "the other has finished its tasks" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
+verdict "the other has finished its tasks" \
+    status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
 
 verdict "and has seen all of them done" said second \
     "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue, 0 wrong"
@@ -322,9 +335,11 @@ forget
 tasks=2000
 "$farm" --serial --usec 0 "$journal" $tasks "$log" >/dev/null 2>&1
 # shellcheck disable=SC2016 # for the inner shell
-verdict "status --watch ends when all is done" timeout 20 sh -c '"$0" status "$1" --watch | grep -q "2000 Finished"' "$nsh" "$journal"
+verdict "status --watch ends when all is done" \
+    timeout 20 sh -c '"$0" status "$1" --watch | grep -q "2000 Finished"' "$nsh" "$journal"
 verdict "reset --failed: there are none" "$nsh" reset --failed "$journal"
-verdict "status is the same" status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
+verdict "status is the same" \
+    status_is "2000 Jobs: 2000 Finished / 0 Running / 0 Failed / 0 in Queue"
 verdict "salvage of a damaged journal" salvaged
 verdict "salvage of nothing" fails_with 2 "$nsh" salvage "$journal"
 verdict "reset --all" "$nsh" reset --all "$journal"

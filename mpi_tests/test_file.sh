@@ -16,7 +16,6 @@ if [ -z "${NSH_HDF5:-}" ]; then
 fi
 snapshot=$build/mpi_tests/examples/snapshot
 heat=$build/mpi_tests/examples/heat
-nsh=$build/nsh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 n=0
@@ -60,15 +59,18 @@ by_h5dump()
     launch cliques-2 2 "$snapshot" save "$tmp/dump.h5" 2 -77 || return 1
     h5dump -y -w 0 -d /group/second "$tmp/dump.h5" |
         awk '/DATATYPE/ { type = $2 } /DATASPACE/ { shape = $0 }
-             { count += gsub(/-77/, "") } /[0-9]/ && !/SPACE|TYPE|HDF5|DATASET/ { rest += gsub(/[0-9]/, "") }
+             { count += gsub(/-77/, "") }
+             /[0-9]/ && !/SPACE|TYPE|HDF5|DATASET/ { rest += gsub(/[0-9]/, "") }
              END { print type, shape, count, rest
-                   exit !(type == "H5T_STD_I64LE" && shape ~ /\( 128, 1024 \)/ && count == 131072 && rest == 0) }'
+                   exit !(type == "H5T_STD_I64LE" && shape ~ /\( 128, 1024 \)/ &&
+                          count == 131072 && rest == 0) }'
 }
 
 by_h5ls()
 {
     needs h5ls || return
-    h5ls -r "$tmp/dump.h5" >"$tmp/ls" && cat "$tmp/ls" && grep -q '^/first *Dataset {128, 1024}$' "$tmp/ls" &&
+    h5ls -r "$tmp/dump.h5" >"$tmp/ls" && cat "$tmp/ls" &&
+        grep -q '^/first *Dataset {128, 1024}$' "$tmp/ls" &&
         grep -q '^/group/second *Dataset {128, 1024}$' "$tmp/ls"
 }
 
@@ -105,7 +107,8 @@ k = k[(i + j) % 64][1:-1, 1:-1]
 for step in range(1, 41):  # the same arithmetic, in the same order
     inner = now[1:-1, 1:-1]
     new = now.copy()
-    new[1:-1, 1:-1] = inner + k * (((now[:-2, 1:-1] + now[2:, 1:-1]) + now[1:-1, :-2]) + now[1:-1, 2:] - 4 * inner)
+    around = ((now[:-2, 1:-1] + now[2:, 1:-1]) + now[1:-1, :-2]) + now[1:-1, 2:]
+    new[1:-1, 1:-1] = inner + k * (around - 4 * inner)
     now = new
     if step % 10 == 0:
         assert numpy.abs(u[step // 10] - now).max() < 1e-11
@@ -118,8 +121,10 @@ by_ncdump()
 {
     needs ncdump || return
     launch one-node 2 "$heat" "$tmp/nc.h5" 20 || return 1
-    ncdump -h "$tmp/nc.h5" >"$tmp/nc" && cat "$tmp/nc" && grep -q 'step = UNLIMITED ; // (3 currently)' "$tmp/nc" &&
-        grep -q 'double u(step, row, column) ;' "$tmp/nc" && grep -q 'u:units = "degC" ;' "$tmp/nc" &&
+    ncdump -h "$tmp/nc.h5" >"$tmp/nc" && cat "$tmp/nc" &&
+        grep -q 'step = UNLIMITED ; // (3 currently)' "$tmp/nc" &&
+        grep -q 'double u(step, row, column) ;' "$tmp/nc" &&
+        grep -q 'u:units = "degC" ;' "$tmp/nc" &&
         [ "$(ncdump -v step "$tmp/nc.h5" | grep '^ step = ')" = " step = 0, 10, 20 ;" ]
 }
 
@@ -128,7 +133,8 @@ by_netcdf()
 {
     needs_python "h5py, netCDF4, xarray" || return
     launch cliques-2 2 "$build/mpi_tests/examples/labels" "$tmp/labels.nc" || return 1
-    ncdump "$tmp/labels.nc" >"$tmp/nc" && grep -q '^ level = 10, 20, 30, 40, 50 ;$' "$tmp/nc" || return 1
+    ncdump "$tmp/labels.nc" >"$tmp/nc" || return 1
+    grep -q '^ level = 10, 20, 30, 40, 50 ;$' "$tmp/nc" || return 1
     "$python" -W ignore - "$tmp/labels.nc" <<'END'
 import sys, shutil, h5py, netCDF4, numpy, xarray
 path = sys.argv[1]
@@ -137,35 +143,54 @@ def see(path):
     d = netCDF4.Dataset(path)
     d.set_auto_mask(False)
     names = {k: v.dimensions for k, v in d.variables.items()}
-    assert names == {'flag': ('lat',), 'wave': ('lat',), 'lat': ('lat',), 'air': ('time', 'lat', 'lon'), 'time': ('time',), 'energy': ('time',),
-                     'lon': ('lon',), 'cube': ('cube_dim0', 'level', 'cube_dim2'), 'level': ('level',)}, names
+    assert names == {'flag': ('lat',), 'wave': ('lat',), 'air': ('time', 'lat', 'lon'),
+                     'energy': ('time',), 'cube': ('cube_dim0', 'level', 'cube_dim2'),
+                     'lat': ('lat',), 'lon': ('lon',), 'level': ('level',),
+                     'time': ('time',)}, names
     assert d['group/cube'].dimensions == ('z', 'cube_dim1', 'cube_dim2')
-    assert d.dimensions['time'].isunlimited() and len(d.dimensions['time']) == 4 and not d.dimensions['lat'].isunlimited()
-    assert (d['air'][:] == n[:60].reshape(4, 3, 5)).all() and (d['time'][:] == [0, .5, 1, 1.5]).all()
-    assert (d['lat'][:] == n[:3]).all() and (d['lon'][:] == n[7:12]).all() and (d['level'][:] == [10, 20, 30, 40, 50]).all()
-    assert (d['cube'][:] == n.reshape(5, 5, 5)).all() and (d['group/cube'][:] == n.reshape(5, 5, 5)).all()
+    assert d.dimensions['time'].isunlimited() and len(d.dimensions['time']) == 4
+    assert not d.dimensions['lat'].isunlimited()
+    assert (d['air'][:] == n[:60].reshape(4, 3, 5)).all()
+    assert (d['time'][:] == [0, .5, 1, 1.5]).all()
+    assert (d['lat'][:] == n[:3]).all() and (d['lon'][:] == n[7:12]).all()
+    assert (d['level'][:] == [10, 20, 30, 40, 50]).all()
+    assert (d['cube'][:] == n.reshape(5, 5, 5)).all()
+    assert (d['group/cube'][:] == n.reshape(5, 5, 5)).all()
     assert (d['energy'][:2] == n[:2]).all(), d['energy'][:]
-    assert (d['flag'][:] == [1, 0, 1]).all() and d['flag'].datatype.enum_dict == {'FALSE': 0, 'TRUE': 1}
+    assert (d['flag'][:] == [1, 0, 1]).all()
+    assert d['flag'].datatype.enum_dict == {'FALSE': 0, 'TRUE': 1}
     assert d['wave'][:].view('c16').tolist() == [1+2j, 3, -4j]
-    assert d['time'].units == 's' and d['lat'].units == 'degree' and d['level'].units == 'hPa' and d['air'].units == 'K'
-    assert d['air'].count == -7 and d['air'].count.dtype == numpy.int32 and d['air'].real.dtype == numpy.float32 and (d['air'].real == [0.25, -999]).all()
+    assert d['time'].units == 's' and d['lat'].units == 'degree'
+    assert d['level'].units == 'hPa' and d['air'].units == 'K'
+    assert d['air'].count == -7 and d['air'].count.dtype == numpy.int32
+    assert (d['air'].real == [0.25, -999]).all() and d['air'].real.dtype == numpy.float32
     assert d.namelist == 'y' * 100000 and d.title == 'labels'
     d.close()
 see(path)
 shutil.copy(path, path + '.2')
 d = netCDF4.Dataset(path + '.2', 'a'); d.history = 'h'; d['air'][4] = 7; d['time'][4] = 2; d.close()
-d = netCDF4.Dataset(path + '.2'); assert d['air'].shape == (5, 3, 5) and (d['air'][4] == 7).all() and (d['air'][3] == n[45:60].reshape(3,5)).all(); d.close()
+d = netCDF4.Dataset(path + '.2')
+assert d['air'].shape == (5, 3, 5)
+assert (d['air'][4] == 7).all() and (d['air'][3] == n[45:60].reshape(3, 5)).all()
+d.close()
 x = xarray.open_dataset(path)
-assert dict(x.sizes) == {'lat': 3, 'time': 4, 'lon': 5, 'cube_dim0': 5, 'level': 5, 'cube_dim2': 5}, x.sizes
+assert dict(x.sizes) == {'lat': 3, 'time': 4, 'lon': 5, 'cube_dim0': 5, 'level': 5,
+                         'cube_dim2': 5}, x.sizes
 assert sorted(x.coords) == ['lat', 'level', 'lon', 'time'], x.coords
-assert (x.air.sel(lat=2, lon=8) == n[:60].reshape(4, 3, 5)[:, 2, 1]).all() and (x.energy.values[:2] == [0, 1]).all()
+assert (x.air.sel(lat=2, lon=8) == n[:60].reshape(4, 3, 5)[:, 2, 1]).all()
+assert (x.energy.values[:2] == [0, 1]).all()
 assert (x.flag.values == [1, 0, 1]).all()
-x.drop_vars('wave').to_netcdf(path + '.3'); y = xarray.open_dataset(path + '.3'); assert y.equals(x.drop_vars('wave'))
-g = xarray.open_dataset(path, group='group'); assert g.cube.dims == ('z', 'cube_dim1', 'cube_dim2')
+x.drop_vars('wave').to_netcdf(path + '.3')
+assert xarray.open_dataset(path + '.3').equals(x.drop_vars('wave'))
+g = xarray.open_dataset(path, group='group')
+assert g.cube.dims == ('z', 'cube_dim1', 'cube_dim2')
 f = h5py.File(path)
-assert f['flag'][:].tolist() == [True, False, True] and f['wave'][:].tolist() == [1+2j, 3, -4j]
-assert [dim.label for dim in f['air'].dims] == ['time', 'lat', 'lon'] and f['air'].dims[1][0][:].tolist() == [0, 1, 2]
-assert f['energy'].shape == (2,) and f['air'].shape == (4, 3, 5) and f.attrs['namelist'] == 'y' * 100000
+assert f['flag'][:].tolist() == [True, False, True]
+assert f['wave'][:].tolist() == [1+2j, 3, -4j]
+assert [dim.label for dim in f['air'].dims] == ['time', 'lat', 'lon']
+assert f['air'].dims[1][0][:].tolist() == [0, 1, 2]
+assert f['energy'].shape == (2,) and f['air'].shape == (4, 3, 5)
+assert f.attrs['namelist'] == 'y' * 100000
 END
 }
 
@@ -179,7 +204,8 @@ from_h5py()
 import sys, h5py, numpy
 f = h5py.File(sys.argv[1], 'w')
 x = numpy.full((300, 200), 4711)
-f.create_dataset('first', data=x.astype('>i4').astype('>i8'), dtype='>i8', chunks=(17, 33), compression='gzip')
+f.create_dataset('first', data=x.astype('>i4').astype('>i8'), dtype='>i8', chunks=(17, 33),
+                 compression='gzip')
 f.create_dataset('group/second', data=x, dtype='<i8', chunks=True, shuffle=True, fletcher32=True)
 END
     launch cliques-2 3 "$snapshot" check "$tmp/py.h5" >"$tmp/said" 2>&1
@@ -192,9 +218,9 @@ from_ncgen()
     needs ncgen || return
     {
         echo 'netcdf n { dimensions: x = 3; t = UNLIMITED; variables: int64 first(t, x);'
-        echo 'first:units = "K"; group: group { variables: int64 second(x); data: second = 5, 5, 5; }'
-        echo '}'
-    } | sed 's/group: group/data: first = 5, 5, 5, 5, 5, 5; group: group/' >"$tmp/n.cdl"
+        echo 'first:units = "K"; data: first = 5, 5, 5, 5, 5, 5;'
+        echo 'group: group { variables: int64 second(x); data: second = 5, 5, 5; } }'
+    } >"$tmp/n.cdl"
     ncgen -k nc4 -o "$tmp/n.nc" "$tmp/n.cdl" || return 1
     launch one-node 2 "$snapshot" check "$tmp/n.nc" >"$tmp/said" 2>&1
     cat "$tmp/said"
@@ -203,12 +229,14 @@ from_ncgen()
 
 # ---- full disks, killed jobs ------------------------------------------------------------------
 
-# The old snapshot stays on a tmpfs of 32 MB that the new one does not fit on, and nothing else does.
+# The old snapshot stays on a tmpfs of 32 MB that the new one does not fit on, and nothing else
+# does.
 full_disk()
 {
     needs mount || return
     unshare -m true 2>/dev/null || { echo "no permission for a mount namespace"; return 77; }
     mkdir -p "$tmp/disk"
+    # shellcheck disable=SC2016 # for the inner shell
     unshare -m --propagation private bash -c '
         mount -t tmpfs -o size=32m tmpfs "$3" || exit 77
         "$1" "$4" 2 "$2" save "$3/s.h5" 8 1 || exit 1
@@ -216,12 +244,13 @@ full_disk()
         "$1" "$4" 2 "$2" save "$3/s.h5" 25 3 && exit 1
         "$1" "$4" 2 "$2" check "$3/s.h5" || exit 1
         ls "$3"
-        [ "$(ls "$3")" = s.h5 ] && "$1" "$4" 2 "$2" save "$3/s.h5" 12 4 && "$1" one-node 1 "$2" check "$3/s.h5"
+        [ "$(ls "$3")" = s.h5 ] && "$1" "$4" 2 "$2" save "$3/s.h5" 12 4 &&
+            "$1" one-node 1 "$2" check "$3/s.h5"
     ' bash "$here/scripts/launch" "$snapshot" "$tmp/disk" "$1" >"$tmp/said" 2>&1
     local code=$?
     cat "$tmp/said"
-    [ $code -eq 0 ] && [ "$(grep -c 'No space left' "$tmp/said")" -eq 2 ] && grep -qx 'whole 1' "$tmp/said" &&
-        grep -qx 'whole 4' "$tmp/said"
+    [ $code -eq 0 ] && [ "$(grep -c 'No space left' "$tmp/said")" -eq 2 ] &&
+        grep -qx 'whole 1' "$tmp/said" && grep -qx 'whole 4' "$tmp/said"
 }
 
 # HDF5's own writes fail on a tmpfs of 1 MB, some of them when it closes the file.
@@ -230,6 +259,7 @@ full_of_metadata()
     needs mount || return
     unshare -m true 2>/dev/null || { echo "no permission for a mount namespace"; return 77; }
     mkdir -p "$tmp/small"
+    # shellcheck disable=SC2016 # for the inner shell
     unshare -m --propagation private bash -c '
         mount -t tmpfs -o size=1m tmpfs "$3" || exit 77
         NSH_TEST_RANKS=2 NSH_TEST_DIR=$3 "$1" one-node 2 "$2" full
@@ -265,8 +295,8 @@ working_copy()
     compgen -G "$tmp/k.h5.tmp-*" >/dev/null
 }
 
-# catch_saving MARK JOB: stop the ranks at a moment at which they have a working copy. A job that has
-# just begun has no process with the mark yet.
+# catch_saving MARK JOB: stop the ranks at a moment at which they have a working copy. A job that
+# has just begun has no process with the mark yet.
 catch_saving()
 {
     local pids
@@ -284,8 +314,8 @@ catch_saving()
     done
 }
 
-# until_moment I MARK JOB: wait for the moment of the I-th kill: some at any moment, some after a number
-# of saves, some in a save that is surely unfinished.
+# until_moment I MARK JOB: wait for the moment of the I-th kill: some at any moment, some after a
+# number of saves, some in a save that is surely unfinished.
 until_moment()
 {
     local wanted=$((1 + RANDOM % 3))
@@ -311,8 +341,8 @@ killed()
     local times=$1 mib=$2 i seed=1 whole saved first=0 left=0 mark
     for ((i = 1; i <= times; i++)); do
         mark=$$-$i-$RANDOM
-        NSH_TEST_KILL=$mark "$here/scripts/launch" cliques-2 2 "$snapshot" loop "$tmp/k.h5" "$mib" "$seed" \
-            >"$tmp/loop" 2>&1 </dev/null &
+        NSH_TEST_KILL=$mark "$here/scripts/launch" cliques-2 2 \
+            "$snapshot" loop "$tmp/k.h5" "$mib" "$seed" >"$tmp/loop" 2>&1 </dev/null &
         if ! until_moment $i "$mark" $!; then
             cat "$tmp/loop"
             echo "kill $i: it ended by itself"
@@ -330,7 +360,8 @@ killed()
         fi
         whole=$("$snapshot" check "$tmp/k.h5" 2>&1 | sed -n 's/^whole //p')
         # the one that was reported, or the next, which was renamed and not yet reported
-        if [ -z "$whole" ] || { [ -n "$saved" ] && [ "$whole" -lt "$saved" ]; } || [ "$whole" -gt $((${saved:-$((seed - 1))} + 1)) ]; then
+        if [ -z "$whole" ] || [ "$whole" -lt "${saved:-$whole}" ] ||
+            [ "$whole" -gt $((${saved:-$((seed - 1))} + 1)) ]; then
             echo "kill $i: began with $seed, saved ${saved:-none}, whole ${whole:-none}"
             return 1
         fi
@@ -348,7 +379,8 @@ continued()
 {
     launch one-node 2 "$heat" "$tmp/whole.h5" 200 || return 1
     launch cliques-2 3 "$heat" "$tmp/parts.h5" 200 --die-at 105 # dies
-    launch odd-even 3 "$heat" "$tmp/parts.h5" 200 --die-at 155 || launch rpn-2 3 "$heat" "$tmp/parts.h5" 200 --die-at 155
+    launch odd-even 3 "$heat" "$tmp/parts.h5" 200 --die-at 155 ||
+        launch rpn-2 3 "$heat" "$tmp/parts.h5" 200 --die-at 155
     launch one-node 4 "$heat" "$tmp/parts.h5" 200 >"$tmp/said" || return 1
     cat "$tmp/said"
     grep -q '^going on after frame 1[0-9]*$' "$tmp/said" || return 1
@@ -366,7 +398,8 @@ other_frames()
         type=${shape#*:}
         "$python" -c 'import sys, h5py, numpy
 shape = (2,) + tuple(int(n) for n in sys.argv[2].split(","))
-h5py.File(sys.argv[1], "w").create_dataset("u", data=numpy.ones(shape, sys.argv[3]), maxshape=(None,) + shape[1:])' \
+f = h5py.File(sys.argv[1], "w")
+f.create_dataset("u", data=numpy.ones(shape, sys.argv[3]), maxshape=(None,) + shape[1:])' \
             "$tmp/other.h5" "${shape%%:*}" "${type%%:*}" || return 1
         cp "$tmp/other.h5" "$tmp/was.h5"
         for _ in 1 2 3; do # MPI_Abort may lose what was printed before it
@@ -381,8 +414,9 @@ h5py.File(sys.argv[1], "w").create_dataset("u", data=numpy.ones(shape, sys.argv[
 # The allocator keeps nothing for the next one who asks, and freed memory is overwritten.
 freed()
 {
-    GLIBC_TUNABLES=glibc.malloc.tcache_count=0 MALLOC_PERTURB_=165 launch one-node 2 "$snapshot" save "$tmp/freed.h5" 1 7 &&
-        GLIBC_TUNABLES=glibc.malloc.tcache_count=0 MALLOC_PERTURB_=165 launch one-node 2 "$snapshot" check "$tmp/freed.h5"
+    local -x GLIBC_TUNABLES=glibc.malloc.tcache_count=0 MALLOC_PERTURB_=165
+    launch one-node 2 "$snapshot" save "$tmp/freed.h5" 1 7 &&
+        launch one-node 2 "$snapshot" check "$tmp/freed.h5"
 }
 
 verdict "h5dump sees every element" by_h5dump

@@ -2,10 +2,10 @@
  * seconds: 30
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Files on a file server. This program stands between the library and the system and makes the local
- * file system behave as NFS does: flock(2) locks all bytes, so that it and a lock of a byte exclude
- * each other; a rename cannot insist on a new name; the answer to link(2) may be lost; and the user has
- * a quota. */
+/* Files on a file server. This program stands between the library and the system and makes the
+ * local file system behave as NFS does: flock(2) locks all bytes, so that it and a lock of a byte
+ * exclude each other; a rename cannot insist on a new name; the answer to link(2) may be lost; and
+ * the user has a quota. */
 #define _GNU_SOURCE
 #include "check.h"
 

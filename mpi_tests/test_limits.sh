@@ -52,14 +52,18 @@ killed()
 {
     local out code
     n=$((n + 1))
+    # shellcheck disable=SC2016 # for the inner shells
     out=$(timeout 60 unshare -m --propagation private sh -c '
         mount -t tmpfs -o size=512m tmpfs /dev/shm || exit 77
-        "$1/scripts/launch" one-node 3 sh -c "\"\$1\" 64 \"\$2\" & while [ \"\$(wc -l <\"\$2\")\" -lt 3 ]; do sleep 0.05; done
+        "$1/scripts/launch" one-node 3 sh -c "
+            \"\$1\" 64 \"\$2\" &
+            while [ \"\$(wc -l <\"\$2\")\" -lt 3 ]; do sleep 0.05; done
             kill -9 \$!" sh "$2" "$3" >/dev/null 2>&1
         [ "$(wc -l <"$3")" -eq 3 ] && ls -A /dev/shm' sh "$here" "$limits" "$tmp" 2>&1 </dev/null)
     code=$?
     if [ $code -eq 77 ] || ! unshare -m true 2>/dev/null; then
-        echo "ok $n - killed ranks leave nothing in /dev/shm # SKIP no permission for a mount namespace"
+        echo "ok $n - killed ranks leave nothing in /dev/shm" \
+            "# SKIP no permission for a mount namespace"
     elif [ $code -eq 0 ] && [ -z "$out" ]; then
         echo "ok $n - killed ranks leave nothing in /dev/shm"
     else

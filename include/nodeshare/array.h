@@ -238,8 +238,8 @@ NSH_API int nsh_array_set_fail(nsh_array *array, int root, int code, const char 
 NSH_API int nsh_array_allgather_fail(nsh_array *array, int code, const char *text);
 NSH_API int nsh_array_allreduce_fail(nsh_array *array, MPI_Op op, int code, const char *text);
 
-/* [local] Drop this process's page-table entries for the writable view of the array. A page that was
- * written through that view and read through nsh_array_data() counts twice in the resident size
+/* [local] Drop this process's page-table entries for the writable view of the array. A page that
+ * was written through that view and read through nsh_array_data() counts twice in the resident size
  * (RSS) that ps and top show of a process, though it exists once on the node. The library drops
  * these entries by itself after create, after the first change of an array of 1 MiB or more, and
  * when another change on the communicator finds that it has not been changed for 10 s. Call this

@@ -49,14 +49,14 @@
  *   - All ranks of a batch must reach one file, and see each other's locks on it: other working
  *     directories, a disk of each host's own, or a file system whose locks stay on the host (NFS
  *     with nolock, Lustre with localflock, BeeGFS as it is installed) make create fail with
- *     NSH_ERR_UNSUPPORTED, and nothing is written. Two jobs that do not see each other's locks cannot
- *     know it when they begin: one whose tasks are taken by the other gets NSH_ERR_UNSUPPORTED from
- *     then on, and what ran in it runs twice.
- *   - Kills lose nothing that was reported. A power failure may, unless options.sync is set. Once an
- *     fdatasync has failed, nobody knows what is on the disk: that call and all later ones that
+ *     NSH_ERR_UNSUPPORTED, and nothing is written. Two jobs that do not see each other's locks
+ *     cannot know it when they begin: one whose tasks are taken by the other gets
+ *     NSH_ERR_UNSUPPORTED from then on, and what ran in it runs twice.
+ *   - Kills lose nothing that was reported. A power failure may, unless options.sync is set. Once
+ *     an fdatasync has failed, nobody knows what is on the disk: that call and all later ones that
  *     write to the journal return NSH_ERR_IO.
- *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then on
- *     what would write to it returns NSH_ERR_IO.
+ *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then
+ *     on what would write to it returns NSH_ERR_IO.
  *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet); with
  *     NSH_PROGRESS_LINE=1 in the environment also elsewhere, as a line every 10 seconds.
  *   - Half a record at the end of a journal cannot be told from a last record that was damaged: it
@@ -113,8 +113,9 @@ typedef struct nsh_batch_options {
     int sync;     /* not 0: every record is on the disk (fdatasync) before the call returns */
     int home;     /* rank with whose node the batch's words live; NSH_HOME_ANY */
     int64_t chunk;    /* tasks that a node takes at once, where it does not take them one by one
-                      anyway: over several nodes, or with a journal (then 1024 at most). 0: as many as it has workers,
-                      more while that many end within milliseconds, fewer when few are left */
+                      anyway: over several nodes, or with a journal (then 1024 at most). 0: as
+                      many as it has workers, more while that many end within milliseconds,
+                      fewer when few are left */
     int max_attempts; /* with a journal: a task that was RUNNING when its job was killed so many
                          times has FAILED, 1 .. 255; 0: it is tried again however often. Tasks are
                          then recorded one by one */
@@ -160,9 +161,9 @@ NSH_API int nsh_batch_free(nsh_batch **batch);
 
 /* [local] Give the batch up on this rank and set *batch to NULL, as nsh_mutex_abandon does. Other
  * workers go on. A journal is closed on this rank; what is RUNNING in it is OPEN for other jobs
- * when the last rank has closed it; for option max_attempts that counts as a kill. Errors: ARG (batch
- * is NULL), STATE (this rank's worker has not finished its task), IO, FORMAT, UNSUPPORTED (as
- * nsh_batch_free). */
+ * when the last rank has closed it; for option max_attempts that counts as a kill. Errors: ARG
+ * (batch is NULL), STATE (this rank's worker has not finished its task), IO, FORMAT, UNSUPPORTED
+ * (as nsh_batch_free). */
 NSH_API int nsh_batch_abandon(nsh_batch **batch);
 
 /* ---- work ---- */

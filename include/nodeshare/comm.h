@@ -38,8 +38,8 @@
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
  *     be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
  *     that others wait for.
- *   - The library defines MPI_Finalize: it ends its helper threads and calls the next definition, that
- *     of a profiling tool or of MPI. No thread may be inside MPI when MPI finalises, and MPICH
+ *   - The library defines MPI_Finalize: it ends its helper threads and calls the next definition,
+ *     that of a profiling tool or of MPI. No thread may be inside MPI when MPI finalises, and MPICH
  *     aborts where one is. A tool that is linked before this library and calls PMPI_Finalize, and a
  *     process that looks MPI_Finalize up in MPI's own library (Python), leave the helpers to a
  *     callback, which is too late for one that is inside MPI in that microsecond: free the
@@ -142,9 +142,10 @@ NSH_API int nsh_comm_free(nsh_comm **comm);
  * included, and set *comm to NULL; *comm may be NULL already. Files are closed without a commit;
  * what is RUNNING in journals is OPEN again. Handles of objects become shells: free, close and
  * abandon release the shell and succeed (nsh_file_close of a file that could be changed answers
- * STATE, because it did not commit), and every other call is STATE, but for getters, which answer as
- * before: names, homes, numbers of workers, statistics, and what describes an array. Only an array's
- * data, mpi_data, at and comm give NULL then, and type MPI_DATATYPE_NULL if it was a derived one.
+ * STATE, because it did not commit), and every other call is STATE, but for getters, which answer
+ * as before: names, homes, numbers of workers, statistics, and what describes an array. Only an
+ * array's data, mpi_data, at and comm give NULL then, and type MPI_DATATYPE_NULL if it was a
+ * derived one.
  * Errors: ARG (comm is NULL), STATE (in a sequential section), MISMATCH: nothing is freed. IO: all
  * is freed, but a journal lacks what could not be written. */
 NSH_API int nsh_comm_free_all(nsh_comm **comm);
@@ -156,8 +157,8 @@ NSH_API int nsh_comm_abandon(nsh_comm **comm);
 
 /* [local] Break the communicator, because this rank cannot go on: every rank that is in or enters a
  * call on it gets NSH_ERR_STATE, with this rank, code and text in the detail, instead of waiting
- * for a rank that will not come. Ranks of other nodes learn of it while they wait, and otherwise from
- * any call but getters and reads, for each of them looks for such news if none has done so for
+ * for a rank that will not come. Ranks of other nodes learn of it while they wait, and otherwise
+ * from any call but getters and reads, for each of them looks for such news if none has done so for
  * 10 ms. The communicator is then good for free only.
  *
  * code  why: one of nsh_status but NSH_SUCCESS, or any positive number of the caller's own

@@ -104,11 +104,11 @@ NSH_API int nsh_semaphore_find(nsh_comm *comm, const char *name, nsh_semaphore *
 
 /* [collective] What stands between begin and end happens on one rank after another, in the order of
  * ranks: begin returns on a rank when the rank before it has called end. Inside, what is collective
- * on comm is NSH_ERR_STATE on this rank alone, and the section goes on; mutexes, counters and what is
- * [local] work as ever.
+ * on comm is NSH_ERR_STATE on this rank alone, and the section goes on; mutexes, counters and what
+ * is [local] work as ever.
  * A rank that calls something else instead is found by begin under NSH_CHECK=1 only, which is
- * MISMATCH on all ranks, and nothing has happened. Otherwise it is found by the end, when other ranks
- * have been through the section: MISMATCH, and comm is broken.
+ * MISMATCH on all ranks, and nothing has happened. Otherwise it is found by the end, when other
+ * ranks have been through the section: MISMATCH, and comm is broken.
  * Errors: ARG (NULL), STATE (begin inside a section; comm is broken), MISMATCH, MPI. */
 NSH_API int nsh_sequential_begin(nsh_comm *comm);
 

@@ -2,14 +2,14 @@
 /* file.h -- arrays to and from HDF5 files: snapshots, hyperslabs, series.
  *
  * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; what others have written
- * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups; no part
- * of a name is ".".
+ * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups; no
+ * part of a name is ".".
  *
  * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N.nsh") until
  * nsh_file_commit or nsh_file_close has put it on disk and renamed it: whoever opens path sees the
- * old file or the new one, whole, whatever is killed when. A working copy that a killed job has left
- * is removed when the same path is next opened for a change and its lock shows that nobody uses it.
- * It is its maker's: what another program does to its bytes is committed with them.
+ * old file or the new one, whole, whatever is killed when. A working copy that a killed job has
+ * left is removed when the same path is next opened for a change and its lock shows that nobody
+ * uses it. It is its maker's: what another program does to its bytes is committed with them.
  *
  * How: rank 0 alone calls HDF5. The bytes of datasets that lie in one piece in the file go around
  * it: one rank of each node writes or reads its part, and on several nodes what was read is
@@ -21,8 +21,8 @@
  * a row arrays; other derived types are opaque. What is no number gets a name in the file's root
  * (_bool, _complex128, _struct_...), as netCDF needs it.
  *
- * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5, as nsh topo says, or
- * the process has another HDF5 than the library was built with),
+ * Errors of every function, beside those it names: UNSUPPORTED (built without HDF5, as nsh topo
+ * says, or the process has another HDF5 than the library was built with),
  * ARG (NULL), STATE (communicator is broken; the file is open for reading only, or a change of it
  * has failed), MISMATCH, NOMEM, IO (the system's reason or HDF5's is in the detail), FORMAT (the
  * file is not HDF5, damaged or truncated), MPI.
@@ -30,23 +30,23 @@
  * Caveats
  *   - After a change has failed (IO) the file cannot be committed any more: nsh_file_close says so
  *     (STATE), throws the working copy away, and the old file stays.
- *   - After any change of a new file has failed, whatever the reason (a name that exists, an invalid
- *     argument), it would not be whole: its commit says so (STATE), and what is at the path stays.
- *     New is a file of NSH_FILE_CREATE or _EXCL, or of NSH_FILE_APPEND where there is none, until
- *     its first commit.
+ *   - After any change of a new file has failed, whatever the reason (a name that exists, an
+ *     invalid argument), it would not be whole: its commit says so (STATE), and what is at the path
+ *     stays. New is a file of NSH_FILE_CREATE or _EXCL, or of NSH_FILE_APPEND where there is none,
+ *     until its first commit.
  *   - When reading fails half way (IO, FORMAT), the hyperslab that was to be read is indeterminate.
  *   - A change of a file that exists (NSH_FILE_APPEND, or any change after a commit) first copies
  *     it: commit as often as you would take a checkpoint, not after every frame. File systems that
  *     share blocks between copies (XFS, btrfs) do so. Option in_place does without.
  *   - Elements of a dataset that no rank has written are zero.
- *   - A write of HDF5 that fails (a full disk, a quota, RLIMIT_FSIZE) is reported as IO by the call in
- *     which it happens, at the latest by nsh_file_commit or nsh_file_close; HDF5 may keep what it has
- *     to write until then.
- *   - A program may also use HDF5 itself. While it has a file open with HDF5 for writing, opening that
- *     file here is STATE; while it has it open for reading, only changing it in place is. Where files
- *     are locked as HDF5 does it, a file that another process has open so is BUSY; the environment
- *     variable HDF5_USE_FILE_LOCKING=FALSE turns that off, as for HDF5. The file is always reached
- *     with HDF5's native connector, whatever HDF5_VOL_CONNECTOR and HDF5_DRIVER say.
+ *   - A write of HDF5 that fails (a full disk, a quota, RLIMIT_FSIZE) is reported as IO by the call
+ *     in which it happens, at the latest by nsh_file_commit or nsh_file_close; HDF5 may keep what
+ *     it has to write until then.
+ *   - A program may also use HDF5 itself. While it has a file open with HDF5 for writing, opening
+ *     that file here is STATE; while it has it open for reading, only changing it in place is.
+ *     Where files are locked as HDF5 does it, a file that another process has open so is BUSY; the
+ *     environment variable HDF5_USE_FILE_LOCKING=FALSE turns that off, as for HDF5. The file is
+ *     always reached with HDF5's native connector, whatever HDF5_VOL_CONNECTOR and HDF5_DRIVER say.
  *   - All nodes must see the file under the same path.
  *   - HDF5 before 1.14 is not hardened against hostile files: a file that was damaged on purpose
  *     may make libhdf5 crash.
@@ -56,12 +56,12 @@
  *     the call says STATE, "replaced". Ranks of one host compare device and inode number; between
  *     hosts inode number, size, time of the last change and the first bytes are compared.
  *   - One handle at a time changes a file that exists: it holds a lock (an open file description
- *     lock) on the file from nsh_file_open (NSH_FILE_APPEND) or its first commit until it is closed,
- *     and nsh_file_open for NSH_FILE_APPEND says BUSY meanwhile. Readers, and NSH_FILE_CREATE, which
- *     replaces what is there, do not ask for the lock.
+ *     lock) on the file from nsh_file_open (NSH_FILE_APPEND) or its first commit until it is
+ *     closed, and nsh_file_open for NSH_FILE_APPEND says BUSY meanwhile. Readers, and
+ *     NSH_FILE_CREATE, which replaces what is there, do not ask for the lock.
  *   - A commit never replaces a file that another program has written to, or put there, since this
- *     handle opened or last committed it, as far as can be seen just before: it says STATE, and that
- *     file stays. (NSH_FILE_CREATE
+ *     handle opened or last committed it, as far as can be seen just before: it says STATE, and
+ *     that file stays. (NSH_FILE_CREATE
  *     replaces whatever is there at its first commit.) A change of owner, mode or links is none.
  *     Where the file has been removed meanwhile the commit makes it again.
  *   - On network file systems (all but ext4, XFS, btrfs, ZFS, tmpfs and their like) the file is not
@@ -73,11 +73,11 @@
  *     and users' extended attributes, as far as the system lets this user set them; a group that
  *     cannot be set leaves the new group what everybody may do. Other names of the old file (hard
  *     links) keep the old file. NSH_LOG=1 names what was not kept. Option in_place keeps it all.
- *   - netCDF knows neither long double, at which its tools crash, nor elements that are arrays, which
- *     it leaves out: keep such datasets in files of their own. It shows bool as the integers of an
- *     enum, complex and structs as compounds, opaque elements as such. In files of other programs that
- *     do not track the order of creation it finds these types only for datasets whose names sort
- *     behind those of the types.
+ *   - netCDF knows neither long double, at which its tools crash, nor elements that are arrays,
+ *     which it leaves out: keep such datasets in files of their own. It shows bool as the integers
+ *     of an enum, complex and structs as compounds, opaque elements as such. In files of other
+ *     programs that do not track the order of creation it finds these types only for datasets whose
+ *     names sort behind those of the types.
  *   - On NFS, SMB, 9p, FUSE and every file system that is not known to show all hosts one state at
  *     once (known are the local ones, Lustre, GPFS, GFS2, OCFS2, Ceph; NSH_LOG=1 names
  *     the type of any other), the node of rank 0 alone writes and, until the commit, reads. There a
@@ -126,10 +126,10 @@ typedef struct nsh_file_options {
     int writers;  /* how many nodes write at the same time; 0: all, but where hosts may not see each
                      other's changes at once (see Caveats) only that of rank 0. Equal on all ranks,
                      like in_place */
-    int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill, a full disk
-                     or any other failed change may then leave a damaged file; commit puts on disk
-                     what there is. HDF5's own lock is taken: a change is BUSY while others have
-                     the file open with HDF5, and they cannot open it while it is changed */
+    int in_place; /* not 0: NSH_FILE_APPEND changes the file itself. No copy, but a kill, a full
+                     disk or any other failed change may then leave a damaged file; commit puts on
+                     disk what there is. HDF5's own lock is taken: a change is BUSY while others
+                     have the file open with HDF5, and they cannot open it while it is changed */
 } nsh_file_options;
 
 #define NSH_FILE_OPTIONS_INIT                                                                      \
@@ -141,11 +141,11 @@ typedef struct nsh_file_options {
 
 /* [collective] Open or begin a file.
  *
- * path     equal on all ranks, at most 3968 bytes when it is absolute; its last name is about 80 bytes
- *          shorter than the file system allows, unless the file is only read. What counts is what
- *          rank 0 finds there now: symbolic links are followed, also those that lead to nothing yet
- *          (but NSH_FILE_EXCL follows none), and later changes of the working directory or of links
- *          do not matter
+ * path     equal on all ranks, at most 3968 bytes when it is absolute; its last name is about 80
+ *          bytes shorter than the file system allows, unless the file is only read. What counts is
+ *          what rank 0 finds there now: symbolic links are followed, also those that lead to
+ *          nothing yet (but NSH_FILE_EXCL follows none), and later changes of the working directory
+ *          or of links do not matter
  * options  NULL for defaults
  * out      close it with nsh_file_close; its communicator cannot be freed before
  *
@@ -264,9 +264,10 @@ NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Data
 
 /* [collective] Give dataset or group name, or the file (name NULL), an attribute, in place of one
  * of the same name. It is stored as the type that is given: "_FillValue" wants that of the dataset.
- * values: n numbers of at most 32 KiB, equal on all ranks; for NSH_ATTR_TEXT n bytes, at most 1 GiB,
- * -1: up to the terminating NUL. NULs at the end of text are not kept. Text of more than 60,000 bytes,
- * in which there can be no NUL, is stored as a string of variable length. (h5py reads shorter text as bytes: use .decode().)
+ * values: n numbers of at most 32 KiB, equal on all ranks. For NSH_ATTR_TEXT: n bytes, at most
+ * 1 GiB; n = -1 means up to the terminating NUL. NULs at the end of text are not kept. Text of more
+ * than 60,000 bytes, in which there can be no NUL, is stored as a string of variable length. (h5py
+ * reads shorter text as bytes: use .decode().)
  * Errors: ARG, NOT_FOUND, IO. */
 NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t n, const void *values);
@@ -285,10 +286,10 @@ NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr
  * label   equal on all ranks, like unit; at most 255 bytes, no slash. Datasets of one group share a
  *         dimension of one label: its coordinates, and its length unless it grows
  * unit    attribute "units"; NULL: none
- * points  as many as the dimension is long, read on rank 0. NULL: a dataset of one dimension that is
- *         there under the name label, numbers of any type, becomes the coordinates; without one the
- *         dimension has just a length, until doubles are appended to label, or written to it with
- *         nsh_file_write_hyperslab
+ * points  as many as the dimension is long, read on rank 0. NULL: a dataset of one dimension that
+ *         is there under the name label, numbers of any type, becomes the coordinates; without one
+ *         the dimension has just a length, until doubles are appended to label, or written to it
+ *         with nsh_file_write_hyperslab
  *
  * Coordinates of a growing dimension: label it once, without points, after the first frame, and
  * append a number to dataset label with each frame, the first too:
@@ -296,16 +297,16 @@ NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr
  *     nsh_file_append_hyperslab(file, "time", MPI_DOUBLE, 0, NULL, &time, NULL, NULL);
  *     if (frame == 0)
  *         nsh_file_set_dim(file, "u", 0, "time", "s", NULL);
- * Points are those of the frames that are there; longer series of the same label keep theirs. netCDF
- * fills shorter series up to the longest.
+ * Points are those of the frames that are there; longer series of the same label keep theirs.
+ * netCDF fills shorter series up to the longest.
  *
  * The other dimensions of the dataset, as netCDF wants all or none of them, are labelled NAME_dim0,
  * NAME_dim1, ... until they get a label of their own. A dataset itself becomes coordinates with its
  * own name as label.
  * Errors: ARG (also: the dataset is itself the coordinates of another dimension), NOT_FOUND, EXISTS
- * (label is no dataset of one dimension, of another length, grows when the dimension does not or the
- * reverse, or has data that points would replace), TYPE (points for coordinates that are no floating
- * point numbers), IO. */
+ * (label is no dataset of one dimension, of another length, grows when the dimension does not or
+ * the reverse, or has data that points would replace), TYPE (points for coordinates that are no
+ * floating point numbers), IO. */
 NSH_API int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const char *label,
                              const char *unit, const double points[]);
 
@@ -327,9 +328,9 @@ typedef struct nsh_dataset_info {
 /* [collective] What dataset name is. Errors: NOT_FOUND, TYPE, FORMAT. */
 NSH_API int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out);
 
-/* [collective] The full names of all n datasets, in alphabetical order of each group. A dataset with
- * several names (hard links) comes once, under one of them; soft and external links do not come.
- * One block of memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
+/* [collective] The full names of all n datasets, in alphabetical order of each group. A dataset
+ * with several names (hard links) comes once, under one of them; soft and external links do not
+ * come. One block of memory, the caller's: free(*names). Errors: FORMAT, NOMEM. */
 NSH_API int nsh_file_list(nsh_file *file, int64_t *n, char ***names);
 
 /* [collective] The same of the attributes of dataset or group name, or of the file (name NULL).

@@ -388,9 +388,9 @@ static void close_context(context *c, close_way way)
     check_held(c, true);
 }
 
-/* May communicators be alive in MPI_Finalize? MPICH gives its global lock away there, whoever has it,
- * before it calls what is attached to MPI_COMM_SELF: a helper thread that is inside MPI then may hang
- * it, too seldom for a test. Without MPI_THREAD_MULTIPLE there is no helper. */
+/* May communicators be alive in MPI_Finalize? MPICH gives its global lock away there, whoever has
+ * it, before it calls what is attached to MPI_COMM_SELF: a helper thread that is inside MPI then
+ * may hang it, too seldom for a test. Without MPI_THREAD_MULTIPLE there is no helper. */
 static bool may_forget(void)
 {
 #ifdef OPEN_MPI

@@ -83,8 +83,8 @@ static void work(nsh_batch *batch, long usec)
     }
 }
 
-/* Results that are DONE but wrong. The states are looked at first: with another job on the journal a
- * task can become DONE after the results were read. */
+/* Results that are DONE but wrong. The states are looked at first: with another job on the journal
+ * a task can become DONE after the results were read. */
 static int64_t wrong_results(nsh_comm *comm, nsh_batch *batch, int64_t tasks)
 {
     nsh_task_state *states = calloc((size_t)tasks, sizeof *states);

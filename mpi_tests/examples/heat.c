@@ -82,8 +82,8 @@ static void begin(block *b)
             row(b->now, i)[j] = b->first + i == 0 ? 100.0 : j == 0 ? 60.0 : 0.0;
 }
 
-/* Units and dimensions, as netCDF tools know them. The dataset "step" becomes the coordinates of the
- * frames, and grows with them. */
+/* Units and dimensions, as netCDF tools know them. The dataset "step" becomes the coordinates of
+ * the frames, and grows with them. */
 static void label(nsh_file *file)
 {
     must(nsh_file_set_attr(file, "u", "units", NSH_ATTR_TEXT, -1, "degC"), "units");
@@ -105,8 +105,8 @@ static void append(nsh_file *file, const block *b, int64_t at)
         label(file);
 }
 
-/* Frames that are in the file; this rank's rows of the last one. A file with frames of another plate
- * is not gone on with. */
+/* Frames that are in the file; this rank's rows of the last one. A file with frames of another
+ * plate is not gone on with. */
 static int64_t resume(nsh_file *file, const block *b)
 {
     nsh_dataset_info info;

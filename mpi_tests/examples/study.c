@@ -5,8 +5,8 @@
  *
  * Rank 0 walks the tree (/usr/share/doc by default); the names are kept once per node. A task's
  * result is the file's size and its size after zlib's deflate. With a journal, a study that was
- * killed goes on where it was, unless the tree has changed since. --kill-after N: a rank that has done
- * N tasks kills itself. With more files than N times the ranks some rank always gets there.
+ * killed goes on where it was, unless the tree has changed since. --kill-after N: a rank that has
+ * done N tasks kills itself. With more files than N times the ranks some rank always gets there.
  * --serial: without MPI, by one process.
  */
 #define _GNU_SOURCE

@@ -12,7 +12,8 @@
  *   tidiness    a token is sent to who awaits it and to nobody else, a word never overflows, and
  *               all are zero when everybody has gone
  * -DLATE: requests with a deadline may be given up; a home executes them at any time, and the rank
- * takes the answer in its next call, or before it stays away. -DREMOTE: a token follows GRANTED. -DTIMED=0: no deadlines. */
+ * takes the answer in its next call, or before it stays away. -DREMOTE: a token follows GRANTED.
+ * -DTIMED=0: no deadlines. */
 
 #ifndef RANKS
 #define RANKS 3
