@@ -57,8 +57,8 @@
  *     MPI_Finalize.
  *   - Nodes of several ranks use a shared window of MPI, which lies in /dev/shm under MPICH; nodes
  *     of one rank use anonymous memory. Between the check of what is free and the first touch
- *     another program may take the memory. Under Open MPI nsh_comm_create can hang when /dev/shm
- *     fills in that interval.
+ *     another program may take the memory; the create is NSH_ERR_NOMEM then. Under Open MPI
+ *     nsh_comm_create can hang when /dev/shm fills in that interval.
  *   - Ranks sleep on futexes, and memory is checked before it is used, on Linux; elsewhere a
  *     waiting rank calls sched_yield. Nodes of different byte order cannot be mixed.
  *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
