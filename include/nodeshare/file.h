@@ -47,6 +47,8 @@
  *     Where files are locked as HDF5 does it, a file that another process has open so is BUSY; the
  *     environment variable HDF5_USE_FILE_LOCKING=FALSE turns that off, as for HDF5. The file is
  *     always reached with HDF5's native connector, whatever HDF5_VOL_CONNECTOR and HDF5_DRIVER say.
+ *     But where one of them names something that HDF5 (1.12 and later) does not find, HDF5 itself
+ *     cannot begin: it prints why, and every call here is UNSUPPORTED.
  *   - All nodes must see the file under the same path.
  *   - HDF5 before 1.14 is not hardened against hostile files: a file that was damaged on purpose
  *     may make libhdf5 crash.
