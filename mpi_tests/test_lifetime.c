@@ -382,6 +382,7 @@ typedef struct things {
     nsh_array *array;
     nsh_mutex *mutex, *other;
     nsh_counter *counter;
+    nsh_batch *batch;
 } things;
 
 /* What others do when a rank fails. Some of it waits for that rank, which holds the mutex; the rest
@@ -420,6 +421,16 @@ static int count_on(things *t)
     return nsh_counter_add(t->counter, 1, NULL);
 }
 
+/* Until there are none, and then it asks on: that needs no other node. */
+static int run_on(things *t)
+{
+    int64_t task;
+    int rc = nsh_batch_next(t->batch, &task);
+
+    return rc == NSH_SUCCESS && task >= 0 ? nsh_batch_finish(t->batch, task, NSH_TASK_DONE, NULL)
+                                          : rc;
+}
+
 static const struct {
     const char *name;
     int (*call)(things *);
@@ -430,6 +441,7 @@ static const struct {
     {"meet on their nodes", meet_on_node},
     {"take and give a lock that is free", take_and_give},
     {"count", count_on},
+    {"run tasks", run_on},
 };
 
 static void test_fail(int (*call)(things *), int code)
@@ -444,6 +456,7 @@ static void test_fail(int (*call)(things *), int code)
     options.cohort_limit = INT_MAX; /* the node that has it need not ask other nodes */
     CHECK_ALL(nsh_mutex_create(t.comm, &options, &t.other), NSH_SUCCESS);
     CHECK_ALL(nsh_counter_create(t.comm, 0, NULL, &t.counter), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(t.comm, 100, NULL, &t.batch), NSH_SUCCESS);
     CHECK_EQ(nsh_comm_fail(NULL, 1, "x"), NSH_ERR_ARG);
     CHECK_EQ(nsh_comm_fail(t.comm, 0, "x"), NSH_ERR_ARG);
     if (check_rank == failing) {
@@ -468,6 +481,7 @@ static void test_fail(int (*call)(things *), int code)
     CHECK_EQ(nsh_mutex_free(&t.mutex), NSH_SUCCESS);
     CHECK_EQ(nsh_mutex_free(&t.other), NSH_SUCCESS);
     CHECK_EQ(nsh_counter_free(&t.counter), NSH_SUCCESS);
+    CHECK_EQ(nsh_batch_free(&t.batch), NSH_SUCCESS);
     CHECK_EQ(nsh_array_free(&t.array), NSH_SUCCESS);
     CHECK_EQ(nsh_comm_free(&t.comm), NSH_SUCCESS);
 }

@@ -158,8 +158,9 @@ NSH_API int nsh_comm_abandon(nsh_comm **comm);
 /* [local] Break the communicator, because this rank cannot go on: every rank that is in or enters a
  * call on it gets NSH_ERR_STATE, with this rank, code and text in the detail, instead of waiting
  * for a rank that will not come. Ranks of other nodes learn of it while they wait, and otherwise
- * from any call but getters and reads, for each of them looks for such news if none has done so for
- * 10 ms. The communicator is then good for free only.
+ * from any call but getters, reads and nsh_batch_finish (the nsh_batch_next after it tells), for
+ * each of them looks for such news if none has done so for 10 ms. The communicator is then good for
+ * free only.
  *
  * code  why: one of nsh_status but NSH_SUCCESS, or any positive number of the caller's own
  * text  what happened; NULL: nothing to say; cut off where it is too long for a detail

@@ -590,7 +590,7 @@ MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
 
 /* ---- free ---- */
 
-int nsh__comm_present(const nsh_comm *comm, const char *call)
+int nsh__comm_absent(const nsh_comm *comm, const char *call)
 {
     if (nsh__comm_inherited(comm))
         return nsh__fail(NSH_ERR_STATE,

@@ -339,10 +339,18 @@ static inline bool nsh__comm_inherited(const nsh_comm *comm)
     return comm->forks != atomic_load_explicit(&nsh__forks, memory_order_relaxed);
 }
 
+/* [local] Word why comm is not present. */
+int nsh__comm_absent(const nsh_comm *comm, const char *call);
+
 /* [local] Can comm be used at all? NSH_ERR_STATE, worded with call: it is gone, or inherited. For
  * calls that need more than private memory before they come to nsh__comm_whole or _enter, which ask
  * the same. */
-int nsh__comm_present(const nsh_comm *comm, const char *call);
+static inline int nsh__comm_present(const nsh_comm *comm, const char *call)
+{
+    bool present = comm->gone == NULL && !nsh__comm_inherited(comm);
+
+    return present ? NSH_SUCCESS : nsh__comm_absent(comm, call);
+}
 
 /* [local] An object's handle was given up: if that was the last of an abandoned communicator that
  * no MPI_Finalize takes away, or of one that is gone, it goes too. */
@@ -357,6 +365,10 @@ static inline bool nsh__comm_broken(const nsh_comm *comm)
  * has done so for 10 ms it drives MPI to learn what other nodes say, so it is for the calling
  * thread. */
 int nsh__comm_whole(nsh_comm *comm, const char *call);
+
+/* [local] The same as far as this node knows. For a call that comes in pairs with one that asks
+ * nsh__comm_whole: two looks at the clock would be a fifth of what an empty task costs. */
+int nsh__comm_known_whole(const nsh_comm *comm, const char *call);
 
 /* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of
  * a sequential section? */

@@ -333,20 +333,24 @@ static bool stray_message(nsh_comm *comm)
     return there;
 }
 
+int nsh__comm_known_whole(const nsh_comm *comm, const char *call)
+{
+    int code = nsh__comm_present(comm, call);
+
+    if (code != NSH_SUCCESS || !nsh__comm_broken(comm))
+        return code;
+    return explain(comm, call, NSH_ERR_STATE);
+}
+
 int nsh__comm_whole(nsh_comm *comm, const char *call)
 {
     int code = nsh__comm_present(comm, call);
 
-    if (code != NSH_SUCCESS)
-        return code;
     /* Another node may have broken it, and a call that succeeds at once would never learn of it. A
      * failure of MPI in the poll breaks it too. */
-    if (comm->node_count > 1)
+    if (code == NSH_SUCCESS && comm->node_count > 1)
         (void)nsh__wait_poll_rarely(&comm->wait);
-    code = atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire);
-    if (code == NSH_SUCCESS)
-        return NSH_SUCCESS;
-    return explain(comm, call, NSH_ERR_STATE);
+    return nsh__comm_known_whole(comm, call);
 }
 
 int nsh__comm_callable(const nsh_comm *comm, const char *call)

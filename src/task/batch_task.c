@@ -11,7 +11,7 @@ void nsh__batch_show(nsh_batch *b, const char *note, bool last)
 {
     nsh_task_counts now;
 
-    if ((last ? nsh__status_line_on(&b->progress) : nsh__status_line_due(&b->progress)) &&
+    if (nsh__status_line_on(&b->progress) && (last || nsh__status_line_due(&b->progress)) &&
         nsh__batch_counts_read(b, &now) == NSH_SUCCESS)
         nsh__status_line_show(&b->progress, &now, note, last);
 }
@@ -167,7 +167,7 @@ int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const voi
 
     if (b == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_finish: batch is NULL");
-    rc = nsh__comm_whole(b->comm, "nsh_batch_finish");
+    rc = nsh__comm_known_whole(b->comm, "nsh_batch_finish");
     if (rc != NSH_SUCCESS)
         return rc;
     b->comm->subject = (nsh__subject){.call = "nsh_batch_finish"};

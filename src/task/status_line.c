@@ -46,11 +46,6 @@ void nsh__status_line_init(nsh__status_line *p, const nsh_batch_options *options
     }
 }
 
-bool nsh__status_line_on(const nsh__status_line *p)
-{
-    return p->call != NULL || p->terminal || p->lines;
-}
-
 bool nsh__status_line_due(const nsh__status_line *p)
 {
     int64_t now;

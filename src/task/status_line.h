@@ -21,7 +21,10 @@ typedef struct nsh__status_line {
 void nsh__status_line_init(nsh__status_line *progress, const nsh_batch_options *options);
 
 /* [local] Is anything ever to be shown by this rank? Now? */
-bool nsh__status_line_on(const nsh__status_line *progress);
+static inline bool nsh__status_line_on(const nsh__status_line *progress)
+{
+    return progress->call != NULL || progress->terminal || progress->lines;
+}
 bool nsh__status_line_due(const nsh__status_line *progress);
 
 /* [local] When something is to be shown next, by nsh__wait_clock; INT64_MAX: never. */

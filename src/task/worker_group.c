@@ -136,13 +136,11 @@ static int broken(const nsh__worker_group *group, int rc)
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(group->comm, rc);
 }
 
-int nsh__worker_group_report(nsh__worker_group *group, nsh__round *round)
+int nsh__worker_group_report_all(nsh__worker_group *group, nsh__round *round)
 {
     nsh__group_member *at;
 
     group->rounds++;
-    if (group->size == 1)
-        return NSH_SUCCESS;
     if (nsh__worker_group_leads(group))
         return broken(group, collect(group, round));
     if (!near(group, group->leader))
@@ -193,12 +191,10 @@ static int hear(const nsh__worker_group *group, nsh__round *round)
     return NSH_SUCCESS;
 }
 
-int nsh__worker_group_answer(nsh__worker_group *group, nsh__round *round)
+int nsh__worker_group_answer_all(nsh__worker_group *group, nsh__round *round)
 {
     int rc;
 
-    if (group->size == 1)
-        return round->code;
     if (nsh__worker_group_leads(group)) {
         rc = tell(group, round);
     } else {

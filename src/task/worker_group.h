@@ -50,10 +50,20 @@ static inline bool nsh__worker_group_leads(const nsh__worker_group *group)
 
 /* [collective over the group] Report code and flag. On the leader they become the largest of all,
  * and it must answer; the others wait for the answer next. NSH_SUCCESS, or what has broken the
- * communicator: then there is no answer. */
-int nsh__worker_group_report(nsh__worker_group *group, nsh__round *round);
+ * communicator: then there is no answer. The inline part is for workers of one rank. */
+int nsh__worker_group_report_all(nsh__worker_group *group, nsh__round *round);
+
+static inline int nsh__worker_group_report(nsh__worker_group *group, nsh__round *round)
+{
+    return group->size == 1 ? NSH_SUCCESS : nsh__worker_group_report_all(group, round);
+}
 
 /* [collective over the group] The leader's code and value become everybody's. Returns the code. */
-int nsh__worker_group_answer(nsh__worker_group *group, nsh__round *round);
+int nsh__worker_group_answer_all(nsh__worker_group *group, nsh__round *round);
+
+static inline int nsh__worker_group_answer(nsh__worker_group *group, nsh__round *round)
+{
+    return group->size == 1 ? round->code : nsh__worker_group_answer_all(group, round);
+}
 
 #endif
