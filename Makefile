@@ -83,6 +83,12 @@ endif
 ifneq ($(filter-out 0,$(NSH_FAULTS)),)
 cflags  += -DNSH_FAULTS=1
 endif
+# The library that tests are linked with looks at its invariants; with sanitizers and fault sites
+# there is only that one.
+asserts  := -DNSH_ASSERTS=1
+ifneq ($(SAN)$(filter-out 0,$(NSH_FAULTS)),)
+cflags  += $(asserts)
+endif
 includes := -Iinclude -iquote src -Impi_tests
 
 # "  CC src/x.o" instead of the command, unless V=1; nothing with -s.
@@ -107,6 +113,10 @@ mpi_sh   := $(wildcard mpi_tests/test_*.sh)
 examples := $(patsubst %.c,$(BUILD)/%,$(wildcard mpi_tests/examples/*.c))
 chaos_bin := $(BUILD)/mpi_tests/chaos/chaos $(BUILD)/mpi_tests/chaos/driver
 lib_a    := $(BUILD)/libnodeshare.a
+# Its objects are compiled a second time only where the first ones have no assertions.
+test_dir := $(BUILD)$(if $(findstring $(asserts),$(cflags)),,/asserts)
+test_a   := $(test_dir)/libnodeshare.a
+test_objs := $(patsubst $(BUILD)/%,$(test_dir)/%,$(lib_objs))
 lib_so   := $(BUILD)/$(soname)
 nsh      := $(if $(nsh_objs),$(BUILD)/nsh)
 all_run  := $(unit_bin) $(mpi_bin) $(mpi_sh)
@@ -155,6 +165,16 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(compile) -MMD -MP -c -o $@ $<
 
+ifneq ($(test_dir),$(BUILD))
+$(test_dir)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(compile) $(asserts) -MMD -MP -c -o $@ $<
+
+$(test_a): $(test_objs)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+endif
+
 # What the unit tests and one example need beyond the library.
 needs = printf '%s\n' $(1) | $(CC) $(CPPFLAGS) $(CFLAGS) -x c -fsyntax-only - 2>/dev/null || \
     { echo "$(2). scripts/deps installs it." >&2; exit 1; }
@@ -189,17 +209,17 @@ $(BUILD)/libnodeshare.so: $(lib_so)
 $(BUILD)/nsh: $(nsh_objs) $(lib_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
-$(unit_bin): $(BUILD)/test/%: $(BUILD)/test/%.o $(lib_a)
+$(unit_bin): $(BUILD)/test/%: $(BUILD)/test/%.o $(test_a)
 	$(call say,LINK)$(link) -o $@ $^ -lcmocka $(hdf5_libs) $(mpi_libs) -lm
 
 $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/check.o \
-                                   $(BUILD)/mpi_tests/scratch.o $(lib_a)
+                                   $(BUILD)/mpi_tests/scratch.o $(test_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
 # The workload of scripts/chaos, and its driver, which is no MPI program.
 chaos_objs := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/driver.c,$(wildcard mpi_tests/chaos/*.c)))
 
-$(BUILD)/mpi_tests/chaos/chaos: $(chaos_objs) $(lib_a)
+$(BUILD)/mpi_tests/chaos/chaos: $(chaos_objs) $(test_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
 $(BUILD)/mpi_tests/chaos/driver: $(BUILD)/mpi_tests/chaos/driver.o $(BUILD)/mpi_tests/chaos/page.o
@@ -223,7 +243,7 @@ fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$$
 $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flags
 	@$(fill_in) $< >$@
 
--include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
+-include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/asserts/src/*/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
            $(BUILD)/mpi_tests/examples/*.d $(BUILD)/mpi_tests/chaos/*.d)
 
 # ---- run ------------------------------------------------------------------------------------

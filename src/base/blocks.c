@@ -15,6 +15,9 @@
  * bins remember the order of past frees, and the state must follow from the live blocks alone. */
 #include "base/blocks.h"
 
+#include "base/assert.h"
+
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { BY_PLACE, BY_SIZE, TREES };
@@ -277,11 +280,27 @@ static void link_after(nsh__block *e, nsh__block *next)
     e->next = next;
 }
 
+/* An extent and its upper neighbour have no gap between them, and not both are free. */
+static void check_neighbours(const nsh__block *e)
+{
+    const nsh__block *upper = e != NULL ? e->next : NULL;
+
+    nsh__assert(upper == NULL || upper->offset == end_of(e),
+                "region %d: an extent ends at %" PRId64 ", the next begins at %" PRId64, e->region,
+                end_of(e), upper->offset);
+    nsh__assert(upper == NULL || e->live || upper->live,
+                "region %d: free extents at %" PRId64 " and %" PRId64, e->region, e->offset,
+                upper->offset);
+}
+
 /* Cuts e at offset, which lies strictly within, and returns the upper part. */
 static nsh__block *extent_cut(nsh__blocks *blocks, nsh__block *e, int64_t offset)
 {
-    nsh__block *upper = record_new(blocks, e->region, offset, end_of(e) - offset);
+    nsh__block *upper;
 
+    nsh__assert(offset > e->offset && offset < end_of(e) && offset % NSH__BLOCKS_UNIT == 0,
+                "cut at %" PRId64 " of [%" PRId64 ", %" PRId64 ")", offset, e->offset, end_of(e));
+    upper = record_new(blocks, e->region, offset, end_of(e) - offset);
     e->bytes -= upper->bytes;
     link_after(e, upper);
     return upper;
@@ -369,6 +388,8 @@ nsh__blocks_result nsh__blocks_alloc(nsh__blocks *blocks, int64_t bytes, int64_t
     blocks->live_count++;
     blocks->live_bytes += bytes;
     blocks->history += extent_hash(e);
+    check_neighbours(e);
+    check_neighbours(e->prev);
     *out = e;
     return NSH__BLOCKS_OK;
 }
@@ -377,6 +398,9 @@ void nsh__blocks_free(nsh__blocks *blocks, nsh__block *block)
 {
     nsh__block *e = block;
 
+    nsh__assert(e->live && blocks->live_count > 0,
+                "free of [%" PRId64 ", %" PRId64 ") in region %d, %" PRId64 " live", e->offset,
+                end_of(e), e->region, blocks->live_count);
     blocks->live_count--;
     blocks->live_bytes -= e->bytes;
     blocks->history -= extent_hash(e);
@@ -392,6 +416,8 @@ void nsh__blocks_free(nsh__blocks *blocks, nsh__block *block)
         extent_absorb_next(blocks, e);
     }
     free_insert(blocks, e);
+    check_neighbours(e);
+    check_neighbours(e->prev);
 }
 
 int nsh__block_region(const nsh__block *block)

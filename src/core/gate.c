@@ -5,6 +5,8 @@
  * happens after all of its arrivals and before any of the next. */
 #include "core/gate.h"
 
+#include "base/assert.h"
+
 #include <stdio.h>
 
 void nsh__gate_word_mismatch(const nsh__gate *gate, char text[NSH__TEXT])
@@ -49,7 +51,7 @@ static int await_opened(nsh__gate *gate)
 bool nsh__gate_arrive(nsh__gate *gate, uint64_t signature, bool failed)
 {
     nsh__gate_area *area = gate->area;
-    unsigned which;
+    unsigned which, count;
     bool last;
 
     gate->signature = signature != 0 ? signature : 1;
@@ -71,7 +73,11 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t signature, bool failed)
         atomic_fetch_add_explicit(&area->signatures[which].failures, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&area->signatures[which].sum, gate->signature, memory_order_relaxed);
     atomic_store_explicit(gate->shown, gate->phase, memory_order_relaxed);
-    last = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1 == gate->arrived;
+    count = atomic_fetch_add_explicit(&area->arrived, 1, memory_order_seq_cst) + 1;
+    nsh__assert(gate->arrived - count < gate->size,
+                "%u arrivals of %u, phase %u of rank %d, %u ranks", count, gate->arrived,
+                gate->phase, gate->rank, gate->size);
+    last = count == gate->arrived;
     if (last && gate->alone && !nsh__gate_unanimous(gate)) {
         char text[NSH__TEXT];
 
@@ -105,6 +111,12 @@ void nsh__gate_release(nsh__gate *gate, int outcome, int from, const char *text)
     nsh__gate_area *area = gate->area;
     unsigned former = (gate->phase + 1) & 1;
 
+    nsh__assert(atomic_load(&area->arrived) == gate->arrived,
+                "%u arrivals of %u, phase %u, released by rank %d", atomic_load(&area->arrived),
+                gate->arrived, gate->phase, gate->rank);
+    nsh__assert(gate->size == 1 || atomic_load(&area->opened) + 1 == gate->opened,
+                "%u releases before release %u by rank %d", atomic_load(&area->opened),
+                gate->opened, gate->rank);
     gate->released = true;
     gate->from = from;
     area->outcome = outcome;

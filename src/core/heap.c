@@ -7,6 +7,7 @@
 #include "core/heap.h"
 
 #include "core/agree.h"
+#include "base/assert.h"
 #include "base/blocks.h"
 #include "base/fault.h"
 #include "base/machine.h"
@@ -14,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,6 +410,11 @@ int nsh__heap_alloc(nsh_comm *comm, int64_t bytes, nsh__heap_block *out)
     offset = nsh__block_offset(e.block) + (w == heap->window ? heap->head : 0);
     e.rw = w->rw + offset;
     e.ro = w->ro + offset;
+    nsh__assert(offset >= 0 && offset + bytes <= w->bytes,
+                "a block of %" PRId64 " bytes at %" PRId64 " of a window of %" PRId64, bytes,
+                offset, (int64_t)w->bytes);
+    nsh__assert(!e.large || (uintptr_t)e.rw % (uintptr_t)heap->page == 0,
+                "a large block at %p, pages of %" PRId64, (void *)e.rw, (int64_t)heap->page);
     *out = e;
     return NSH_SUCCESS;
 }

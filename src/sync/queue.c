@@ -10,8 +10,10 @@
  * store, and nsh__wake sees who sleeps. */
 #include "sync/queue.h"
 
+#include "base/assert.h"
 #include "sync/token.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { ABANDONED = 1, GRANTED = 2, NEXT_SHIFT = 8 };
@@ -177,6 +179,9 @@ static void react(nsh__queue *queue, uint64_t old)
         queue->stage = old == 0 ? NSH__STAGE_ENTER : NSH__STAGE_WAIT;
         break;
     case NSH__STAGE_ENTER:
+        nsh__assert(old <= (uint64_t)queue->participants && old != (uint64_t)queue->me + 1,
+                    "tail %" PRIu64 " found by participant %d of %d", old, queue->me,
+                    queue->participants);
         queue->before = (int)old - 1;
         queue->waited = false;
         queue->stage = old == 0 ? NSH__STAGE_HELD : NSH__STAGE_LINK;
@@ -415,6 +420,9 @@ static int grant(nsh__queue *queue, int participant, bool *skipped, uint64_t *ne
     uint64_t place;
     int rc = word_add(queue, i, GRANTED, &place);
 
+    nsh__assert(rc != NSH_SUCCESS || (place & GRANTED) == 0,
+                "place 0x%" PRIx64 " of participant %d, granted by %d", place, participant,
+                queue->me);
     *skipped = (place & ABANDONED) != 0;
     *next = next_of(place);
     if (rc != NSH_SUCCESS)
@@ -433,6 +441,9 @@ static int give_up(nsh__queue *queue, int participant, bool skipped, uint64_t *n
     uint64_t old, place;
     int rc = word_cas(queue, TAIL, (uint64_t)participant + 1, 0, &old);
 
+    nsh__assert(rc != NSH_SUCCESS || (old != 0 && old <= (uint64_t)queue->participants),
+                "tail %" PRIu64 " while participant %d of %d is in the queue", old, participant,
+                queue->participants);
     *next = 0;
     if (rc == NSH_SUCCESS && old != (uint64_t)participant + 1)
         return await_link(queue, participant, skipped, next);
@@ -455,6 +466,9 @@ int nsh__queue_unlock(nsh__queue *queue, int holder, bool waited, nsh__queue_hoo
             if (rc != NSH_SUCCESS || next == 0)
                 break;
         }
+        nsh__assert(next <= (uint64_t)queue->participants,
+                    "participant %d is followed by place %" PRIu64 " of %d", holder, next,
+                    queue->participants);
         holder = (int)next - 1;
         rc = grant(queue, holder, &skipped, &next);
         if (rc != NSH_SUCCESS || !skipped)

@@ -5,6 +5,10 @@
  * the one compare-and-swap that counts it off. */
 #include "task/claim.h"
 
+#include "base/assert.h"
+
+#include <inttypes.h>
+
 enum {
     MOST_IN_CHUNK = 1 << 30, /* fits beside a generation, and below the states */
     GENERATION_SHIFT = 32,
@@ -68,6 +72,8 @@ nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *
                                                    word_of(now, part > 0 ? left - part : FETCHING),
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
+        nsh__assert(left == IDLE || (int64_t)left <= end,
+                    "%" PRIu32 " numbers left before %" PRId64, left, end);
         *first = end - left;
         *count = part;
         return part > 0 ? NSH__CLAIM_TAKEN : NSH__CLAIM_REFILL;
@@ -177,6 +183,8 @@ static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
         rc = fetch_from_word(claims, &wish, !wish.first && lasted > LONG_NS, begin, end);
     else
         rc = fetch_here(claims, begin, end);
+    nsh__assert(rc != NSH_SUCCESS || (*begin >= 0 && *begin <= *end && *end <= claims->n),
+                "numbers [%" PRId64 ", %" PRId64 ") fetched of %" PRId64, *begin, *end, claims->n);
     if (rc == NSH_SUCCESS && *begin < *end) {
         area->size = *end - *begin;
         area->since = nsh__wait_clock();
@@ -199,7 +207,12 @@ static void publish(nsh__claim_area *area, int64_t end, uint32_t state)
 int nsh__claim_refill(const nsh__claims *claims, bool *none)
 {
     int64_t begin = 0, end = 0;
-    int rc = fetch(claims, &begin, &end);
+    int rc;
+
+    nsh__assert((uint32_t)atomic_load(&claims->area->word) == FETCHING,
+                "the state is 0x%" PRIx32 " while a rank fetches",
+                (uint32_t)atomic_load(&claims->area->word));
+    rc = fetch(claims, &begin, &end);
 
     *none = begin == end;
     if (rc != NSH_SUCCESS || (*none && claims->source != NULL))

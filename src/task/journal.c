@@ -7,6 +7,7 @@
 #include "task/journal.h"
 
 #include "disk/disk.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/hash.h"
@@ -195,6 +196,8 @@ static int64_t end_of(const nsh__journal *j)
 
 static void set_end(nsh__journal *j, int64_t end)
 {
+    nsh__assert(end % 8 == 0 && (end >= end_of(j) || end <= NSH__JOURNAL_HEAD),
+                "journal %s: %" PRId64 " bytes are known after %" PRId64, j->path, end, end_of(j));
     atomic_store_explicit(&j->ledger.area->end, end, memory_order_release);
 }
 

@@ -5,10 +5,12 @@
  * OPEN without an attempt. */
 #include "task/journal_format.h"
 
+#include "base/assert.h"
 #include "base/hash.h"
 
 #include <nodeshare/batch.h>
 
+#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 
@@ -214,6 +216,9 @@ static void set_state(nsh__journal_table *ledger, int64_t task, unsigned char st
 
     area->fresh -= is_fresh(ledger, task);
     --*count_of(area, state_of(ledger, task));
+    nsh__assert(*count_of(area, state_of(ledger, task)) >= 0 && area->fresh >= 0,
+                "task %" PRId64 " leaves state 0x%x with a count of %" PRId64 ", %" PRId64 " fresh",
+                task, state_of(ledger, task), *count_of(area, state_of(ledger, task)), area->fresh);
     ++*count_of(area, state);
     atomic_store_explicit(&ledger->states[task], state, memory_order_release);
     if (!is_fresh(ledger, task))
