@@ -2,14 +2,16 @@
 /* nodeshare.h -- MPI data kept once per node: everything in one include.
  *
  * What is where, in the order in which a user meets it:
- *   nodeshare/comm.h    a communicator and its node topology; every other object is made on one
- *   nodeshare/array.h   arrays kept once per node, read with plain loads, changed by set
- *   nodeshare/mutex.h   ranks take turns: a mutex, first come, first served
- *   nodeshare/counter.h a counter, a semaphore, a section for one rank after another
- *   nodeshare/file.h    arrays to and from HDF5 files
- *   nodeshare/batch.h   tasks for workers, with results, recorded in a journal
- *   nodeshare/map.h     a function over indices or over the rows of an array, on all workers
- *   nodeshare/error.h   status codes, their names, and the detail of the last failure
+ *   nodeshare/comm.h       a communicator and its node topology; every other object is made on one
+ *   nodeshare/array.h      arrays kept once per node, read with plain loads, changed by set
+ *   nodeshare/mutex.h      ranks take turns: a mutex, first come, first served
+ *   nodeshare/counter.h    a counter
+ *   nodeshare/semaphore.h  a semaphore: so many ranks at a time
+ *   nodeshare/sequential.h a section that one rank after another runs
+ *   nodeshare/file.h       arrays to and from HDF5 files
+ *   nodeshare/batch.h      tasks for workers, with results, recorded in a journal
+ *   nodeshare/map.h        a function over indices or over the rows of an array, on all workers
+ *   nodeshare/error.h      status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
  *   Result        NSH_SUCCESS (0) or a positive nsh_status; nsh_strerror() words it,
@@ -54,6 +56,8 @@
 #include <nodeshare/array.h>
 #include <nodeshare/mutex.h>
 #include <nodeshare/counter.h>
+#include <nodeshare/semaphore.h>
+#include <nodeshare/sequential.h>
 #include <nodeshare/file.h>
 #include <nodeshare/map.h>
 #include <nodeshare/batch.h>

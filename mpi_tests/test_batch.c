@@ -158,14 +158,14 @@ static void failed_tasks(int worker_size)
         CHECK_EQ(state_of(b, t), t % 4 == 0 ? NSH_TASK_FAILED : NSH_TASK_DONE);
         CHECK_EQ(data[2 * t], t % 4 == 0 ? 0 : t * t + 1);
     }
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_FAILED), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS);
     check_counts(b, N, FAILED, 0, N - FAILED, 0);
     PMPI_Barrier(MPI_COMM_WORLD);
     work(b, 0);
     PMPI_Barrier(MPI_COMM_WORLD);
     check_counts(b, N, 0, 0, N, 0);
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_FAILED), NSH_SUCCESS); /* there are none */
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_DONE | 1U << NSH_TASK_FAILED), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS); /* there are none */
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_DONE | NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS);
     check_counts(b, N, N, 0, 0, 0);
     CHECK_ALL(nsh_batch_results(b, results), NSH_SUCCESS);
     for (int64_t t = 0; t < N; t++) {
@@ -240,13 +240,13 @@ static void running(void)
     CHECK_EQ(nsh_batch_finish(b, (task + 3) % n, NSH_TASK_DONE, result),
              check_size == 1 ? NSH_SUCCESS : NSH_ERR_STATE);
     if (check_size == 1) { /* it was its own */
-        CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_DONE), NSH_SUCCESS);
+        CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_DONE), NSH_SUCCESS);
         CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     }
     CHECK_ALL(nsh_batch_sync(b), NSH_SUCCESS);
     for (int64_t t = 0; t < n; t += 3)
         CHECK_EQ(state_of(b, t), NSH_TASK_RUNNING);
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_FAILED), NSH_SUCCESS); /* what runs runs on */
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS); /* what runs runs on */
     CHECK_EQ(state_of(b, task), NSH_TASK_RUNNING);
     CHECK_EQ(nsh_batch_status_line(b, line, sizeof line), NSH_SUCCESS);
     CHECK_HAS(line, " Running / 0 Failed / ");
@@ -259,7 +259,7 @@ static void running(void)
     for (int64_t t = 0; t < n; t += 3)
         CHECK_EQ(state_of(b, t), NSH_TASK_DONE);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_RUNNING), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_RUNNING), NSH_SUCCESS);
     if (task >= 0)
         CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, result), NSH_ERR_STATE);
     CHECK_EQ(state_of(b, 2), NSH_TASK_OPEN);
@@ -476,7 +476,7 @@ static void create_errors(void)
     o.home = check_size;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
     o = with_results(1);
-    o.mode = (nsh_journal_mode)9;
+    o.mode = (nsh_batch_mode)9;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
     o = with_results(1);
     o.progress_seconds = -1;
@@ -552,7 +552,7 @@ static void call_errors(void)
     CHECK_EQ(nsh_batch_worker_count(NULL), -1);
     CHECK_EQ(nsh_batch_worker_rank(NULL), -1);
     CHECK_ALL(nsh_batch_sync(NULL), NSH_ERR_ARG);
-    CHECK_ALL(nsh_batch_reopen(NULL, 1U << NSH_TASK_FAILED), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_reopen(NULL, NSH_BATCH_REOPEN_FAILED), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_reopen(b, 0), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_OPEN), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_reopen(b, 1U << 4), NSH_ERR_ARG);
@@ -565,7 +565,8 @@ static void call_errors(void)
     CHECK_ALL(nsh_batch_results(b, good), NSH_ERR_STATE);
     CHECK_ALL(nsh_array_update_end(good), NSH_SUCCESS);
     if (check_size > 1) {
-        CHECK_ALL(nsh_batch_reopen(b, check_rank == 0 ? 1U << NSH_TASK_DONE : 0), NSH_ERR_MISMATCH);
+        CHECK_ALL(nsh_batch_reopen(b, check_rank == 0 ? NSH_BATCH_REOPEN_DONE : 0),
+                  NSH_ERR_MISMATCH);
         CHECK_ALL(nsh_batch_sync(check_rank == 0 ? b : bare), NSH_ERR_MISMATCH);
     }
     CHECK_ALL(nsh_batch_results(b, good), NSH_SUCCESS);

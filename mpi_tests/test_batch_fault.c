@@ -40,7 +40,7 @@ static bool went_well(int rc)
     return false;
 }
 
-static int add_index(const nsh_worker *worker, int64_t index, void *arg)
+static int add_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)arg;
     *(int64_t *)worker->accumulator += index;
@@ -53,7 +53,7 @@ static void add(void *into, const void *from, void *arg)
     *(int64_t *)into += *(const int64_t *)from;
 }
 
-static int fill_row(const nsh_worker *worker, int64_t index, void *row, void *arg)
+static int fill_row(const nsh_map_worker *worker, int64_t index, void *row, void *arg)
 {
     (void)worker;
     (void)arg;
@@ -69,7 +69,7 @@ static bool maps(nsh_comm *comm)
     int64_t sum = -1;
     bool well;
 
-    o.context = NSH_RANKS_THREADS;
+    o.context = NSH_MAP_RANKS_THREADS;
     o.threads = 2;
     o.reduce_bytes = sizeof sum;
     o.combine = add;
@@ -88,7 +88,7 @@ static bool maps(nsh_comm *comm)
 
 /* All ranks are one worker, so that next and finish have one answer too. Counts in reported what
  * has ended, with success or kept in memory. */
-static bool farm(nsh_comm *comm, const char *journal, nsh_journal_mode mode, int64_t *reported)
+static bool farm(nsh_comm *comm, const char *journal, nsh_batch_mode mode, int64_t *reported)
 {
     nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
     const int64_t extent = TASKS;
@@ -119,7 +119,7 @@ static bool farm(nsh_comm *comm, const char *journal, nsh_journal_mode mode, int
     well = well && went_well(nsh_batch_results(b, results));
     for (int64_t t = 0; t < TASKS && well; t++)
         CHECK_EQ(((const int64_t *)nsh_array_data(results))[t], t + 100);
-    well = well && went_well(nsh_batch_reopen(b, 1U << NSH_TASK_FAILED));
+    well = well && went_well(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED));
     went_well(nsh_batch_free(&b));
     CHECK(b == NULL);
     CHECK_ALL(nsh_array_free(&results), NSH_SUCCESS);
@@ -166,8 +166,8 @@ static void scenario(const char *wish)
         if (late)
             CHECK_ALL(nsh_counter_create(comm, 0, NULL, &counter), NSH_SUCCESS);
         setenv("NSH_FAULT", wish, 1);
-        if (maps(comm) && farm(comm, NULL, NSH_RESUME, &none))
-            farm(comm, path, NSH_NEW, &reported);
+        if (maps(comm) && farm(comm, NULL, NSH_BATCH_RESUME, &none))
+            farm(comm, path, NSH_BATCH_NEW, &reported);
         unsetenv("NSH_FAULT");
         CHECK_ALL(nsh_counter_free(&counter), NSH_SUCCESS);
         CHECK_EQ(comm->live, 0);

@@ -91,7 +91,7 @@ int fcntl(int fd, int command, ...)
 
 /* ---- batches on a journal ---- */
 
-static nsh_batch_options options_of(nsh_journal_mode mode)
+static nsh_batch_options options_of(nsh_batch_mode mode)
 {
     nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
 
@@ -181,7 +181,7 @@ static void write_file(const char *path, const char *bytes, int64_t n)
 
 static void resume(int worker_size)
 {
-    nsh_batch_options o = options_of(NSH_NEW);
+    nsh_batch_options o = options_of(NSH_BATCH_NEW);
     nsh_batch *b = NULL;
     int64_t task = -1;
     nsh_task_state state;
@@ -199,7 +199,7 @@ static void resume(int worker_size)
         CHECK_EQ(state, NSH_TASK_RUNNING);
     }
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
-    o = options_of(NSH_RESUME);
+    o = options_of(NSH_BATCH_RESUME);
     o.sync = 1;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     if (task >= 0) {
@@ -221,21 +221,21 @@ static void resume(int worker_size)
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     check_ended(b); /* from the file alone */
     forget();
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_FAILED), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS);
     work(b, N);
     check_ended(b);
     for (int t = 0; t < N; t++)
         CHECK_EQ(s->taken[t], t % 7 == 0);
     PMPI_Barrier(MPI_COMM_WORLD);
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_DONE), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_DONE), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_RUNNING), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_RUNNING), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS); /* and is counted as before */
     PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_ALL(nsh_batch_counts(b, &counts), NSH_SUCCESS);
     CHECK_EQ(counts.running, nsh_batch_worker_count(b));
     PMPI_Barrier(MPI_COMM_WORLD);
-    CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_RUNNING), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_RUNNING), NSH_SUCCESS);
     work(b, N);
     check_ended(b);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
@@ -244,7 +244,7 @@ static void resume(int worker_size)
 /* Two batches of one program on one file are two jobs. */
 static void two_at_once(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *a = NULL, *b = NULL;
     int64_t task = -1, other = -1;
 
@@ -253,7 +253,7 @@ static void two_at_once(void)
     CHECK_ALL(nsh_batch_create(comm, N, &o, &a), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_BUSY);
     CHECK_HAS(nsh_error_detail(), s->path);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
     for (int i = 0; i < 20; i++) {
@@ -277,7 +277,7 @@ static void two_at_once(void)
  * over for a job that has one already. */
 static void one_each(int rounds)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_comm *alone = NULL;
     nsh_batch *b = NULL;
     int64_t task = -1;
@@ -288,7 +288,7 @@ static void one_each(int rounds)
     if (check_rank == 0)
         CHECK_EQ(nsh_batch_create(alone, rounds * check_size, &o, &b), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     if (check_rank != 0)
         CHECK_EQ(nsh_batch_create(alone, rounds * check_size, &o, &b), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
@@ -320,7 +320,7 @@ static void note_waiting(const nsh_task_counts *counts, void *arg)
  * batch. They are known to wait by their progress. */
 static void wait_for_others(bool ends)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_task_state state;
     nsh_comm *alone = NULL;
     nsh_batch *b = NULL;
@@ -337,7 +337,7 @@ static void wait_for_others(bool ends)
         CHECK_EQ(task, 0);
     }
     PMPI_Barrier(MPI_COMM_WORLD);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     o.wait = 1;
     o.wait_seconds = 0.02;
     if (check_rank != 0) {
@@ -376,7 +376,7 @@ static void wait_for_others(bool ends)
 static void initial_states(void)
 {
     nsh_task_state all[N];
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
     nsh_task_counts c;
 
@@ -393,7 +393,7 @@ static void initial_states(void)
         CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
         for (int t = 0; t < N; t++)
             all[t] = NSH_TASK_DONE;
-        o.mode = NSH_RESUME;
+        o.mode = NSH_BATCH_RESUME;
     }
     /* A kill after the header: nobody has joined yet, so the journal is still a new one. */
     if (check_rank == 0)
@@ -422,7 +422,7 @@ static int64_t read_file(const char *path, char *out, int64_t room)
 /* A journal of which some tasks are done; *n of its bytes. */
 static void old_journal(char *bytes, int64_t room, int64_t *n)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
 
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
@@ -444,11 +444,11 @@ static void local_locks(void)
     check_case("locks that stay on a host: nothing begins, nothing is overwritten");
     if (check_size == 1)
         return;
-    for (int mode = NSH_RESUME; mode <= NSH_OVERWRITE; mode++) {
-        nsh_batch_options o = options_of((nsh_journal_mode)mode);
+    for (int mode = NSH_BATCH_RESUME; mode <= NSH_BATCH_OVERWRITE; mode++) {
+        nsh_batch_options o = options_of((nsh_batch_mode)mode);
 
         old_journal(before, sizeof before, &n);
-        if (mode == NSH_NEW)
+        if (mode == NSH_BATCH_NEW)
             barrier_and_unlink();
         lock_host = check_rank > 0;
         CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_UNSUPPORTED);
@@ -456,8 +456,8 @@ static void local_locks(void)
         CHECK_HAS(nsh_error_detail(), s->path);
         CHECK(b == NULL);
         PMPI_Barrier(MPI_COMM_WORLD);
-        CHECK_EQ(read_file(s->path, after, sizeof after), mode == NSH_NEW ? -1 : n);
-        if (mode != NSH_NEW)
+        CHECK_EQ(read_file(s->path, after, sizeof after), mode == NSH_BATCH_NEW ? -1 : n);
+        if (mode != NSH_BATCH_NEW)
             CHECK_MEM(after, before, n);
         PMPI_Barrier(MPI_COMM_WORLD);
     }
@@ -467,7 +467,7 @@ static void local_locks(void)
 /* A job on another host, where this one's locks are not seen, takes its slot: that is noticed. */
 static void robbed(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL, *other = NULL;
     int64_t task = -1;
 
@@ -477,7 +477,7 @@ static void robbed(void)
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     work(b, 3);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     lock_host = 1;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &other), NSH_SUCCESS);
     lock_host = 0;
@@ -495,7 +495,7 @@ static void robbed(void)
 /* Each rank in a directory of its own: with a journal there, and without. */
 static void other_directories(void)
 {
-    nsh_batch_options o = options_of(NSH_RESUME);
+    nsh_batch_options o = options_of(NSH_BATCH_RESUME);
     char bytes[4096], directory[100], path[120];
     nsh_batch *b = NULL;
     int64_t n;
@@ -533,7 +533,7 @@ static void other_directories(void)
 /* Ranks of a node do not compete for the lock. */
 static void one_writer(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
 
     check_case("no rank asks for the lock while another one of its node has it");
@@ -558,7 +558,7 @@ static void one_writer(void)
 /* The next record goes nowhere, and that is said; what took the file's place stays as it is. */
 static void removed(bool replaced)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
     int64_t task = -1;
     char other[80], bytes[80];
@@ -590,7 +590,7 @@ static void removed(bool replaced)
 /* What fdatasync has lost once stays lost, and is not hidden by one that succeeds. */
 static void lost_write(void)
 {
-    nsh_batch_options o = options_of(NSH_NEW);
+    nsh_batch_options o = options_of(NSH_BATCH_NEW);
     nsh_batch *b = NULL;
     int64_t task = -1;
 
@@ -619,34 +619,34 @@ static void lost_write(void)
 
 static void errors(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     const char *journal = s->path;
     nsh_batch *b = NULL;
 
     check_case("errors: modes, other tasks, other results, other files");
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
-    o.mode = NSH_NEW;
+    o.mode = NSH_BATCH_NEW;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_EXISTS);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     CHECK_ALL(nsh_batch_create(comm, N + 1, &o, &b), NSH_ERR_MISMATCH);
     CHECK_HAS(nsh_error_detail(), "300");
     o.result_type = MPI_INT64_T; /* as long as a double */
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
     o.result_type = MPI_DATATYPE_NULL;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
-    o = options_of(NSH_RESUME);
+    o = options_of(NSH_BATCH_RESUME);
     o.result_count = 2;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
-    o = options_of(NSH_RESUME);
+    o = options_of(NSH_BATCH_RESUME);
     o.journal = "/nonexistent/journal";
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
     o.journal = "/";
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
     o.journal = "/dev/null/x";
-    o.mode = NSH_NEW;
+    o.mode = NSH_BATCH_NEW;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_IO);
-    o = options_of(NSH_RESUME);
+    o = options_of(NSH_BATCH_RESUME);
     if (check_size > 1) {
         o.journal = check_rank == 0 ? journal : "/tmp/other";
         CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
@@ -664,8 +664,9 @@ static void precious(void)
 
     check_case("what is no journal, or one of another version, is not touched");
     for (int i = 0; i < 3; i++)
-        for (int mode = NSH_RESUME; mode <= NSH_OVERWRITE; mode += NSH_OVERWRITE) {
-            nsh_batch_options o = options_of((nsh_journal_mode)mode);
+        for (int mode = NSH_BATCH_RESUME; mode <= NSH_BATCH_OVERWRITE;
+             mode += NSH_BATCH_OVERWRITE) {
+            nsh_batch_options o = options_of((nsh_batch_mode)mode);
             int64_t n = (int64_t)strlen(texts[i]);
             char bytes[200] = "";
 
@@ -686,7 +687,7 @@ static void precious(void)
 
 static void tags(void)
 {
-    nsh_batch_options o = options_of(NSH_NEW);
+    nsh_batch_options o = options_of(NSH_BATCH_NEW);
     nsh_batch *b = NULL;
 
     check_case("a journal is resumed with its own tag only");
@@ -695,7 +696,7 @@ static void tags(void)
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     work(b, N);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     o.tag++;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_ERR_MISMATCH);
     CHECK_HAS(nsh_error_detail(), "fedcba9876543210");
@@ -710,7 +711,7 @@ static void tags(void)
     check_ended(b);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
     o.tag = 7;
-    o.mode = NSH_OVERWRITE; /* is of other inputs then */
+    o.mode = NSH_BATCH_OVERWRITE; /* is of other inputs then */
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
@@ -718,7 +719,7 @@ static void tags(void)
 /* The result_mark that is in the file. */
 static uint64_t mark_of(MPI_Datatype type)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
     uint64_t words[8] = {0};
 
@@ -758,7 +759,7 @@ static void marks(void)
 /* The file may not grow any more: as on a full disk. */
 static void full_disk(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     struct rlimit old, tight;
     int64_t task = -1, kept = -1;
     nsh_batch *b = NULL;
@@ -797,7 +798,7 @@ static void full_disk(void)
     work(b, N);
     check_ended(b);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
-    o = options_of(NSH_RESUME);
+    o = options_of(NSH_BATCH_RESUME);
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     check_ended(b);
     for (int t = 0; t < N; t++)
@@ -808,7 +809,7 @@ static void full_disk(void)
 /* Somebody else's bytes in a file that is in use. */
 static void trampled(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
     struct stat st;
     int64_t task;
@@ -829,7 +830,7 @@ static void trampled(void)
     PMPI_Barrier(MPI_COMM_WORLD);
     work(b, 1); /* cuts it off */
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
-    o.mode = NSH_RESUME;
+    o.mode = NSH_BATCH_RESUME;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     work(b, 3);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
@@ -846,7 +847,7 @@ static void trampled(void)
 /* A chunk is taken at once, but a task runs from when a worker has it. */
 static void states(void)
 {
-    nsh_batch_options o = options_of(NSH_OVERWRITE);
+    nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
     int64_t task = -1, running = 0;
     nsh_task_state state;

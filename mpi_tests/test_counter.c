@@ -221,7 +221,7 @@ static void sections(void)
     }
 }
 
-static int nothing(const nsh_worker *worker, int64_t index, void *arg)
+static int nothing(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)worker;
     (void)index;

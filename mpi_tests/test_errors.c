@@ -66,9 +66,9 @@ static void comm_options(void)
 {
     const nsh_comm_options bad[] = {
         {MPI_COMM_NULL, -1, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0},
-        {MPI_COMM_NULL, 0, (nsh_wait)3, NSH_PROGRESS_AUTO, 0},
-        {MPI_COMM_NULL, 0, (nsh_wait)-1, NSH_PROGRESS_AUTO, 0},
-        {MPI_COMM_NULL, 0, NSH_WAIT_AUTO, (nsh_progress)7, 0},
+        {MPI_COMM_NULL, 0, (nsh_wait_mode)3, NSH_PROGRESS_AUTO, 0},
+        {MPI_COMM_NULL, 0, (nsh_wait_mode)-1, NSH_PROGRESS_AUTO, 0},
+        {MPI_COMM_NULL, 0, NSH_WAIT_AUTO, (nsh_progress_mode)7, 0},
         {MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, -1},
     };
     static const char *const env[][2] = {{"NSH_WAIT", "foo"},

@@ -224,7 +224,7 @@ static void restore_on(nsh_comm *other, const char *const names[], char *const d
 
     for (int i = 0; i < n; i++)
         arrays[i] = make(other, i % 2 ? MPI_DOUBLE : MPI_INT, 3, extent, names[i]);
-    CHECK_ALL(nsh_snapshot_restore(scratch_path("snapshot.h5"), arrays, n), NSH_SUCCESS);
+    CHECK_ALL(nsh_snapshot_restore(scratch_path("snapshot.h5"), n, arrays), NSH_SUCCESS);
     for (int i = 0; i < n; i++) {
         CHECK_MEM(nsh_array_data(arrays[i]), data[i], nsh_array_nbytes(arrays[i]));
         CHECK_ALL(nsh_array_free(&arrays[i]), NSH_SUCCESS);
@@ -246,7 +246,7 @@ static void test_snapshot(void)
         arrays[i] = make(comm, i % 2 ? MPI_DOUBLE : MPI_INT, 3, extent, names[i]);
         data[i] = set(arrays[i], 30 + i);
     }
-    CHECK_ALL(nsh_snapshot_save(scratch_path("snapshot.h5"), arrays, 4), NSH_SUCCESS);
+    CHECK_ALL(nsh_snapshot_save(scratch_path("snapshot.h5"), 4, arrays), NSH_SUCCESS);
     for (int i = 0; i < 4; i++)
         CHECK_ALL(nsh_array_free(&arrays[i]), NSH_SUCCESS);
     restore_on(comm, names, data, 4);
@@ -448,8 +448,8 @@ static void without_hdf5(void)
     CHECK_ALL(nsh_file_load(NULL, "x", NULL), NSH_ERR_UNSUPPORTED);
     CHECK_ALL(nsh_file_info(NULL, "x", NULL), NSH_ERR_UNSUPPORTED);
     CHECK_ALL(nsh_file_list(NULL, NULL, NULL), NSH_ERR_UNSUPPORTED);
-    CHECK_ALL(nsh_snapshot_save("x", NULL, 0), NSH_ERR_UNSUPPORTED);
-    CHECK_ALL(nsh_snapshot_restore("x", NULL, 0), NSH_ERR_UNSUPPORTED);
+    CHECK_ALL(nsh_snapshot_save("x", 0, NULL), NSH_ERR_UNSUPPORTED);
+    CHECK_ALL(nsh_snapshot_restore("x", 0, NULL), NSH_ERR_UNSUPPORTED);
     CHECK(file == NULL);
 }
 

@@ -260,10 +260,10 @@ static void test_nulls(void)
     CHECK_ALL(nsh_file_load(NULL, "a", &array), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_info(NULL, "a", &info), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_list(NULL, &n, &names), NSH_ERR_ARG);
-    CHECK_ALL(nsh_snapshot_save(good, NULL, 1), NSH_ERR_ARG);
-    CHECK_ALL(nsh_snapshot_save(good, &array, 0), NSH_ERR_ARG);
-    CHECK_ALL(nsh_snapshot_save(good, &array, 1), NSH_ERR_ARG); /* it has no name */
-    CHECK_ALL(nsh_snapshot_restore(good, &array, 1), NSH_ERR_ARG);
+    CHECK_ALL(nsh_snapshot_save(good, 1, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_snapshot_save(good, 0, &array), NSH_ERR_ARG);
+    CHECK_ALL(nsh_snapshot_save(good, 1, &array), NSH_ERR_ARG); /* it has no name */
+    CHECK_ALL(nsh_snapshot_restore(good, 1, &array), NSH_ERR_ARG);
     file = open_good(NSH_FILE_READ);
     CHECK_ALL(nsh_file_info(file, "a", NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_list(file, NULL, &names), NSH_ERR_ARG);
@@ -342,7 +342,7 @@ static void test_limit(void)
             low.rlim_cur = (rlim_t)kib << 10;
             if (check_rank == rank)
                 setrlimit(RLIMIT_FSIZE, &low);
-            CHECK_ALL(nsh_snapshot_save(good, &big, 1), fails ? NSH_ERR_IO : NSH_SUCCESS);
+            CHECK_ALL(nsh_snapshot_save(good, 1, &big), fails ? NSH_ERR_IO : NSH_SUCCESS);
             setrlimit(RLIMIT_FSIZE, &old);
             if (fails)
                 reason("nsh_snapshot_save", "too large");

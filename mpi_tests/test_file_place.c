@@ -42,7 +42,7 @@ static const char *in_top(const char *name)
 
 static void save(const char *path)
 {
-    CHECK_ALL(nsh_snapshot_save(path, &array, 1), NSH_SUCCESS);
+    CHECK_ALL(nsh_snapshot_save(path, 1, &array), NSH_SUCCESS);
 }
 
 static nsh_file *open_file(const char *path, nsh_file_mode mode)
@@ -354,7 +354,7 @@ static void test_group(void)
     ON_RANK_0(chmod(in_top("shared/x.h5"), 0444));
     CHECK_EQ(seteuid(NOBODY), 0);
     PMPI_Barrier(MPI_COMM_WORLD);
-    CHECK_ALL(nsh_snapshot_save(in_top("shared/x.h5"), &array, 1), NSH_ERR_IO);
+    CHECK_ALL(nsh_snapshot_save(in_top("shared/x.h5"), 1, &array), NSH_ERR_IO);
     CHECK_HAS(nsh_error_detail(), "shared/x.h5: Permission denied");
     CHECK_EQ(seteuid(0), 0);
     PMPI_Barrier(MPI_COMM_WORLD);

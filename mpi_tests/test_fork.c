@@ -271,7 +271,7 @@ static void test_journal_of_parent(const char *path)
     snprintf(journal, sizeof journal, "%s.journal", path);
     options.journal = journal;
     options.quiet = 1;
-    options.mode = NSH_OVERWRITE;
+    options.mode = NSH_BATCH_OVERWRITE;
     CHECK_ALL(nsh_batch_create(comm, 10, &options, &batch), NSH_SUCCESS);
     CHECK_EQ(pipe(ends), 0);
     child = fork();

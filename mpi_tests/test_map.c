@@ -23,8 +23,8 @@ static nsh_map_options options_of(int context, int schedule)
 {
     nsh_map_options o = NSH_MAP_OPTIONS_INIT;
 
-    o.context = (nsh_context)context;
-    o.schedule = (nsh_schedule)schedule;
+    o.context = (nsh_map_context)context;
+    o.schedule = (nsh_map_schedule)schedule;
     o.threads = 2;
     return o;
 }
@@ -42,15 +42,18 @@ static void forget(void)
 
 static int workers_of(const nsh_map_options *o)
 {
-    int here = o->context == NSH_THREADS || o->context == NSH_RANKS_THREADS ? o->threads : 1;
+    int here =
+        o->context == NSH_MAP_THREADS || o->context == NSH_MAP_RANKS_THREADS ? o->threads : 1;
 
-    return o->context == NSH_RANKS || o->context == NSH_RANKS_THREADS ? here * check_size : here;
+    return o->context == NSH_MAP_RANKS || o->context == NSH_MAP_RANKS_THREADS ? here * check_size
+                                                                              : here;
 }
 
-static int count_index(const nsh_worker *worker, int64_t index, void *arg)
+static int count_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     const nsh_map_options *o = arg;
-    int per_rank = o->context == NSH_THREADS || o->context == NSH_RANKS_THREADS ? o->threads : 1;
+    int per_rank =
+        o->context == NSH_MAP_THREADS || o->context == NSH_MAP_RANKS_THREADS ? o->threads : 1;
 
     if (index < 0 || index >= MOST_INDICES || worker->rank != check_rank ||
         worker->count != workers_of(o) || worker->thread < 0 || worker->thread >= per_rank ||
@@ -103,7 +106,7 @@ static matrix of_index(int64_t i)
     return (matrix){{u, u ^ 5, 3 * u + 1, u >> 3}, 1.0 / (double)(i + 1) * (i % 2 == 0 ? 1 : -3)};
 }
 
-static int multiply_index(const nsh_worker *worker, int64_t index, void *arg)
+static int multiply_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     matrix *acc = worker->accumulator, one = of_index(index);
 
@@ -164,7 +167,7 @@ static void reductions(void)
     }
 }
 
-static int large_index(const nsh_worker *worker, int64_t index, void *arg)
+static int large_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     char *acc = worker->accumulator;
 
@@ -210,7 +213,7 @@ typedef struct failing {
     int any;            /* set where one has failed */
 } failing;
 
-static int fail_index(const nsh_worker *worker, int64_t index, void *arg)
+static int fail_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     failing *f = arg;
 
@@ -243,7 +246,7 @@ static void failures(int context, int schedule)
                 CHECK_EQ(ran[i], 1); /* all that come before the lowest are run */
             left_out += ran[i] == 0;
         }
-        if (k == 0 && schedule == NSH_DYNAMIC && workers_of(&o) > 1 &&
+        if (k == 0 && schedule == NSH_MAP_DYNAMIC && workers_of(&o) > 1 &&
             nsh_comm_node_count(comm) == 1)
             CHECK_EQ(left_out, 0); /* the others take what is left */
         if (k == 1)
@@ -269,14 +272,14 @@ static void failures(int context, int schedule)
     CHECK_ALL(nsh_map(comm, N, fail_index, &negative, &o), NSH_SUCCESS);
 }
 
-static int negative_index(const nsh_worker *worker, int64_t index, void *arg)
+static int negative_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)worker;
     (void)arg;
     return index == 3 ? -77 : NSH_SUCCESS;
 }
 
-static int first_index(const nsh_worker *worker, int64_t index, void *arg)
+static int first_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)worker;
     (void)arg;
@@ -285,7 +288,7 @@ static int first_index(const nsh_worker *worker, int64_t index, void *arg)
 
 static void odd_failures(void)
 {
-    nsh_map_options o = options_of(NSH_RANKS, NSH_STATIC);
+    nsh_map_options o = options_of(NSH_MAP_RANKS, NSH_MAP_STATIC);
     failing f = {0, 1, check_size - 1, 0};
 
     check_case("failures: on one rank, negative codes, very many indices");
@@ -295,7 +298,7 @@ static void odd_failures(void)
     CHECK_EQ(f.any, check_rank == check_size - 1);
     CHECK_ALL(nsh_map(comm, 10, negative_index, NULL, NULL), NSH_ERR_ARG);
     for (int schedule = 0; schedule < SCHEDULES; schedule++) {
-        o = options_of(NSH_RANKS, schedule);
+        o = options_of(NSH_MAP_RANKS, schedule);
         CHECK_ALL(nsh_map(comm, INT64_C(1) << 62, first_index, NULL, &o), 1234);
         o.block = 1;
         CHECK_ALL(nsh_map(comm, INT64_C(1) << 62, first_index, NULL, &o), 1234);
@@ -314,11 +317,11 @@ static void errors(void)
     CHECK_ALL(nsh_map(comm, -1, count_index, NULL, NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_map(comm, (INT64_C(1) << 62) + 1, count_index, NULL, NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_map(comm, 5, check_rank == 0 ? NULL : count_index, NULL, NULL), NSH_ERR_ARG);
-    o.context = (nsh_context)7;
+    o.context = (nsh_map_context)7;
     CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_ARG);
-    o = options_of(NSH_RANKS, 9);
+    o = options_of(NSH_MAP_RANKS, 9);
     CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_ARG);
-    o = options_of(NSH_RANKS, NSH_DYNAMIC);
+    o = options_of(NSH_MAP_RANKS, NSH_MAP_DYNAMIC);
     o.threads = -1;
     CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_ARG);
     o.threads = 0;
@@ -342,19 +345,19 @@ static void errors(void)
     CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_NOMEM);
     if (check_size > 1) {
         CHECK_ALL(nsh_map(comm, 5 + (check_rank == 1), count_index, NULL, NULL), NSH_ERR_MISMATCH);
-        o = options_of(NSH_RANKS, check_rank == 1 ? NSH_STATIC : NSH_DYNAMIC);
+        o = options_of(NSH_MAP_RANKS, check_rank == 1 ? NSH_MAP_STATIC : NSH_MAP_DYNAMIC);
         CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
-        o = options_of(NSH_RANKS, NSH_DYNAMIC);
+        o = options_of(NSH_MAP_RANKS, NSH_MAP_DYNAMIC);
         o.keep_going = check_rank == 1;
         CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
-        o = options_of(NSH_RANKS, NSH_DYNAMIC);
+        o = options_of(NSH_MAP_RANKS, NSH_MAP_DYNAMIC);
         o.chunk = check_rank == 1;
         CHECK_ALL(nsh_map(comm, 5, count_index, NULL, &o), NSH_ERR_MISMATCH);
     }
 }
 
 /* Threads as many as there are cores, and kernels of ranks that call the library. */
-static int add_index(const nsh_worker *worker, int64_t index, void *arg)
+static int add_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)worker;
     (void)index;
@@ -363,7 +366,7 @@ static int add_index(const nsh_worker *worker, int64_t index, void *arg)
 
 static void other_calls(void)
 {
-    nsh_map_options o = options_of(NSH_RANKS_THREADS, NSH_DYNAMIC);
+    nsh_map_options o = options_of(NSH_MAP_RANKS_THREADS, NSH_MAP_DYNAMIC);
     nsh_counter *counter = NULL;
     matrix result = {{0}, 0}, zero = {{0}, 0}, expected = oracle(50, 1, &zero);
     int64_t value = -1;
@@ -390,7 +393,7 @@ typedef struct span {
     int workers;
 } span;
 
-static int note_span(const nsh_worker *worker, int64_t index, void *arg)
+static int note_span(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     span *s = arg;
 
@@ -404,7 +407,7 @@ static int note_span(const nsh_worker *worker, int64_t index, void *arg)
 static void static_parts(void)
 {
     const int64_t sizes[] = {1, 7, 4096, 4099, 10000};
-    nsh_map_options o = options_of(NSH_RANKS, NSH_STATIC);
+    nsh_map_options o = options_of(NSH_MAP_RANKS, NSH_MAP_STATIC);
 
     check_case("static parts are those of nsh_split");
     for (int i = 0; i < 5; i++) {
@@ -419,7 +422,7 @@ static void static_parts(void)
     }
 }
 
-static int note_processors(const nsh_worker *worker, int64_t index, void *arg)
+static int note_processors(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     cpu_set_t *seen = arg;
 
@@ -431,7 +434,7 @@ static int note_processors(const nsh_worker *worker, int64_t index, void *arg)
 /* How many workers a map of threads has. */
 static int threads_of(nsh_comm *on)
 {
-    nsh_map_options o = options_of(NSH_THREADS, NSH_DYNAMIC);
+    nsh_map_options o = options_of(NSH_MAP_THREADS, NSH_MAP_DYNAMIC);
     span s = {INT64_MAX, -1, 0};
 
     o.threads = 0;
@@ -442,7 +445,7 @@ static int threads_of(nsh_comm *on)
 /* Ranks with a processor each: threads of rank 0 use those of all ranks of the host, which idle. */
 static void idle_cores(void)
 {
-    nsh_map_options o = options_of(NSH_THREADS, NSH_STATIC);
+    nsh_map_options o = options_of(NSH_MAP_THREADS, NSH_MAP_STATIC);
     nsh_comm *bound = NULL, *alone = NULL;
     cpu_set_t before, one, seen[2];
     int cores, n;
@@ -479,7 +482,7 @@ static int64_t cell(int64_t row, int64_t column)
 }
 
 /* Every row but those with index % 5 == 3; row 11 fails if asked to. */
-static int fill_row(const nsh_worker *worker, int64_t index, void *row, void *arg)
+static int fill_row(const nsh_map_worker *worker, int64_t index, void *row, void *arg)
 {
     int64_t *p = row, columns = ((int64_t *)arg)[0];
 
@@ -566,7 +569,7 @@ typedef struct calls {
     int64_t sum;
 } calls;
 
-static int add_to_calls(const nsh_worker *worker, int64_t index, void *arg)
+static int add_to_calls(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     calls *c = arg;
 
@@ -576,7 +579,7 @@ static int add_to_calls(const nsh_worker *worker, int64_t index, void *arg)
 }
 
 /* What is collective on the map's communicator fails on this rank alone, and what is not works. */
-static int call_everything(const nsh_worker *worker, int64_t index, void *arg)
+static int call_everything(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     calls *c = arg;
     const int64_t extent[1] = {2}, offset[1] = {0};
@@ -626,7 +629,7 @@ static void calls_from_kernels(void)
     int seven = 7;
 
     check_case("collective calls from a kernel fail there, and nowhere else");
-    last_only.schedule = NSH_STATIC; /* one index, so one rank alone calls */
+    last_only.schedule = NSH_MAP_STATIC; /* one index, so one rank alone calls */
     CHECK_ALL(nsh_array_create(comm, MPI_INT, 1, extent, NULL, &c.array), NSH_SUCCESS);
     CHECK_ALL(nsh_mutex_create(comm, NULL, &c.mutex), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_create_serial(&c.serial), NSH_SUCCESS);
@@ -666,10 +669,10 @@ int main(int argc, char **argv)
     static_parts();
     if (strcmp(check_layout, "serial") != 0)
         idle_cores();
-    rows(NSH_RANKS, NSH_DYNAMIC, 40, 1);
-    rows(NSH_RANKS_THREADS, NSH_GUIDED, 23, 5);
-    rows(NSH_RANKS, NSH_STATIC, 60, 4000); /* longer than a segment */
-    rows(NSH_SERIAL, NSH_DYNAMIC, 3, 2);
+    rows(NSH_MAP_RANKS, NSH_MAP_DYNAMIC, 40, 1);
+    rows(NSH_MAP_RANKS_THREADS, NSH_MAP_GUIDED, 23, 5);
+    rows(NSH_MAP_RANKS, NSH_MAP_STATIC, 60, 4000); /* longer than a segment */
+    rows(NSH_MAP_SERIAL, NSH_MAP_DYNAMIC, 3, 2);
     row_errors();
     calls_from_kernels();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);

@@ -377,7 +377,7 @@ static void free_case(void)
     close_all();
 }
 
-static int nothing(const nsh_worker *worker, int64_t index, void *arg)
+static int nothing(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)worker;
     (void)index;

@@ -216,7 +216,7 @@ static void use_batch(things *t)
     CHECK_ALL(nsh_batch_sync(t->batch), NSH_SUCCESS);
 }
 
-static int nothing(const nsh_worker *worker, int64_t index, void *arg)
+static int nothing(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     *(int64_t *)worker->accumulator += index >= 0 && arg != NULL;
     return NSH_SUCCESS;

@@ -40,7 +40,7 @@ static int64_t below(int64_t n)
 
 /* ---- a journal written through batches of one process ---- */
 
-static nsh_batch_options options_of(nsh_journal_mode mode)
+static nsh_batch_options options_of(nsh_batch_mode mode)
 {
     nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
 
@@ -52,7 +52,7 @@ static nsh_batch_options options_of(nsh_journal_mode mode)
     return o;
 }
 
-static int open_batch(nsh_comm *comm, nsh_journal_mode mode, nsh_batch **b)
+static int open_batch(nsh_comm *comm, nsh_batch_mode mode, nsh_batch **b)
 {
     nsh_batch_options o = options_of(mode);
 
@@ -73,14 +73,14 @@ static int write_some(nsh_comm *comm, int steps, model *m, model after[], int64_
 
     memset(m, 0, sizeof *m);
     assert_int_equal(truncate(path, 0), 0); /* a header that is damaged may be no journal's */
-    assert_int_equal(open_batch(comm, NSH_OVERWRITE, &b), NSH_SUCCESS);
+    assert_int_equal(open_batch(comm, NSH_BATCH_OVERWRITE, &b), NSH_SUCCESS);
     for (int i = 0; i < steps; i++) {
         struct stat s;
         int64_t task = -1;
 
         assert_int_equal(nsh_batch_next(b, &task), NSH_SUCCESS);
         if (task < 0) {
-            unsigned from = 1U << (below(2) ? NSH_TASK_DONE : NSH_TASK_FAILED);
+            unsigned from = below(2) ? NSH_BATCH_REOPEN_DONE : NSH_BATCH_REOPEN_FAILED;
 
             assert_int_equal(nsh_batch_reopen(b, from), NSH_SUCCESS);
             for (int t = 0; t < TASKS; t++)
@@ -160,7 +160,7 @@ static void check_model(nsh_comm *comm, const model *m)
     nsh_batch *b = NULL;
     nsh_task_state state;
 
-    assert_int_equal(open_batch(comm, NSH_RESUME, &b), NSH_SUCCESS);
+    assert_int_equal(open_batch(comm, NSH_BATCH_RESUME, &b), NSH_SUCCESS);
     for (int t = 0; t < TASKS; t++) {
         assert_int_equal(nsh_batch_state(b, t, &state), NSH_SUCCESS);
         assert_int_equal(state, m->state[t]);
@@ -227,9 +227,9 @@ static void test_flipped(void **state)
         bytes[at] = (char)(bytes[at] ^ 1 << below(8));
         store(bytes, n);
         if (at < length[k - 1] && at < n - NSH__RECORD - RESULT - 4) {
-            assert_int_equal(open_batch(comm, NSH_RESUME, &b), NSH_ERR_FORMAT);
+            assert_int_equal(open_batch(comm, NSH_BATCH_RESUME, &b), NSH_ERR_FORMAT);
             assert_null(b);
-        } else if (open_batch(comm, NSH_RESUME, &b) == NSH_SUCCESS) {
+        } else if (open_batch(comm, NSH_BATCH_RESUME, &b) == NSH_SUCCESS) {
             assert_int_equal(nsh_batch_free(&b), NSH_SUCCESS);
         }
         free(bytes);
@@ -377,7 +377,7 @@ static void damage_file(nsh_comm *comm, const char *good, int64_t n)
     rc = nsh__journal_status(path, &counts);
     if (rc == NSH_SUCCESS)
         assert_int_equal(counts.open + counts.running + counts.done + counts.failed, TASKS);
-    rc = open_batch(comm, NSH_RESUME, &b);
+    rc = open_batch(comm, NSH_BATCH_RESUME, &b);
     if (rc == NSH_SUCCESS)
         assert_int_equal(nsh_batch_free(&b), NSH_SUCCESS);
     else

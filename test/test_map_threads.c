@@ -14,7 +14,7 @@ enum { N = 20000, THREADS = 4 };
 
 static int plain[N]; /* written by whoever runs the index, read when all is over */
 
-static int square(const nsh_worker *worker, int64_t index, void *arg)
+static int square(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     int64_t *sum = worker->accumulator;
 
@@ -25,7 +25,7 @@ static int square(const nsh_worker *worker, int64_t index, void *arg)
     return NSH_SUCCESS;
 }
 
-static int stumble(const nsh_worker *worker, int64_t index, void *arg)
+static int stumble(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     (void)arg;
     (void)worker;
@@ -49,14 +49,14 @@ static void test_threads(void **state)
     for (int64_t i = 0; i < N; i++)
         expected += i * i;
     assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
-    o.context = NSH_THREADS;
+    o.context = NSH_MAP_THREADS;
     o.threads = THREADS;
     o.reduce_bytes = sizeof sum;
     o.combine = add;
     o.result = &sum;
-    for (int schedule = 0; schedule <= NSH_GUIDED; schedule++)
+    for (int schedule = 0; schedule <= NSH_MAP_GUIDED; schedule++)
         for (o.block = 0; o.block < 8; o.block += 7) {
-            o.schedule = (nsh_schedule)schedule;
+            o.schedule = (nsh_map_schedule)schedule;
             sum = -1;
             assert_int_equal(nsh_map(comm, N, square, NULL, &o), NSH_SUCCESS);
             assert_true(sum == expected);

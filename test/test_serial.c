@@ -140,7 +140,7 @@ static void test_files(void **state)
     assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);
     assert_int_equal(nsh_array_create(comm, MPI_DOUBLE, 2, extent, &options, &array), NSH_SUCCESS);
     assert_int_equal(nsh_array_fill(array, &seven), NSH_SUCCESS);
-    if (nsh_snapshot_save(path, &array, 1) != NSH_ERR_UNSUPPORTED) {
+    if (nsh_snapshot_save(path, 1, &array) != NSH_ERR_UNSUPPORTED) {
         assert_int_equal(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file), NSH_SUCCESS);
         assert_int_equal(nsh_file_append(file, "series", array), NSH_SUCCESS);
         assert_int_equal(nsh_file_load(file, "series", &loaded), NSH_SUCCESS);
@@ -152,7 +152,7 @@ static void test_files(void **state)
         assert_true(seen == seven);
         assert_int_equal(nsh_comm_free(&comm), NSH_ERR_STATE);
         assert_int_equal(nsh_file_close(&file), NSH_SUCCESS);
-        assert_int_equal(nsh_snapshot_restore(path, &array, 1), NSH_SUCCESS);
+        assert_int_equal(nsh_snapshot_restore(path, 1, &array), NSH_SUCCESS);
     }
     unlink(path);
     nsh_array_free(&loaded);

@@ -65,8 +65,8 @@ static void test_errors(void **state)
     assert_non_null(strstr(nsh_error_detail(), "part -1 of 2"));
     assert_int_equal(nsh_split(5, 2, 0, NULL, &b), NSH_ERR_ARG);
     assert_int_equal(nsh_split(5, 2, 0, &a, NULL), NSH_ERR_ARG);
-    assert_int_equal(nsh_split_permuted(-1, 1, 0, 0, &a, &b), NSH_ERR_ARG);
-    assert_int_equal(nsh_split_permuted(5, 2, 2, 0, &a, &b), NSH_ERR_ARG);
+    assert_int_equal(nsh_split_permuted(-1, 1, 0, 0, &b, &a), NSH_ERR_ARG);
+    assert_int_equal(nsh_split_permuted(5, 2, 2, 0, &b, &a), NSH_ERR_ARG);
     assert_int_equal(nsh_split_permuted(5, 2, 0, 0, NULL, NULL), NSH_ERR_ARG);
     assert_int_equal(a, -5);
     assert_int_equal(b, -6);
@@ -91,9 +91,9 @@ static void test_permuted(void **state)
                     int64_t count = -1, asked = -1, begin, end;
 
                     assert_int_equal(nsh_split(n, nparts, part, &begin, &end), NSH_SUCCESS);
-                    assert_int_equal(nsh_split_permuted(n, nparts, part, seed, NULL, &asked),
+                    assert_int_equal(nsh_split_permuted(n, nparts, part, seed, &asked, NULL),
                                      NSH_SUCCESS);
-                    assert_int_equal(nsh_split_permuted(n, nparts, part, seed, indices, &count),
+                    assert_int_equal(nsh_split_permuted(n, nparts, part, seed, &count, indices),
                                      NSH_SUCCESS);
                     assert_int_equal(count, end - begin);
                     assert_int_equal(asked, count);
@@ -120,8 +120,8 @@ static void test_order(void **state)
 
     (void)state;
     assert_non_null(a);
-    assert_int_equal(nsh_split_permuted(N, 1, 0, 1, a, NULL), NSH_SUCCESS);
-    assert_int_equal(nsh_split_permuted(N, 1, 0, 2, b, NULL), NSH_SUCCESS);
+    assert_int_equal(nsh_split_permuted(N, 1, 0, 1, NULL, a), NSH_SUCCESS);
+    assert_int_equal(nsh_split_permuted(N, 1, 0, 2, NULL, b), NSH_SUCCESS);
     for (int i = 0; i < N; i++) {
         fixed += a[i] == i;
         same += a[i] == b[i];
@@ -141,10 +141,10 @@ static void test_permuted_large(void **state)
     int64_t n = MOST / 3, k = MOST / PARTS, few[3], count = 0;
 
     (void)state;
-    assert_int_equal(nsh_split_permuted(n, PARTS, PARTS - 1, 7, NULL, &count), NSH_SUCCESS);
+    assert_int_equal(nsh_split_permuted(n, PARTS, PARTS - 1, 7, &count, NULL), NSH_SUCCESS);
     assert_true(count <= k);
     n = (int64_t)PARTS * 3;
-    assert_int_equal(nsh_split_permuted(n, PARTS, PARTS - 1, 7, few, &count), NSH_SUCCESS);
+    assert_int_equal(nsh_split_permuted(n, PARTS, PARTS - 1, 7, &count, few), NSH_SUCCESS);
     assert_int_equal(count, 3);
     for (int i = 0; i < 3; i++)
         assert_true(few[i] >= 0 && few[i] < n);

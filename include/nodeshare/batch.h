@@ -80,6 +80,7 @@ extern "C" {
 
 typedef struct nsh_batch nsh_batch;
 
+/* State of a task. */
 typedef enum nsh_task_state {
     NSH_TASK_OPEN = 0,
     NSH_TASK_RUNNING,
@@ -87,18 +88,25 @@ typedef enum nsh_task_state {
     NSH_TASK_FAILED
 } nsh_task_state;
 
+/* States from which nsh_batch_reopen opens tasks, to be joined with |. */
+typedef enum nsh_batch_reopen_from {
+    NSH_BATCH_REOPEN_RUNNING = 1 << NSH_TASK_RUNNING,
+    NSH_BATCH_REOPEN_DONE = 1 << NSH_TASK_DONE,
+    NSH_BATCH_REOPEN_FAILED = 1 << NSH_TASK_FAILED
+} nsh_batch_reopen_from;
+
 /* How many tasks are in each state. */
 typedef struct nsh_task_counts {
     int64_t tasks, open, running, done, failed;
 } nsh_task_counts;
 
 /* What becomes of a journal that exists, or does not. */
-typedef enum nsh_journal_mode {
-    NSH_RESUME = 0, /* go on with it; begin it if there is none */
-    NSH_NEW,        /* begin it; NSH_ERR_EXISTS if there is one */
-    NSH_OVERWRITE   /* begin it anew; NSH_ERR_BUSY while another job works on it; NSH_ERR_FORMAT if
-                       the file has bytes and is not a journal of this format */
-} nsh_journal_mode;
+typedef enum nsh_batch_mode {
+    NSH_BATCH_RESUME = 0, /* go on with it; begin it if there is none */
+    NSH_BATCH_NEW,        /* begin it; NSH_ERR_EXISTS if there is one */
+    NSH_BATCH_OVERWRITE /* begin it anew; NSH_ERR_BUSY while another job works on it; NSH_ERR_FORMAT
+                           if the file has bytes and is not a journal of this format */
+} nsh_batch_mode;
 
 typedef struct nsh_batch_options {
     int worker_size;              /* ranks of a worker */
@@ -107,11 +115,11 @@ typedef struct nsh_batch_options {
     MPI_Datatype result_type;     /* of a task's result; MPI_DATATYPE_NULL: there are none */
     int64_t result_count;         /* elements of a task's result */
     const char *journal;          /* its path, the same on every rank; NULL: none */
-    nsh_journal_mode mode;
+    nsh_batch_mode mode;
     uint64_t tag; /* what the tasks are: a hash of their inputs, kept in the journal. A journal with
                      another tag is not resumed: NSH_ERR_MISMATCH */
     int sync;     /* not 0: every record is on the disk (fdatasync) before the call returns */
-    int home;     /* rank with whose node the batch's words live; NSH_HOME_ANY */
+    int home; /* a rank or NSH_HOME_ANY, as in nsh_mutex_options: where the batch's words live */
     int64_t chunk;    /* tasks that a node takes at once, where it does not take them one by one
                       anyway: over several nodes, or with a journal (then 1024 at most). 0: as
                       many as it has workers, more while that many end within milliseconds,
@@ -132,8 +140,8 @@ typedef struct nsh_batch_options {
 
 #define NSH_BATCH_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_RESUME, 0, 0, NSH_HOME_ANY, 0, 0, 0, 0, 0, NULL,  \
-            NULL, 1                                                                                \
+        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_BATCH_RESUME, 0, 0, NSH_HOME_ANY, 0, 0, 0, 0, 0,  \
+            NULL, NULL, 1                                                                          \
     }
 
 /* ---- create and free ---- */
@@ -231,12 +239,15 @@ NSH_API int nsh_batch_worker_comm(nsh_batch *batch, MPI_Comm *out);
  * Errors: ARG, STATE (comm is broken), IO, FORMAT, UNSUPPORTED (of the journal), MPI. */
 NSH_API int nsh_batch_sync(nsh_batch *batch);
 
-/* [collective] Tasks in one of these states (1 << NSH_TASK_FAILED | ...) are OPEN again, and their
- * results gone. From RUNNING: those of this batch, which their workers lose. What other nodes have
- * is known afterwards. All workers can take tasks again.
- * Errors: ARG (no state, an unknown one, or OPEN), MISMATCH, STATE, IO, FORMAT, UNSUPPORTED (of the
+/* [collective] Tasks in one of these states are OPEN again, and their results are gone. From
+ * RUNNING: those of this batch, which their workers lose. What other nodes have is known
+ * afterwards. All workers can take tasks again.
+ *
+ * from  one or several of nsh_batch_reopen_from, joined with |; equal on every rank
+ *
+ * Errors: ARG (none of them, or another bit), MISMATCH, STATE, IO, FORMAT, UNSUPPORTED (of the
  * journal), MPI. */
-NSH_API int nsh_batch_reopen(nsh_batch *batch, unsigned from_states);
+NSH_API int nsh_batch_reopen(nsh_batch *batch, unsigned from);
 
 /* [collective] All results in the order of tasks into array, which has the batch's result_type and
  * ntasks x result_count elements in whatever shape; zeroes for what is not DONE.

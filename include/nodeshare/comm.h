@@ -13,8 +13,8 @@
  *            and NSH_LOG=1 say so)
  *
  * Environment, read when a communicator is created (options given in code win):
- *   NSH_WAIT=auto|spin|block           how a rank waits for another (nsh_wait)
- *   NSH_PROGRESS=auto|none|thread      who drives MPI while ranks compute (nsh_progress)
+ *   NSH_WAIT=auto|spin|block           how a rank waits for another (nsh_wait_mode)
+ *   NSH_PROGRESS=auto|none|thread      who drives MPI while ranks compute (nsh_progress_mode)
  *   NSH_RMA=auto|window|message        how words of other nodes are changed (mutex.h): by MPI's
  *                                      one-sided atomics, or asked for by messages
  *   NSH_RANKS_PER_NODE=k               split nodes into nodes of k ranks (the last may be smaller)
@@ -33,7 +33,7 @@
  *     rank, like those of MPI communicators.
  *   - A rank that waits inside a call of this library serves what other nodes ask of any
  *     communicator of its process (words of mutexes, counters, batches), not only of the one that
- *     the call is about. It does not inside MPI calls of the program's own (nsh_progress).
+ *     the call is about. It does not inside MPI calls of the program's own (nsh_progress_mode).
  *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
  *     be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
@@ -82,27 +82,27 @@ typedef struct nsh_comm nsh_comm;
 
 /* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. A
  * rank that waits in a collective call for another node drives MPI without sleeping. */
-typedef enum nsh_wait {
+typedef enum nsh_wait_mode {
     NSH_WAIT_AUTO = 0, /* spin for 20 us, or for 100 us if ranks exceed cores, giving the core away
                           meanwhile; then sleep */
     NSH_WAIT_SPIN,     /* never sleep: lowest latency, one core per waiting rank */
     NSH_WAIT_BLOCK     /* sleep at once: lowest cost when ranks exceed cores */
-} nsh_wait;
+} nsh_wait_mode;
 
 /* Who drives MPI on behalf of other nodes while this rank computes. */
-typedef enum nsh_progress {
+typedef enum nsh_progress_mode {
     NSH_PROGRESS_AUTO = 0, /* a helper thread where an object needs one and MPI allows it */
     NSH_PROGRESS_NONE,     /* nobody: the program calls nsh_comm_progress now and then */
     NSH_PROGRESS_THREAD    /* a helper thread on each leader; needs MPI_THREAD_MULTIPLE */
-} nsh_progress;
+} nsh_progress_mode;
 
 typedef struct nsh_comm_options {
-    MPI_Comm node_comm;    /* this rank's node as the caller sees it; MPI_COMM_NULL: ask MPI. All
+    MPI_Comm node_comm; /* this rank's node as the caller sees it; MPI_COMM_NULL: ask MPI. All
                               its ranks share memory and pass it; used during create only */
-    int ranks_per_node;    /* > 0: split every node into nodes of so many ranks; 0: do not */
-    nsh_wait wait;         /* may differ between ranks */
-    nsh_progress progress; /* the same on every rank */
-    int64_t heap_bytes;    /* most bytes of arrays per node; 0: what memory, /dev/shm and limits
+    int ranks_per_node; /* > 0: split every node into nodes of so many ranks; 0: do not */
+    nsh_wait_mode wait; /* may differ between ranks */
+    nsh_progress_mode progress; /* the same on every rank */
+    int64_t heap_bytes; /* most bytes of arrays per node; 0: what memory, /dev/shm and limits
                               allow. The least of all ranks counts */
 } nsh_comm_options;
 

@@ -195,14 +195,14 @@ NSH_API int nsh_file_read(nsh_file *file, const char *name, nsh_array *into);
  * FORMAT (also: an extent above INT64_MAX). */
 NSH_API int nsh_file_load(nsh_file *file, const char *name, nsh_array **out);
 
-/* [collective] A file of these arrays under their names, which they must have, all on one
+/* [collective] A file of these n arrays under their names, which they must have, all on one
  * communicator; n > 0. It replaces the file at path only when it is whole and on disk.
  * Errors: ARG, EXISTS (two of one name), TYPE, IO. */
-NSH_API int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n);
+NSH_API int nsh_snapshot_save(const char *path, int n, nsh_array *const arrays[]);
 
-/* [collective] Read these arrays by their names. Types and extents of all are compared before any
+/* [collective] Read these n arrays by their names. Types and extents of all are compared before any
  * is read. Errors: as nsh_file_open and nsh_file_read. */
-NSH_API int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n);
+NSH_API int nsh_snapshot_restore(const char *path, int n, nsh_array *const arrays[]);
 
 /* ---- hyperslabs ---- */
 

@@ -3,30 +3,30 @@
  * arithmetic of sharing indices out.
  *
  * Every index is run exactly once, by one worker. What a worker is, the context says:
- *   NSH_SERIAL         rank 0, alone
- *   NSH_THREADS        so many threads of rank 0; the other ranks wait, and the threads may run on
- *                      the cores of those that are on rank 0's host
- *   NSH_RANKS          every rank
- *   NSH_RANKS_THREADS  so many threads of every rank
+ *   NSH_MAP_SERIAL         rank 0, alone
+ *   NSH_MAP_THREADS        so many threads of rank 0; the other ranks wait, and the threads may run
+ *                          on the cores of those that are on rank 0's host
+ *   NSH_MAP_RANKS          every rank
+ *   NSH_MAP_RANKS_THREADS  so many threads of every rank
  * and who gets which index, the schedule:
- *   NSH_STATIC   worker w the part of 0 .. n-1 that nsh_split names, known beforehand; with a
- *                reduction it is the blocks that are split
- *   NSH_DYNAMIC  who is free takes the next block
- *   NSH_GUIDED   who is free takes a share of what is left, so large pieces first and small ones
- *                last; for very many very short indices
+ *   NSH_MAP_STATIC   worker w the part of 0 .. n-1 that nsh_split names, known beforehand; with a
+ *                    reduction it is the blocks that are split
+ *   NSH_MAP_DYNAMIC  a free worker takes the next block
+ *   NSH_MAP_GUIDED   a free worker takes a share of what is left, so large pieces first and small
+ *                    ones last; for very many very short indices
  * Taking a block costs one atomic operation on one node. Over several nodes, a node takes a chunk
  * of blocks with one remote operation when one of its workers finds none, and its workers share
  * that as on one node. A chunk has as many blocks as the node has workers, so that blocks begin in
  * the order of their numbers, and more where blocks are very short (options.chunk). What
  * nodeshare/mutex.h says of a home that computes for long holds here too.
  *
- * Kernels on threads (NSH_THREADS, NSH_RANKS_THREADS) call neither MPI nor this library; the thread
- * that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run on the rank
- * itself and may call what is [local] or [non-local], on objects of this communicator too: lock and
- * unlock mutexes, add to counters, take tasks. A [collective] call on the map's own communicator, a
- * nested map among them, returns STATE on this rank alone and does nothing; the map goes on, and so
- * does the communicator. On another communicator, a serial one for example, collective calls and
- * maps are allowed if all ranks of that one make them.
+ * Kernels on threads (NSH_MAP_THREADS, NSH_MAP_RANKS_THREADS) call neither MPI nor this library;
+ * the thread that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run on
+ * the rank itself and may call what is [local] or [non-local], on objects of this communicator too:
+ * lock and unlock mutexes, add to counters, take tasks. A [collective] call on the map's own
+ * communicator, a nested map among them, returns STATE on this rank alone and does nothing; the map
+ * goes on, and so does the communicator. On another communicator, a serial one for example,
+ * collective calls and maps are allowed if all ranks of that one make them.
  *
  * Reductions give the same bits from run to run and for any number of ranks, threads and nodes: n
  * indices are cut into blocks that depend on n and the options alone, every block has an
@@ -56,62 +56,72 @@ NSH_API int nsh_split(int64_t n, int nparts, int part, int64_t *begin, int64_t *
  * parts each index comes once. The same on every rank, without communication and without a table of
  * n: a rank computes its own indices only. For tasks whose length depends on where they are.
  *
- * indices  room for the part's indices, as many as nsh_split says; NULL: only their number
- * count    how many there are; may be NULL if indices is not
+ * count    gets how many there are; may be NULL if indices is not
+ * indices  space for the part's indices, as many as nsh_split says; NULL: only their number
  *
  * Errors: as nsh_split. */
-NSH_API int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t indices[],
-                               int64_t *count);
+NSH_API int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t *count,
+                               int64_t indices[]);
 
 /* ---- map ---- */
 
-typedef enum nsh_context { NSH_RANKS = 0, NSH_SERIAL, NSH_THREADS, NSH_RANKS_THREADS } nsh_context;
+typedef enum nsh_map_context {
+    NSH_MAP_RANKS = 0,
+    NSH_MAP_SERIAL,
+    NSH_MAP_THREADS,
+    NSH_MAP_RANKS_THREADS
+} nsh_map_context;
 
-typedef enum nsh_schedule { NSH_DYNAMIC = 0, NSH_STATIC, NSH_GUIDED } nsh_schedule;
+typedef enum nsh_map_schedule {
+    NSH_MAP_DYNAMIC = 0,
+    NSH_MAP_STATIC,
+    NSH_MAP_GUIDED
+} nsh_map_schedule;
 
 /* Who runs a kernel. */
-typedef struct nsh_worker {
+typedef struct nsh_map_worker {
     int id, count;     /* this worker; how many there are, over all ranks */
     int rank, thread;  /* its rank, and its thread there from 0 */
     void *accumulator; /* of the block that is being run; NULL: options.reduce_bytes is 0 */
-} nsh_worker;
+} nsh_map_worker;
 
 /* Runs one index. Returns NSH_SUCCESS or a positive code, the caller's own or one of nsh_status
  * (a negative one counts as NSH_ERR_ARG). May read anything, and write what no other index
  * writes and its accumulator. arg is the caller's, on its own rank. */
-typedef int (*nsh_kernel)(const nsh_worker *worker, int64_t index, void *arg);
+typedef int (*nsh_map_kernel)(const nsh_map_worker *worker, int64_t index, void *arg);
 
-/* As nsh_kernel; row is where element (index, 0, ...) of the array is, writable, and may be filled
- * up to element (index + 1, 0, ...). */
-typedef int (*nsh_row_kernel)(const nsh_worker *worker, int64_t index, void *row, void *arg);
+/* As nsh_map_kernel; row is where element (index, 0, ...) of the array is, writable, and may be
+ * filled up to element (index + 1, 0, ...). */
+typedef int (*nsh_map_row_kernel)(const nsh_map_worker *worker, int64_t index, void *row,
+                                  void *arg);
 
 /* Adds an accumulator to another: into = into (+) from, where into covers the indices just before
  * those of from. */
-typedef void (*nsh_combine)(void *into, const void *from, void *arg);
+typedef void (*nsh_map_combine)(void *into, const void *from, void *arg);
 
 typedef struct nsh_map_options {
-    nsh_context context;
-    nsh_schedule schedule;
+    nsh_map_context context;
+    nsh_map_schedule schedule;
     int threads;          /* per rank; 0: the cores of the host shared out among its ranks, the
-                             least of all hosts; for NSH_THREADS all cores that the ranks of rank
-                             0's host may use */
+                             least of all hosts; for NSH_MAP_THREADS all cores that the ranks of
+                             rank 0's host may use */
     int64_t block;        /* indices that are taken at once; 0: n / 4096, fewer and larger blocks
-                             where accumulators would take more than 64 MiB per node. NSH_STATIC
+                             where accumulators would take more than 64 MiB per node. NSH_MAP_STATIC
                              without a reduction has no blocks */
     int64_t chunk;        /* over several nodes: blocks that a node takes at once; 0: as many as it
                              has workers, more while that many end within milliseconds, fewer when
                              few are left */
     int64_t reduce_bytes; /* of an accumulator; 0: no reduction */
     const void *identity; /* reduce_bytes with which every accumulator begins; NULL: zeroes */
-    nsh_combine combine;  /* on every rank, if there is a reduction */
-    void *result;         /* reduce_bytes, on every rank, aligned as its contents want it; written
+    nsh_map_combine combine; /* on every rank, if there is a reduction */
+    void *result;   /* reduce_bytes, on every rank, aligned as its contents want it; written
                              on success */
-    int keep_going;       /* not 0: a kernel that fails stops nothing, every index is run */
+    int keep_going; /* not 0: a kernel that fails stops nothing, every index is run */
 } nsh_map_options;
 
 #define NSH_MAP_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        NSH_RANKS, NSH_DYNAMIC, 0, 0, 0, 0, NULL, NULL, NULL, 0                                    \
+        NSH_MAP_RANKS, NSH_MAP_DYNAMIC, 0, 0, 0, 0, NULL, NULL, NULL, 0                            \
     }
 
 /* [collective] Run kernel(worker, index, arg) once for every index in 0 .. n-1, and reduce.
@@ -127,7 +137,7 @@ typedef struct nsh_map_options {
  * Errors: ARG (n < 0 or > 2^62, kernel NULL, an option out of range, a reduction without combine or
  * result), MISMATCH, NOMEM, STATE (comm is broken; the call comes from a kernel of a map on comm,
  * on that rank alone), MPI, and what kernels return. */
-NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg,
+NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_map_kernel kernel, void *arg,
                     const nsh_map_options *options);
 
 /* [collective] As nsh_map over the rows of out (its first dimension), each filled in place in the
@@ -137,7 +147,7 @@ NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg,
  * When a kernel fails, the rows are replicated as they are: those that no worker has run keep their
  * values, and replicas are equal.
  * Errors: as nsh_map; ARG for an array of no dimension; STATE (between update_begin and _end). */
-NSH_API int nsh_map_rows(nsh_array *out, nsh_row_kernel kernel, void *arg,
+NSH_API int nsh_map_rows(nsh_array *out, nsh_map_row_kernel kernel, void *arg,
                          const nsh_map_options *options);
 
 #ifdef __cplusplus

@@ -16,8 +16,9 @@
  *
  * Caveats
  *   - Between nodes, most MPIs change words only while somebody is inside MPI at the home. Under
- *     MPI_THREAD_MULTIPLE a helper thread there sees to it (nsh_progress in comm.h). Without it, a
- *     leader that computes for long calls nsh_comm_progress now and then, or it delays the others.
+ *     MPI_THREAD_MULTIPLE a helper thread there sees to it (nsh_progress_mode in comm.h). Without
+ *     it, a leader that computes for long calls nsh_comm_progress now and then, or it delays the
+ *     others.
  *   - Where words are asked for by messages (NSH_RMA=message, the default of Open MPI) and there is
  *     no helper, a leader inside an MPI call of the program's own answers nobody either: before
  *     MPI_Barrier, MPI_Recv and the like comes nsh_comm_barrier, or MPI_Init_thread asks for
@@ -55,8 +56,9 @@ typedef enum nsh_mutex_order {
 #define NSH_HOME_ANY (-1)
 
 typedef struct nsh_mutex_options {
-    int home; /* a rank: the queue's words live with its node's leader. NSH_HOME_ANY:
-                 objects take turns with all nodes */
+    int home; /* a rank, not the number of a node: the queue's words live with the leader of its
+                 node, which nsh_mutex_home tells. NSH_HOME_ANY: objects take turns with all
+                 nodes */
     nsh_mutex_order order;
     int cohort_limit; /* hand-offs on one node before another's turn, > 0 */
     const char *name; /* for nsh_mutex_find; copied; NULL: none. 1 to 255 bytes, unique among all
@@ -138,7 +140,8 @@ NSH_API int nsh_mutex_find(nsh_comm *comm, const char *name, nsh_mutex **out);
 /* [local] Its name; NULL: none, and for NULL. */
 NSH_API const char *nsh_mutex_name(const nsh_mutex *mutex);
 
-/* [local] The node with which its words live; -1 for NULL. */
+/* [local] The rank with which its words live: the leader of the home, also where option home named
+ * another rank of that node; -1 for NULL. */
 NSH_API int nsh_mutex_home(const nsh_mutex *mutex);
 
 #ifdef __cplusplus

@@ -149,7 +149,7 @@ typedef struct kernel {
     int64_t columns;
 } kernel;
 
-static int sum_index(const nsh_worker *worker, int64_t index, void *arg)
+static int sum_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     const kernel *k = arg;
 
@@ -169,8 +169,8 @@ static nsh_map_options random_map(context *c)
 {
     nsh_map_options o = NSH_MAP_OPTIONS_INIT;
 
-    o.context = (nsh_context)chaos_below(&c->same, 4);
-    o.schedule = (nsh_schedule)chaos_below(&c->same, 3);
+    o.context = (nsh_map_context)chaos_below(&c->same, 4);
+    o.schedule = (nsh_map_schedule)chaos_below(&c->same, 3);
     o.threads = 2;
     o.block = chaos_below(&c->same, 6);
     return o;
@@ -179,8 +179,8 @@ static nsh_map_options random_map(context *c)
 static void reduce(context *c)
 {
     nsh_map_options o = random_map(c);
-    kernel k = {o.context == NSH_RANKS || o.context == NSH_SERIAL ? c : NULL, operation_seed(c, 0),
-                0};
+    kernel k = {o.context == NSH_MAP_RANKS || o.context == NSH_MAP_SERIAL ? c : NULL,
+                operation_seed(c, 0), 0};
     int64_t n = chaos_below(&c->same, 300);
     uint64_t result = 0, expected = 0;
 
@@ -195,7 +195,7 @@ static void reduce(context *c)
                 (unsigned long long)expected);
 }
 
-static int fill_row(const nsh_worker *worker, int64_t index, void *row, void *arg)
+static int fill_row(const nsh_map_worker *worker, int64_t index, void *row, void *arg)
 {
     const kernel *k = arg;
     uint64_t *p = row;

@@ -35,7 +35,7 @@ static void product_row(const factors *f, int64_t i, double row[])
             row[j] += f->a[i * f->n + k] * f->b[k * f->n + j];
 }
 
-static int fill_row(const nsh_worker *worker, int64_t index, void *row, void *arg)
+static int fill_row(const nsh_map_worker *worker, int64_t index, void *row, void *arg)
 {
     (void)worker;
     product_row(arg, index, row);
@@ -43,7 +43,7 @@ static int fill_row(const nsh_worker *worker, int64_t index, void *row, void *ar
 }
 
 /* Some numbers, whose sums depend on the order of adding. */
-static int fill_factor(const nsh_worker *worker, int64_t index, void *row, void *arg)
+static int fill_factor(const nsh_map_worker *worker, int64_t index, void *row, void *arg)
 {
     const int64_t *what = arg; /* n, and which one */
     double *p = row;
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
             n = atoll(argv[i]);
     }
     if (options.threads > 0)
-        options.context = NSH_RANKS_THREADS;
+        options.context = NSH_MAP_RANKS_THREADS;
     MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level);
     must(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), "communicator");
     a = make(comm, n);

@@ -50,7 +50,7 @@ static int64_t small_primes(int64_t limit, int64_t small[])
 }
 
 /* Counts the primes of one segment. */
-static int count_segment(const nsh_worker *worker, int64_t index, void *arg)
+static int count_segment(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     const sieve *s = arg;
     int64_t *count = worker->accumulator;

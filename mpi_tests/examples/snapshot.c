@@ -41,7 +41,7 @@ static int save(const char *path, nsh_array *arrays[2], int64_t seed)
 
     if (code == NSH_SUCCESS)
         code = nsh_array_fill(arrays[1], &seed);
-    return code == NSH_SUCCESS ? nsh_snapshot_save(path, arrays, 2) : code;
+    return code == NSH_SUCCESS ? nsh_snapshot_save(path, 2, arrays) : code;
 }
 
 static int saves(nsh_comm *comm, const char *path, int64_t mib, int64_t seed, int endless)

@@ -310,7 +310,7 @@ static nsh_comm *comm_alloc(void)
     return comm;
 }
 
-static void wait_init(nsh_comm *comm, nsh_wait how)
+static void wait_init(nsh_comm *comm, nsh_wait_mode how)
 {
     bool crowded = comm->host_ranks > comm->cores;
 

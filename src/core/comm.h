@@ -243,7 +243,7 @@ struct nsh_comm {
                                           their threads start and after they have ended */
 
     /* what was asked for */
-    nsh_progress progress;
+    nsh_progress_mode progress;
     bool threads;          /* MPI gave MPI_THREAD_MULTIPLE */
     bool helped;           /* every leader that homes words has a helper */
     bool words_by_message; /* backend of rma.c */

@@ -72,9 +72,9 @@ int nsh__options_read(const nsh_comm_options *given, nsh__options *out)
     if (rc == NSH_SUCCESS && out->ranks_per_node == 0 && out->node_comm == MPI_COMM_NULL)
         rc = env_ranks_per_node(&out->ranks_per_node);
     if (out->wait == NSH_WAIT_AUTO)
-        out->wait = (nsh_wait)wait;
+        out->wait = (nsh_wait_mode)wait;
     if (out->progress == NSH_PROGRESS_AUTO)
-        out->progress = (nsh_progress)progress;
+        out->progress = (nsh_progress_mode)progress;
 #ifdef OPEN_MPI /* 4.1 crashes in MPI_Compare_and_swap, and has no windows over TCP */
     out->words_by_message = words != 1;
 #else

@@ -10,8 +10,8 @@
 typedef struct nsh__options {
     MPI_Comm node_comm;
     int ranks_per_node;
-    nsh_wait wait;
-    nsh_progress progress;
+    nsh_wait_mode wait;
+    nsh_progress_mode progress;
     int64_t heap_bytes;
     bool words_by_message; /* NSH_RMA: backend of rma.c */
     bool check;            /* NSH_CHECK=1 */

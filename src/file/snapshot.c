@@ -5,7 +5,7 @@
 #include "core/agree.h"
 
 /* The communicator of the first array; NULL: there is nobody to agree with. */
-static nsh_comm *comm_of(nsh_array *const arrays[], int n)
+static nsh_comm *comm_of(int n, nsh_array *const arrays[])
 {
     return n > 0 && arrays != NULL && arrays[0] != NULL ? arrays[0]->comm : NULL;
 }
@@ -16,7 +16,7 @@ static const char *name_of(const nsh_array *array)
 }
 
 /* [collective] Every array has the name by which the file knows it. */
-static int check_names(nsh_comm *comm, nsh__call call, nsh_array *const arrays[], int n)
+static int check_names(nsh_comm *comm, nsh__call call, int n, nsh_array *const arrays[])
 {
     int rc = nsh__h5_available(nsh__call_name(call));
 
@@ -37,16 +37,16 @@ static int no_arrays(nsh__call call, int n)
     return nsh__fail(NSH_ERR_ARG, "%s: n is %d, not at least 1", nsh__call_name(call), n);
 }
 
-int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
+int nsh_snapshot_save(const char *path, int n, nsh_array *const arrays[])
 {
     const nsh__call call = NSH__CALL_SNAPSHOT_SAVE;
-    nsh_comm *comm = comm_of(arrays, n);
+    nsh_comm *comm = comm_of(n, arrays);
     nsh_file *file;
     int rc;
 
     if (comm == NULL)
         return no_arrays(call, n);
-    rc = check_names(comm, call, arrays, n);
+    rc = check_names(comm, call, n, arrays);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
     if (rc != NSH_SUCCESS)
@@ -59,16 +59,16 @@ int nsh_snapshot_save(const char *path, nsh_array *const arrays[], int n)
     return rc;
 }
 
-int nsh_snapshot_restore(const char *path, nsh_array *const arrays[], int n)
+int nsh_snapshot_restore(const char *path, int n, nsh_array *const arrays[])
 {
     const nsh__call call = NSH__CALL_SNAPSHOT_RESTORE;
-    nsh_comm *comm = comm_of(arrays, n);
+    nsh_comm *comm = comm_of(n, arrays);
     nsh_file *file;
     int rc;
 
     if (comm == NULL)
         return no_arrays(call, n);
-    rc = check_names(comm, call, arrays, n);
+    rc = check_names(comm, call, n, arrays);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);
     if (rc != NSH_SUCCESS)

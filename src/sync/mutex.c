@@ -554,5 +554,5 @@ const char *nsh_mutex_name(const nsh_mutex *mutex)
 
 int nsh_mutex_home(const nsh_mutex *mutex)
 {
-    return mutex != NULL ? mutex->home : -1;
+    return mutex != NULL ? mutex->comm->leader_of[mutex->home] : -1;
 }

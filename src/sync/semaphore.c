@@ -12,7 +12,7 @@
  *
  * Invariants: free >= -1, and -1 only while there is a head that is owed a permit; only the head
  * writes told. */
-#include <nodeshare/counter.h>
+#include <nodeshare/semaphore.h>
 
 #include "core/agree.h"
 #include "sync/cell.h"

@@ -3,7 +3,7 @@
  *
  * Invariant: a rank is in its turn between the token it got and the one it sends; rank 0 needs
  * none, because nobody enters before all have left the section before. */
-#include <nodeshare/counter.h>
+#include <nodeshare/sequential.h>
 
 #include "core/agree.h"
 #include "sync/token.h"

@@ -34,7 +34,7 @@ static int check_options(const nsh_comm *comm, int64_t tasks, const nsh_batch_op
     if (o->worker_size < 1 || o->worker_size > comm->size)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: workers of %d of %d ranks (rank %d)",
                          o->worker_size, comm->size, comm->rank);
-    if ((unsigned)o->mode > NSH_OVERWRITE || !(o->progress_seconds >= 0) ||
+    if ((unsigned)o->mode > NSH_BATCH_OVERWRITE || !(o->progress_seconds >= 0) ||
         !(o->wait_seconds >= 0) || o->chunk < 0 || o->max_attempts < 0 ||
         o->max_attempts > UCHAR_MAX || (o->result_type != MPI_DATATYPE_NULL && o->result_count < 1))
         return nsh__fail(NSH_ERR_ARG,
@@ -299,7 +299,7 @@ static void begin_states(nsh_batch *b, const nsh_task_state states[])
 }
 
 /* [collective] Every rank has opened the file that rank 0 has. */
-static int open_journal(nsh_batch *b, nsh_journal_mode mode)
+static int open_journal(nsh_batch *b, nsh_batch_mode mode)
 {
     nsh_comm *comm = b->comm;
     nsh__agreement agreement = {.call = NSH__CALL_BATCH_CREATE,

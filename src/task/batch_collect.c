@@ -16,7 +16,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { ALL_STATES = (1 << NSH_TASK_RUNNING) | (1 << NSH_TASK_DONE) | (1 << NSH_TASK_FAILED) };
+enum { REOPEN_ANY = NSH_BATCH_REOPEN_RUNNING | NSH_BATCH_REOPEN_DONE | NSH_BATCH_REOPEN_FAILED };
 
 /* By leaders, in a call of their own: bytes of all nodes become the largest, or the union of their
  * bits. */
@@ -94,7 +94,7 @@ static void reopen_here(nsh_batch *b, unsigned from)
 /* Likewise with one: the chunk that the node holds runs on, unless all that runs is OPEN. */
 static void look_again(nsh_batch *b, unsigned from)
 {
-    if (from & 1U << NSH_TASK_RUNNING)
+    if (from & NSH_BATCH_REOPEN_RUNNING)
         nsh__claim_reset(&b->area->claims);
     else
         nsh__claim_reopen(&b->area->claims);
@@ -125,7 +125,7 @@ static int reopen(nsh_batch *b, unsigned from)
     return nsh__agree(comm, NSH__CALL_BATCH_REOPEN, rc, from);
 }
 
-int nsh_batch_reopen(nsh_batch *b, unsigned from_states)
+int nsh_batch_reopen(nsh_batch *b, unsigned from)
 {
     int rc;
 
@@ -134,13 +134,15 @@ int nsh_batch_reopen(nsh_batch *b, unsigned from_states)
     rc = nsh__comm_present(b->comm, "nsh_batch_reopen"); /* the journal is not this process's */
     if (rc != NSH_SUCCESS)
         return rc;
-    if (from_states == 0 || (from_states & ~(unsigned)ALL_STATES) != 0)
-        rc = nsh__fail(NSH_ERR_ARG, "nsh_batch_reopen: states 0x%x (rank %d)", from_states,
-                       b->comm->rank);
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, settle(b, rc), nsh__mix(b->id, from_states));
+    if (from == 0 || (from & ~(unsigned)REOPEN_ANY) != 0)
+        rc =
+            nsh__fail(NSH_ERR_ARG,
+                      "nsh_batch_reopen: from is 0x%x, not a set of NSH_BATCH_REOPEN_... (rank %d)",
+                      from, b->comm->rank);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, settle(b, rc), nsh__mix(b->id, from));
     if (rc == NSH_SUCCESS)
-        rc = reopen(b, from_states);
-    if (rc == NSH_SUCCESS && (from_states & 1U << NSH_TASK_RUNNING) != 0)
+        rc = reopen(b, from);
+    if (rc == NSH_SUCCESS && (from & NSH_BATCH_REOPEN_RUNNING) != 0)
         b->held = -1;
     return rc;
 }

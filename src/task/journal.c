@@ -642,13 +642,13 @@ static int read_head(const nsh__journal *j, nsh__journal_head *out, int64_t *got
 }
 
 /* *whole: there is a header, and not only the beginning of one. */
-static int look_at_head(const nsh__journal *j, nsh_journal_mode mode, bool *whole)
+static int look_at_head(const nsh__journal *j, nsh_batch_mode mode, bool *whole)
 {
     nsh__journal_head head;
     int64_t got = 0;
     int rc = read_head(j, &head, &got);
 
-    *whole = got == (int64_t)sizeof head && mode != NSH_OVERWRITE;
+    *whole = got == (int64_t)sizeof head && mode != NSH_BATCH_OVERWRITE;
     if (rc != NSH_SUCCESS || !*whole)
         return rc;
     if (nsh__journal_head_kind(&head, got) == NSH__HEAD_DAMAGED)
@@ -724,9 +724,9 @@ static int release_dead(nsh__journal *j)
     return rc;
 }
 
-static int may_begin_anew(const nsh__journal *j, nsh_journal_mode mode)
+static int may_begin_anew(const nsh__journal *j, nsh_batch_mode mode)
 {
-    if (mode != NSH_OVERWRITE || !anybody_else(j))
+    if (mode != NSH_BATCH_OVERWRITE || !anybody_else(j))
         return NSH_SUCCESS;
     return nsh__fail(NSH_ERR_BUSY, "journal %s: another job works on it (rank %d)", j->path,
                      rank_of(j));
@@ -747,7 +747,7 @@ static int lock_witness(nsh__journal *j)
 }
 
 /* Under the lock, with the file open: nothing is written yet. */
-static int admit(nsh__journal *j, nsh_journal_mode mode)
+static int admit(nsh__journal *j, nsh_batch_mode mode)
 {
     bool whole;
     int rc = may_begin_anew(j, mode);
@@ -760,23 +760,23 @@ static int admit(nsh__journal *j, nsh_journal_mode mode)
 }
 
 /* Open the file, or make one: at the end of a symbolic link, too. */
-static int open_or_make(nsh__journal *j, nsh_journal_mode mode)
+static int open_or_make(nsh__journal *j, nsh_batch_mode mode)
 {
-    int error = mode == NSH_NEW ? ENOENT : try_open(j, O_RDWR);
+    int error = mode == NSH_BATCH_NEW ? ENOENT : try_open(j, O_RDWR);
 
     j->made = false;
     if (error == ENOENT) {
         error = try_open(j, O_RDWR | O_CREAT | O_EXCL);
         j->made = error == 0;
     }
-    if (error == EEXIST && mode != NSH_NEW)
+    if (error == EEXIST && mode != NSH_BATCH_NEW)
         error = try_open(j, O_RDWR | O_CREAT);
     return check_open(j, error);
 }
 
 /* Whoever replaces or removes a file does not wait for its lock: then what is locked is not what
  * the next job finds. */
-static int open_and_lock(nsh__journal *j, nsh_journal_mode mode)
+static int open_and_lock(nsh__journal *j, nsh_batch_mode mode)
 {
     int rc;
 
@@ -792,7 +792,7 @@ static int open_and_lock(nsh__journal *j, nsh_journal_mode mode)
                      rank_of(j));
 }
 
-int nsh__journal_enter(nsh__journal *j, nsh_journal_mode mode, int64_t *ticket)
+int nsh__journal_enter(nsh__journal *j, nsh_batch_mode mode, int64_t *ticket)
 {
     int rc = open_and_lock(j, mode);
 
@@ -849,7 +849,7 @@ static int write_states(nsh__journal *j, const nsh_task_state states[])
 }
 
 /* Under the lock. */
-static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_task_state states[])
+static int begin(nsh__journal *j, nsh_batch_mode mode, int workers, const nsh_task_state states[])
 {
     bool whole = false;
     int rc = may_begin_anew(j, mode);
@@ -871,7 +871,7 @@ static int begin(nsh__journal *j, nsh_journal_mode mode, int workers, const nsh_
     return j->joined ? release_dead(j) : rc;
 }
 
-int nsh__journal_begin(nsh__journal *j, nsh_journal_mode mode, int workers,
+int nsh__journal_begin(nsh__journal *j, nsh_batch_mode mode, int workers,
                        const nsh_task_state states[])
 {
     int rc = lock(j);
@@ -887,7 +887,7 @@ int nsh__journal_begin(nsh__journal *j, nsh_journal_mode mode, int workers,
 int nsh__journal_read(nsh__journal *j)
 {
     bool whole;
-    int rc = look_at_head(j, NSH_RESUME, &whole);
+    int rc = look_at_head(j, NSH_BATCH_RESUME, &whole);
 
     if (rc == NSH_SUCCESS && !whole)
         rc = nsh__fail(NSH_ERR_FORMAT, "journal %s: is empty here (rank %d)", j->path, rank_of(j));
@@ -1236,7 +1236,7 @@ int nsh__journal_reset(const char *path, unsigned states)
     if (rc == NSH_SUCCESS)
         rc = lock(&j);
     if (rc == NSH_SUCCESS) {
-        rc = look_at_head(&j, NSH_RESUME, &whole);
+        rc = look_at_head(&j, NSH_BATCH_RESUME, &whole);
         if (rc == NSH_SUCCESS)
             rc = catch_up(&j);
         if (rc == NSH_SUCCESS)

@@ -49,7 +49,7 @@ void nsh__journal_destroy(nsh__journal *journal);
  *
  * [non-local] Rank 0: open the file or make it, see whether this job may have it, take a slot. The
  * ticket is for the other ranks. */
-int nsh__journal_enter(nsh__journal *journal, nsh_journal_mode mode, int64_t *ticket);
+int nsh__journal_enter(nsh__journal *journal, nsh_batch_mode mode, int64_t *ticket);
 
 /* [local] The others: open it, see that rank 0 has it locked, hold the slot too. UNSUPPORTED: it is
  * another file, or the file system's locks do not reach this host. */
@@ -57,7 +57,7 @@ int nsh__journal_attach(nsh__journal *journal, int64_t ticket);
 
 /* [non-local] Rank 0: begin the file, if it is new or to be overwritten, read it into this node's
  * ledger, join. states: with which a new journal begins; NULL: all OPEN. */
-int nsh__journal_begin(nsh__journal *journal, nsh_journal_mode mode, int workers,
+int nsh__journal_begin(nsh__journal *journal, nsh_batch_mode mode, int workers,
                        const nsh_task_state states[]);
 
 /* [non-local] One rank of every other node: read it into this node's ledger. */

@@ -39,8 +39,8 @@ typedef struct map {
     int64_t n;
     nsh_map_options o;
     void *arg;
-    nsh_kernel kernel;         /* this one or the other */
-    nsh_row_kernel row_kernel; /* with rows */
+    nsh_map_kernel kernel;         /* this one or the other */
+    nsh_map_row_kernel row_kernel; /* with rows */
     nsh_array *out;
     int64_t row_bytes;
 
@@ -66,7 +66,7 @@ static int check(const map *m)
     if (m->n < 0 || m->n > MOST)
         return nsh__fail(NSH_ERR_ARG, "%s: n %" PRId64 " is not in 0 .. 2^62 (rank %d)", call, m->n,
                          rank);
-    if ((unsigned)o->context > NSH_RANKS_THREADS || (unsigned)o->schedule > NSH_GUIDED ||
+    if ((unsigned)o->context > NSH_MAP_RANKS_THREADS || (unsigned)o->schedule > NSH_MAP_GUIDED ||
         o->threads < 0 || o->threads > INT32_MAX / m->comm->size || o->block < 0 || o->chunk < 0 ||
         o->reduce_bytes < 0)
         return nsh__fail(NSH_ERR_ARG,
@@ -84,7 +84,7 @@ static int check(const map *m)
  * number of them. */
 static bool exact(const map *m)
 {
-    return m->o.schedule == NSH_STATIC && m->o.reduce_bytes == 0;
+    return m->o.schedule == NSH_MAP_STATIC && m->o.reduce_bytes == 0;
 }
 
 /* Into how many blocks of how many indices. */
@@ -162,14 +162,14 @@ static int map_begin(map *m)
 
 /* ---- the work ---- */
 
-static int run_index(const map *m, const nsh_worker *worker, int64_t index)
+static int run_index(const map *m, const nsh_map_worker *worker, int64_t index)
 {
     if (m->out == NULL)
         return m->kernel(worker, index, m->arg);
     return m->row_kernel(worker, index, m->out->replica.rw + index * m->row_bytes, m->arg);
 }
 
-static int run_block(void *owner, nsh_worker *worker, int64_t block, int64_t *failed)
+static int run_block(void *owner, nsh_map_worker *worker, int64_t block, int64_t *failed)
 {
     const map *m = owner;
     int64_t first = block * m->block;
@@ -196,12 +196,12 @@ static int run_block(void *owner, nsh_worker *worker, int64_t block, int64_t *fa
 
 static bool on_threads(const map *m)
 {
-    return m->o.context == NSH_THREADS || m->o.context == NSH_RANKS_THREADS;
+    return m->o.context == NSH_MAP_THREADS || m->o.context == NSH_MAP_RANKS_THREADS;
 }
 
 static bool on_ranks(const map *m)
 {
-    return m->o.context == NSH_RANKS || m->o.context == NSH_RANKS_THREADS;
+    return m->o.context == NSH_MAP_RANKS || m->o.context == NSH_MAP_RANKS_THREADS;
 }
 
 /* [collective] Threads of each rank. Where rank 0 alone has threads the others idle. */
@@ -232,7 +232,7 @@ static int work_here(map *m, int threads, nsh__failure *failure)
 {
     nsh_comm *comm = m->comm;
     int64_t here = on_ranks(m) ? (int64_t)threads * comm->node_size : threads;
-    nsh__work work = {.fixed = m->o.schedule == NSH_STATIC,
+    nsh__work work = {.fixed = m->o.schedule == NSH_MAP_STATIC,
                       .keep_going = m->o.keep_going != 0,
                       .affinity = on_ranks(m) ? NULL : comm->affinity,
                       .first = comm->rank * threads,
@@ -244,16 +244,17 @@ static int work_here(map *m, int threads, nsh__failure *failure)
     failure->index = INT64_MAX;
     if (!on_ranks(m) && comm->rank != 0)
         return NSH_SUCCESS;
-    work.claims = (nsh__claims){.comm = comm,
-                                .area = (nsh__claim_area *)(void *)m->shared.block.rw,
-                                .n = m->blocks,
-                                .workers = (int)at_most(here, INT32_MAX),
-                                .everywhere = work.workers,
-                                .chunk = m->o.chunk,
-                                .deadline = NSH__NEVER,
-                                .words = &m->shared.words,
-                                .direct = comm->node_count == 1 && m->o.schedule == NSH_DYNAMIC};
-    if (m->o.schedule == NSH_GUIDED)
+    work.claims =
+        (nsh__claims){.comm = comm,
+                      .area = (nsh__claim_area *)(void *)m->shared.block.rw,
+                      .n = m->blocks,
+                      .workers = (int)at_most(here, INT32_MAX),
+                      .everywhere = work.workers,
+                      .chunk = m->o.chunk,
+                      .deadline = NSH__NEVER,
+                      .words = &m->shared.words,
+                      .direct = comm->node_count == 1 && m->o.schedule == NSH_MAP_DYNAMIC};
+    if (m->o.schedule == NSH_MAP_GUIDED)
         work.parts = (int)at_most(GUIDED_SHARES * here, INT32_MAX);
     comm->in_kernels = true;
     rc = on_threads(m) ? nsh__map_threads_run(&work, threads, failure)
@@ -392,7 +393,8 @@ static nsh_map_options options_of(const nsh_map_options *options)
     return options != NULL ? *options : defaults;
 }
 
-int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg, const nsh_map_options *options)
+int nsh_map(nsh_comm *comm, int64_t n, nsh_map_kernel kernel, void *arg,
+            const nsh_map_options *options)
 {
     map m = {.comm = comm,
              .call = NSH__CALL_MAP,
@@ -406,7 +408,8 @@ int nsh_map(nsh_comm *comm, int64_t n, nsh_kernel kernel, void *arg, const nsh_m
     return map_run(&m);
 }
 
-int nsh_map_rows(nsh_array *out, nsh_row_kernel kernel, void *arg, const nsh_map_options *options)
+int nsh_map_rows(nsh_array *out, nsh_map_row_kernel kernel, void *arg,
+                 const nsh_map_options *options)
 {
     map m = {.call = NSH__CALL_MAP_ROWS,
              .o = options_of(options),

@@ -22,7 +22,7 @@ typedef struct refill_request {
 
 typedef struct hand {
     const nsh__work *work;
-    nsh_worker worker;
+    nsh_map_worker worker;
     nsh__failure failure;
     int rc;
     refill_request *request; /* NULL: this is the rank itself */

@@ -13,7 +13,8 @@
 #include "task/claim.h"
 
 /* Run one block. On failure *failed is the index that failed. */
-typedef int (*nsh__block_runner)(void *owner, nsh_worker *worker, int64_t block, int64_t *failed);
+typedef int (*nsh__block_runner)(void *owner, nsh_map_worker *worker, int64_t block,
+                                 int64_t *failed);
 
 /* What there is to do, for the workers of this rank. */
 typedef struct nsh__work {

@@ -76,8 +76,8 @@ static uint64_t shuffle(const permutation *p, uint64_t value)
     return value;
 }
 
-int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t indices[],
-                       int64_t *count)
+int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t *count,
+                       int64_t indices[])
 {
     int rc = check("nsh_split_permuted", n, nparts, part);
     int64_t begin, end;

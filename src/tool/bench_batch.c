@@ -42,7 +42,7 @@ static double sum_of(double mine)
 
 /* ---- empty tasks ---- */
 
-static nsh_batch *make(const bench *b, int64_t tasks, const char *journal, nsh_journal_mode mode)
+static nsh_batch *make(const bench *b, int64_t tasks, const char *journal, nsh_batch_mode mode)
 {
     nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
     nsh_batch *batch;
@@ -58,7 +58,7 @@ static nsh_batch *make(const bench *b, int64_t tasks, const char *journal, nsh_j
 /* Microseconds for one of so many empty tasks: those of all ranks together. */
 static double empty_tasks(const bench *b, int64_t tasks, const char *journal)
 {
-    nsh_batch *batch = make(b, tasks, journal, NSH_OVERWRITE);
+    nsh_batch *batch = make(b, tasks, journal, NSH_BATCH_OVERWRITE);
     double result = 1, begin;
     int64_t task;
 
@@ -175,7 +175,7 @@ static void journals(const bench *b)
     bench_row(b, "batch-journal-vs-none", ours, median_of(b, tasks / 10, NULL), "us");
     nsh_comm_barrier(b->comm);
     begin = now();
-    batch = make(b, tasks, path, NSH_RESUME);
+    batch = make(b, tasks, path, NSH_BATCH_RESUME);
     replay = slowest(now() - begin) * 1e3;
     tool_must(nsh_batch_free(&batch), "free");
     begin = now();
@@ -204,7 +204,7 @@ static double cpu_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int skewed_task(const nsh_worker *worker, int64_t index, void *arg)
+static int skewed_task(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     /* one in LONG, at random places, but more of them at the end */
     uint64_t hash = ((uint64_t)index * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
@@ -219,7 +219,7 @@ static int skewed_task(const nsh_worker *worker, int64_t index, void *arg)
 }
 
 /* Milliseconds until all ranks are through; best is all work shared out among the cores. */
-static double makespan(const bench *b, nsh_schedule schedule, double *best)
+static double makespan(const bench *b, nsh_map_schedule schedule, double *best)
 {
     nsh_map_options options = NSH_MAP_OPTIONS_INIT;
     double work = 0, begin, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
@@ -238,9 +238,9 @@ static void schedules(const bench *b)
     double best, dynamic[5], guided[5], fixed[5];
 
     for (int i = 0; i < 5; i++) {
-        dynamic[i] = makespan(b, NSH_DYNAMIC, &best);
-        guided[i] = makespan(b, NSH_GUIDED, &best);
-        fixed[i] = makespan(b, NSH_STATIC, &best);
+        dynamic[i] = makespan(b, NSH_MAP_DYNAMIC, &best);
+        guided[i] = makespan(b, NSH_MAP_GUIDED, &best);
+        fixed[i] = makespan(b, NSH_MAP_STATIC, &best);
     }
     qsort(dynamic, 5, sizeof dynamic[0], compare_doubles);
     qsort(guided, 5, sizeof guided[0], compare_doubles);
@@ -265,7 +265,7 @@ static double cpu_seconds(void)
 static double idle_cores(const bench *b, bool ours)
 {
     const struct timespec second = {1, 0};
-    nsh_batch *batch = make(b, 1, NULL, NSH_RESUME);
+    nsh_batch *batch = make(b, 1, NULL, NSH_BATCH_RESUME);
     double begin, cpu = 0;
     int64_t task;
 

@@ -40,7 +40,7 @@ static void save(void *arg, int times)
     job *j = arg;
 
     for (int i = 0; i < times; i++)
-        tool_must(nsh_snapshot_save(j->path, &j->array, 1), "save");
+        tool_must(nsh_snapshot_save(j->path, 1, &j->array), "save");
 }
 
 /* The same promise by hand: a new file, on disk, then renamed. */
@@ -69,7 +69,7 @@ static void restore(void *arg, int times)
     job *j = arg;
 
     for (int i = 0; i < times; i++)
-        tool_must(nsh_snapshot_restore(j->path, &j->array, 1), "restore");
+        tool_must(nsh_snapshot_restore(j->path, 1, &j->array), "restore");
 }
 
 static void plain_read(void *arg, int times)

@@ -73,9 +73,9 @@ int tool_reset(int argc, char **argv)
     int rc;
 
     if (argc == 2 && strcmp(argv[0], "--failed") == 0)
-        states = 1U << NSH_TASK_FAILED;
+        states = NSH_BATCH_REOPEN_FAILED;
     else if (argc == 2 && strcmp(argv[0], "--all") == 0)
-        states = 1U << NSH_TASK_FAILED | 1U << NSH_TASK_DONE;
+        states = NSH_BATCH_REOPEN_FAILED | NSH_BATCH_REOPEN_DONE;
     if (states == 0) {
         fprintf(stderr, "usage: nsh reset --failed|--all FILE\n");
         return 2;
