@@ -7,9 +7,11 @@
 #   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
 #                   matrix product, a study and a simulation that are killed and resumed
 #   make bench      the tables of nsh bench
-#   make install    PREFIX=/usr/local DESTDIR=
-#   make uninstall  the same PREFIX and DESTDIR
-#   make doc        an index of the public functions; every one must say who calls it
+#   make install    PREFIX=/usr/local DESTDIR= MANDIR=PREFIX/share/man; where there is no doxygen,
+#                   without the man pages of section 3
+#   make uninstall  the same PREFIX, DESTDIR and MANDIR
+#   make doc        HTML and man pages into $(BUILD)/doc, from the headers by Doxygen; fails where
+#                   headers, pages and programs disagree
 #   make format     clang-format over every source
 #   make clean
 #   make help       this text
@@ -24,6 +26,7 @@
 #   HDF5=auto|yes|no       nodeshare/file.h: if HDF5 is there, necessarily, not (then its functions
 #                          return NSH_ERR_UNSUPPORTED)
 #   NSH_FAULTS=1           fault sites are compiled in (NSH_FAULT=site:nth:rank)
+#   DOXYGEN=doxygen        what makes HTML and man pages from the headers
 #   TESTS="test_a test_b"  run only these tests
 #   NSH_TEST_QUICK=1       run each MPI test only once per kind of layout
 #   WC_FILE=               the file that make demo counts
@@ -34,6 +37,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 LIBDIR  ?= $(PREFIX)/lib
+MANDIR  ?= $(PREFIX)/share/man
 WERROR  ?=
 SAN     ?=
 NSH_FAULTS ?=
@@ -99,7 +103,6 @@ link    = $(CC) $(ldflags) $(CFLAGS) $(LDFLAGS)
 
 # ---- what is there --------------------------------------------------------------------------
 
-headers  := $(wildcard include/*.h include/nodeshare/*.h)
 lib_objs := $(patsubst %.c,$(BUILD)/%.o,$(filter-out src/tool/%,$(wildcard src/*/*.c)))
 nsh_objs := $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/tool/*.c))
 unit_bin := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
@@ -292,19 +295,25 @@ install: all
 	$(fill_in) scripts/nodeshare-config.cmake.in >$(DESTDIR)$(cmake_dir)/nodeshare-config.cmake
 	$(fill_in) scripts/nodeshare-config-version.cmake.in \
 	    >$(DESTDIR)$(cmake_dir)/nodeshare-config-version.cmake
+	@scripts/doc/build $(BUILD)/doc
+	for section in $(BUILD)/doc/man/*; do \
+	    install -d $(DESTDIR)$(MANDIR)/$${section##*/} && \
+	    install -m 644 $$section/* $(DESTDIR)$(MANDIR)/$${section##*/} || exit; done
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/include/nodeshare.h $(DESTDIR)$(PREFIX)/bin/nsh \
 	    $(DESTDIR)$(LIBDIR)/libnodeshare.a $(DESTDIR)$(LIBDIR)/libnodeshare.so \
 	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/pkgconfig/nodeshare.pc
 	rm -rf $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(cmake_dir)
+	rm -f $(DESTDIR)$(MANDIR)/man1/nsh.1 $(DESTDIR)$(MANDIR)/man7/nodeshare.7 \
+	    $(DESTDIR)$(MANDIR)/man3/nodeshare[._]*.3 $(DESTDIR)$(MANDIR)/man3/nsh_*.3
 
 # ---- the rest -------------------------------------------------------------------------------
 
-doc:
-	@mkdir -p $(BUILD)/doc
-	@scripts/doc $(headers) >$(BUILD)/doc/functions.md
-	@echo "$(BUILD)/doc/functions.md"
+doc: all
+	@scripts/doc/build $(BUILD)/doc
+	@MPICC='$(MPICC)' scripts/doc/check $(BUILD)
+	@echo "$(BUILD)/doc/html/index.html, $(BUILD)/doc/man"
 
 formatted = $(wildcard include/*.h include/*/*.h src/*/*.[ch] test/*.[ch] mpi_tests/*.[ch] \
             mpi_tests/*/*.[ch])

@@ -45,6 +45,7 @@
 #ifndef NODESHARE_H
 #define NODESHARE_H
 
+/* The version of this header; nsh_version gives that of the library. */
 #define NSH_VERSION_MAJOR  0
 #define NSH_VERSION_MINOR  2
 #define NSH_VERSION_PATCH  0

@@ -66,7 +66,7 @@ typedef struct nsh_array_options {
 
 /* One hyperslab and its data, as nsh_array_set and _set_strided take them. */
 typedef struct nsh_piece {
-    const void *data;
+    const void *data;      /* the elements of the hyperslab */
     const int64_t *offset; /* NULL: all zeros */
     const int64_t *count;  /* NULL: the whole array */
     const int64_t *stride; /* strides of data in elements; NULL: data is packed in C order */
@@ -226,8 +226,9 @@ NSH_API int nsh_array_fill(nsh_array *array, const void *element);
  * return code with the detail "nsh_array_set_fail: TEXT (rank R)"; of several failures the largest
  * code.
  *
- * code   a failure of nsh_status, which one is up to the program; any other number is NSH_ERR_ARG
- * on all ranks text   why; cut off after 180 bytes; NULL: the meaning of code
+ * code  a failure of nsh_status, which one is up to the program; any other number is NSH_ERR_ARG
+ *       on all ranks
+ * text  why; cut off after 180 bytes; NULL: the meaning of code
  *
  * Nothing changes and the communicator works on. set_fail matches nsh_array_set, _set_strided and
  * _set_many. It counts on root; a rank that is not root is in a set, and neither code nor text is
@@ -237,6 +238,8 @@ NSH_API int nsh_array_fill(nsh_array *array, const void *element);
 NSH_API int nsh_array_set_fail(nsh_array *array, int root, int code, const char *text);
 NSH_API int nsh_array_allgather_fail(nsh_array *array, int code, const char *text);
 NSH_API int nsh_array_allreduce_fail(nsh_array *array, MPI_Op op, int code, const char *text);
+
+/* ---- memory ---- */
 
 /* [local] Drop this process's page-table entries for the writable view of the array. A page that
  * was written through that view and read through nsh_array_data() counts twice in the resident size

@@ -57,8 +57,8 @@
  *     write to the journal return NSH_ERR_IO.
  *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then
  *     on what would write to it returns NSH_ERR_IO.
- *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet); with
- *     NSH_PROGRESS_LINE=1 in the environment also elsewhere, as a line every 10 seconds.
+ *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet), or with
+ *     NSH_PROGRESS_LINE=1 (comm.h).
  *   - Half a record at the end of a journal cannot be told from a last record that was damaged: it
  *     is cut off, and its task runs again.
  */
@@ -82,10 +82,10 @@ typedef struct nsh_batch nsh_batch;
 
 /* State of a task. */
 typedef enum nsh_task_state {
-    NSH_TASK_OPEN = 0,
-    NSH_TASK_RUNNING,
-    NSH_TASK_DONE,
-    NSH_TASK_FAILED
+    NSH_TASK_OPEN = 0, /* no worker has taken it */
+    NSH_TASK_RUNNING,  /* a worker has taken it */
+    NSH_TASK_DONE,     /* it has ended, and its result is kept */
+    NSH_TASK_FAILED    /* it has ended without a result */
 } nsh_task_state;
 
 /* States from which nsh_batch_reopen opens tasks, to be joined with |. */
@@ -97,7 +97,11 @@ typedef enum nsh_batch_reopen_from {
 
 /* How many tasks are in each state. */
 typedef struct nsh_task_counts {
-    int64_t tasks, open, running, done, failed;
+    int64_t tasks;   /* all of them */
+    int64_t open;    /* NSH_TASK_OPEN */
+    int64_t running; /* NSH_TASK_RUNNING */
+    int64_t done;    /* NSH_TASK_DONE */
+    int64_t failed;  /* NSH_TASK_FAILED */
 } nsh_task_counts;
 
 /* What becomes of a journal that exists, or does not. */
@@ -115,7 +119,7 @@ typedef struct nsh_batch_options {
     MPI_Datatype result_type;     /* of a task's result; MPI_DATATYPE_NULL: there are none */
     int64_t result_count;         /* elements of a task's result */
     const char *journal;          /* its path, the same on every rank; NULL: none */
-    nsh_batch_mode mode;
+    nsh_batch_mode mode;          /* what becomes of a journal that exists */
     uint64_t tag; /* what the tasks are: a hash of their inputs, kept in the journal. A journal with
                      another tag is not resumed: NSH_ERR_MISMATCH */
     int sync;     /* not 0: every record is on the disk (fdatasync) before the call returns */
@@ -134,8 +138,8 @@ typedef struct nsh_batch_options {
     int quiet;           /* not 0: no progress on stderr */
     void (*progress)(const nsh_task_counts *counts, void *arg); /* called on rank 0, in its calls of
                                                                    next and finish; NULL: none */
-    void *progress_arg;
-    double progress_seconds; /* between two of these calls */
+    void *progress_arg;                                         /* arg of progress */
+    double progress_seconds;                                    /* between two of these calls */
 } nsh_batch_options;
 
 #define NSH_BATCH_OPTIONS_INIT                                                                     \

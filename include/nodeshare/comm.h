@@ -27,6 +27,8 @@
  *                                      after that: which call, for which rank or node it waits,
  *                                      since when, and who holds a mutex as far as that is known
  *                                      without asking another node
+ *   NSH_PROGRESS_LINE=1                read when a batch is created: where stderr is no terminal,
+ *                                      show the progress of the batch there, as a line every 10 s
  *
  * Caveats
  *   - Create, use and free of a communicator are collective over it, in the same order on every

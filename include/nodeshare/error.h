@@ -32,8 +32,9 @@ extern "C" {
     X(NSH_ERR_MPI, "MPI call failed")                                                              \
     X(NSH_ERR_INTERNAL, "internal error")
 
+/* What a call returns: success, or why it failed. */
 typedef enum nsh_status {
-    NSH_SUCCESS = 0,
+    NSH_SUCCESS = 0, /* the call has done what it says */
 #define NSH_STATUS_ENUM(name, text) name,
     NSH_STATUS_MAP(NSH_STATUS_ENUM)
 #undef NSH_STATUS_ENUM

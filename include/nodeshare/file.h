@@ -108,6 +108,7 @@ extern "C" {
 
 typedef struct nsh_file nsh_file;
 
+/* What becomes of a file that exists, or does not. */
 typedef enum nsh_file_mode {
     NSH_FILE_CREATE = 0, /* a new file, which replaces the old one when it is committed */
     NSH_FILE_EXCL,       /* a new file; NSH_ERR_EXISTS if there is one, now or at the commit */
@@ -316,15 +317,16 @@ NSH_API int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const ch
 
 /* What nsh_file_info tells of a dataset. */
 typedef struct nsh_dataset_info {
-    int ndim;
-    int growing; /* 1: the leading dimension is unlimited */
-    int64_t extent[NSH_MAX_NDIM];
-    int64_t chunk[NSH_MAX_NDIM]; /* all 0: it is not chunked */
-    int64_t size, itemsize;      /* elements; bytes of one in memory */
-    int64_t stored;              /* bytes in the file */
-    int attributes;              /* how many */
-    char type[256];              /* e.g. "float64", "{float64[3], int32}" */
-    char filters[64];            /* e.g. "shuffle,deflate"; "": none */
+    int ndim;                     /* the number of dimensions */
+    int growing;                  /* 1: the leading dimension is unlimited */
+    int64_t extent[NSH_MAX_NDIM]; /* the shape, in elements */
+    int64_t chunk[NSH_MAX_NDIM];  /* all 0: it is not chunked */
+    int64_t size;                 /* how many elements */
+    int64_t itemsize;             /* bytes of one in memory */
+    int64_t stored;               /* bytes in the file */
+    int attributes;               /* how many */
+    char type[256];               /* e.g. "float64", "{float64[3], int32}" */
+    char filters[64];             /* e.g. "shuffle,deflate"; "": none */
 } nsh_dataset_info;
 
 /* [collective] What dataset name is. Errors: NOT_FOUND, TYPE, FORMAT. */

@@ -65,23 +65,27 @@ NSH_API int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, i
 
 /* ---- map ---- */
 
+/* What a worker is. */
 typedef enum nsh_map_context {
-    NSH_MAP_RANKS = 0,
-    NSH_MAP_SERIAL,
-    NSH_MAP_THREADS,
-    NSH_MAP_RANKS_THREADS
+    NSH_MAP_RANKS = 0,    /* a rank */
+    NSH_MAP_SERIAL,       /* rank 0, alone */
+    NSH_MAP_THREADS,      /* a thread of rank 0 */
+    NSH_MAP_RANKS_THREADS /* a thread of any rank */
 } nsh_map_context;
 
+/* Which worker gets which index. */
 typedef enum nsh_map_schedule {
-    NSH_MAP_DYNAMIC = 0,
-    NSH_MAP_STATIC,
-    NSH_MAP_GUIDED
+    NSH_MAP_DYNAMIC = 0, /* the next block, when it is free */
+    NSH_MAP_STATIC,      /* the part of all indices that nsh_split names */
+    NSH_MAP_GUIDED       /* a share of what is left, when it is free */
 } nsh_map_schedule;
 
 /* Who runs a kernel. */
 typedef struct nsh_map_worker {
-    int id, count;     /* this worker; how many there are, over all ranks */
-    int rank, thread;  /* its rank, and its thread there from 0 */
+    int id;            /* this worker, from 0 */
+    int count;         /* how many workers there are, over all ranks */
+    int rank;          /* this worker's rank */
+    int thread;        /* its thread there, from 0 */
     void *accumulator; /* of the block that is being run; NULL: options.reduce_bytes is 0 */
 } nsh_map_worker;
 

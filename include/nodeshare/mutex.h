@@ -53,6 +53,7 @@ typedef enum nsh_mutex_order {
                         one node the same as FIFO */
 } nsh_mutex_order;
 
+/* As home of an object: the nodes take turns. */
 #define NSH_HOME_ANY (-1)
 
 typedef struct nsh_mutex_options {
