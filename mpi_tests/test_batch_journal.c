@@ -555,32 +555,47 @@ static void one_writer(void)
 
 /* ---- others at the file ---- */
 
-/* The next record goes nowhere, and that is said; what took the file's place stays as it is. */
-static void removed(bool replaced)
+typedef enum { REMOVED, REPLACED, MOVED } fate;
+
+/* By one rank: it happens to the journal, and other is a path beside it. */
+static void displace(fate what, const char *other)
 {
+    if (what == REMOVED) {
+        CHECK_EQ(unlink(s->path), 0);
+    } else if (what == REPLACED) {
+        write_file(other, "somebody's", 10);
+        CHECK_EQ(rename(other, s->path), 0);
+    } else {
+        CHECK_EQ(rename(s->path, other), 0);
+        usleep(30000); /* by then a look at the path is due */
+    }
+}
+
+/* The next record goes nowhere, and that is said; what took the file's place stays as it is. */
+static void displaced(fate what)
+{
+    static const char *const names[] = {"removed", "replaced", "moved"};
     nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
     int64_t task = -1;
     char other[80], bytes[80];
 
-    check_case("a journal that is %s while it is used", replaced ? "replaced" : "removed");
+    check_case("a journal that is %s while it is used", names[what]);
     snprintf(other, sizeof other, "%s.other", s->path);
     o.worker_size = check_size;
     CHECK_ALL(nsh_batch_create(comm, N, &o, &b), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     PMPI_Barrier(MPI_COMM_WORLD);
-    if (check_rank == 0 && replaced) {
-        write_file(other, "somebody's", 10);
-        CHECK_EQ(rename(other, s->path), 0);
-    } else if (check_rank == 0) {
-        CHECK_EQ(unlink(s->path), 0);
-    }
+    if (check_rank == 0)
+        displace(what, other);
     PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_ALL(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_ERR_IO);
     CHECK_HAS(nsh_error_detail(), "removed or replaced");
     CHECK_ALL(nsh_batch_free(&b), NSH_ERR_IO);
     CHECK(b == NULL);
-    if (replaced) {
+    if (what == MOVED && check_rank == 0)
+        CHECK_EQ(unlink(other), 0);
+    if (what == REPLACED) {
         CHECK_EQ(read_file(s->path, bytes, sizeof bytes), 10);
         CHECK_MEM(bytes, "somebody's", 10);
     }
@@ -910,8 +925,9 @@ int main(int argc, char **argv)
     robbed();
     other_directories();
     one_writer();
-    removed(false);
-    removed(true);
+    displaced(REMOVED);
+    displaced(REPLACED);
+    displaced(MOVED);
     lost_write();
     full_disk();
     trampled();

@@ -56,7 +56,8 @@
  *     an fdatasync has failed, nobody knows what is on the disk: that call and all later ones that
  *     write to the journal return NSH_ERR_IO.
  *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then
- *     on what would write to it returns NSH_ERR_IO.
+ *     on what would write to it returns NSH_ERR_IO. If the file is not removed but moved to another
+ *     path, nsh_batch_finish may still write to it there for 10 ms.
  *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet), or with
  *     NSH_PROGRESS_LINE=1 (comm.h).
  *   - Half a record at the end of a journal cannot be told from a last record that was damaged: it

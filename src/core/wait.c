@@ -150,8 +150,7 @@ int nsh__wait_poll(nsh__wait *wait)
     return broken_status(wait);
 }
 
-/* A clock that is a few milliseconds late, but read in a few nanoseconds. */
-static int64_t coarse_clock(void)
+int64_t nsh__wait_coarse_clock(void)
 {
 #if defined(CLOCK_MONOTONIC_COARSE)
     struct timespec t;
@@ -165,7 +164,7 @@ static int64_t coarse_clock(void)
 
 int nsh__wait_poll_rarely(nsh__wait *wait)
 {
-    int64_t now = coarse_clock();
+    int64_t now = nsh__wait_coarse_clock();
 
     if (now - wait->polled < RARELY_NS)
         return NSH_SUCCESS;

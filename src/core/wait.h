@@ -68,6 +68,9 @@ int64_t nsh__wait_clock(void);
 int64_t nsh__wait_deadline(double seconds);
 #define NSH__NEVER INT64_MAX
 
+/* Nanoseconds of a clock that is a few milliseconds late, but read in a few nanoseconds. */
+int64_t nsh__wait_coarse_clock(void);
+
 /* Wait for the event. Returns NSH_SUCCESS (acquire), or the status in *broken, or
  * NSH_ERR_MPI once failed() has been told, or NSH_ERR_MISMATCH when a message is seen on watch_tag,
  * or NSH_ERR_TIMEOUT (without a detail) once the clock has reached deadline. What has come has

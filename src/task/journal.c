@@ -27,7 +27,8 @@ enum {
     MOST_CLAIMED = 1024,
     MOST_TRIES = 100,
     FIRST_NAP_NS = 20000, /* after a lock that was refused */
-    LAST_NAP_NS = 5000000
+    LAST_NAP_NS = 5000000,
+    LOOK_NS = 10000000 /* between two looks at the path */
 };
 
 /* Bytes that are locked; no file comes near them. */
@@ -156,20 +157,36 @@ static bool in_place(const nsh__journal *j)
            (here.st_dev == there.st_dev && here.st_ino == there.st_ino);
 }
 
-/* What is written to a file that nobody finds any more is lost. */
-static int lock_in_place(const nsh__journal *j)
+static int replaced(const nsh__journal *j)
 {
-    int rc = lock_file(j);
-
-    if (rc != NSH_SUCCESS || in_place(j))
-        return rc;
-    unlock_file(j);
     return nsh__fail(NSH_ERR_IO, "journal %s: was removed or replaced while it is used (rank %d)",
                      j->path, rank_of(j));
 }
 
+/* What is written to a file that nobody finds any more is lost. */
+static int lock_in_place(nsh__journal *j)
+{
+    int rc = lock_file(j);
+
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (!in_place(j)) {
+        unlock_file(j);
+        return replaced(j);
+    }
+    j->looked = nsh__wait_coarse_clock();
+    return NSH_SUCCESS;
+}
+
+/* The same, for what is done for every task: a look at the path costs as much as the write, so
+ * there is one every LOOK_NS. That the file has no path at all any more, catch_up sees at once. */
+static int lock_again(nsh__journal *j)
+{
+    return nsh__wait_coarse_clock() - j->looked < LOOK_NS ? lock_file(j) : lock_in_place(j);
+}
+
 /* This node's turn, and then the file's. */
-static int lock(const nsh__journal *j)
+static int lock(nsh__journal *j)
 {
     int rc = nsh__journal_writer_begin(&j->writer);
 
@@ -207,6 +224,8 @@ static int file_size(const nsh__journal *j, int64_t *size)
 
     if (fstat(j->file.fd, &s) != 0)
         return io_failed(j, NSH_ERR_IO, "fstat");
+    if (s.st_nlink == 0 && !in_place(j)) /* some file systems count no links */
+        return replaced(j);
     *size = (int64_t)s.st_size;
     return NSH_SUCCESS;
 }
@@ -1046,7 +1065,7 @@ int nsh__journal_claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *be
 /* For all ranks of the node that wait. */
 static void write_for_all(nsh__journal *j)
 {
-    int rc = lock_in_place(j);
+    int rc = lock_again(j);
     bool locked = rc == NSH_SUCCESS;
 
     if (rc == NSH_SUCCESS)

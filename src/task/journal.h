@@ -28,8 +28,9 @@ typedef struct nsh__journal {
     int64_t witness;  /* the byte that rank 0 has locked */
     int max_attempts; /* a task that is RUNNING at so many kills has FAILED; 0: however many */
     bool sync, readonly;
-    bool made;   /* by rank 0, and not there before */
-    bool joined; /* rank 0 may write to it */
+    bool made;      /* by rank 0, and not there before */
+    bool joined;    /* rank 0 may write to it */
+    int64_t looked; /* at the path by this rank, which led to the file; by the coarse clock */
     nsh__journal_table ledger;
     nsh__journal_writer writer;
     char *buffer; /* room for two records at least */
