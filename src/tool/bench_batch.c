@@ -17,7 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FEW = 1000, TABLE = 10000, SKEWED = 2000, TASK_US = 20, LONG = 100 };
+enum {
+    FEW = 1000,
+    TABLE = 10000,
+    SKEWED = 2000,
+    TASK_US = 20,
+    LONG = 100,
+    SHORT = 2000,
+    SHORT_US = 100
+};
 
 static double now(void)
 {
@@ -38,6 +46,23 @@ static double sum_of(double mine)
 
     MPI_Allreduce(&mine, &all, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
     return all;
+}
+
+/* CPU time, so that what else runs on the machine does not count as work. */
+static double cpu_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void compute(double us)
+{
+    double until = cpu_now() + us * 1e-6;
+
+    while (cpu_now() < until)
+        ;
 }
 
 /* ---- empty tasks ---- */
@@ -193,27 +218,64 @@ static void journals(const bench *b)
         unlink(path);
 }
 
-/* ---- tasks of very different length ---- */
+/* ---- tasks of a tenth of a millisecond ---- */
 
-/* CPU time, so that what else runs on the machine does not count as work. */
-static double cpu_now(void)
+/* Milliseconds until all ranks are through: the tasks of a batch, */
+static double short_tasks(const bench *b)
 {
-    struct timespec t;
+    nsh_batch *batch = make(b, SHORT, NULL, NSH_BATCH_RESUME);
+    double begin;
+    int64_t task;
 
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    nsh_comm_barrier(b->comm);
+    begin = now();
+    for (;;) {
+        tool_must(nsh_batch_next(batch, &task), "next");
+        if (task < 0)
+            break;
+        compute(SHORT_US);
+        tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, NULL), "finish");
+    }
+    begin = slowest(now() - begin) * 1e3;
+    tool_must(nsh_batch_free(&batch), "free");
+    return begin;
 }
+
+/* and a plain loop over this rank's part of them. */
+static double short_loop(const bench *b)
+{
+    double begin;
+
+    nsh_comm_barrier(b->comm);
+    begin = now();
+    for (int i = b->rank; i < SHORT; i += b->size)
+        compute(SHORT_US);
+    return slowest(now() - begin) * 1e3;
+}
+
+static void short_ones(const bench *b)
+{
+    double ours[5], loop[5];
+
+    for (int i = 0; i < 5; i++) {
+        ours[i] = short_tasks(b);
+        loop[i] = short_loop(b);
+    }
+    qsort(ours, 5, sizeof ours[0], compare_doubles);
+    qsort(loop, 5, sizeof loop[0], compare_doubles);
+    bench_row(b, "batch-0.1ms-tasks-vs-plain-loop", ours[2], loop[2], "ms");
+}
+
+/* ---- tasks of very different length ---- */
 
 static int skewed_task(const nsh_map_worker *worker, int64_t index, void *arg)
 {
     /* one in LONG, at random places, but more of them at the end */
     uint64_t hash = ((uint64_t)index * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
     bool is_long = hash % (SKEWED * LONG) < 2 * (uint64_t)index;
-    double until = cpu_now() + TASK_US * 1e-6 * (is_long ? LONG : 1);
 
     (void)worker;
-    while (cpu_now() < until)
-        ;
+    compute(TASK_US * (is_long ? LONG : 1));
     *(double *)arg += TASK_US * 1e-3 * (is_long ? LONG : 1);
     return NSH_SUCCESS;
 }
@@ -291,6 +353,7 @@ void bench_batch(const bench *b)
 {
     taking(b);
     journals(b);
+    short_ones(b);
     schedules(b);
     if (b->size > 1)
         bench_row(b, "cores-of-idle-workers-vs-MPI_Barrier", idle_cores(b, true),
