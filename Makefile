@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # nodeshare. Plain GNU make; sources are found by wildcard.
 #
-#   make            libnodeshare.a, libnodeshare.so.0, nsh, nodeshare.pc      into $(BUILD)
+#   make            libnodeshare.a, libnodeshare.so, nsh, nodeshare.pc   into $(BUILD)
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs (installs more)
 #   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
@@ -9,7 +9,7 @@
 #   make bench      the tables of nsh bench
 #   make install    PREFIX=/usr/local DESTDIR= MANDIR=PREFIX/share/man; where there is no doxygen,
 #                   without the man pages of section 3
-#   make uninstall  the same PREFIX, DESTDIR and MANDIR
+#   make uninstall  the same PREFIX, DESTDIR, MANDIR and MPI_DIRS
 #   make doc        HTML and man pages into $(BUILD)/doc, from the headers by Doxygen; fails where
 #                   headers, pages and programs disagree
 #   make format     clang-format over every source
@@ -25,6 +25,9 @@
 #   WERROR=1               warnings are errors
 #   HDF5=auto|yes|no       nodeshare/file.h: if HDF5 is there, necessarily, not (then its functions
 #                          return NSH_ERR_UNSUPPORTED)
+#   MPI_DIRS=1             make install for several MPIs side by side: libraries and CMake's files
+#                          go to LIBDIR/MPI/lib, and it is nodeshare-MPI.pc and nsh.MPI (MPI: mpich
+#                          or openmpi)
 #   NSH_FAULTS=1           fault sites are compiled in (NSH_FAULT=site:nth:rank)
 #   DOXYGEN=doxygen        what makes HTML and man pages from the headers
 #   TESTS="test_a test_b"  run only these tests
@@ -38,6 +41,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 LIBDIR  ?= $(PREFIX)/lib
 MANDIR  ?= $(PREFIX)/share/man
+MPI_DIRS ?=
 WERROR  ?=
 SAN     ?=
 NSH_FAULTS ?=
@@ -55,6 +59,8 @@ MPIEXEC ?= $(subst mpicc,mpiexec,$(MPICC))
 mpi_show   := $(shell $(MPICC) -show 2>/dev/null)
 mpi_words  := $(wordlist 2,$(words $(mpi_show)),$(mpi_show))
 mpi_cflags := $(filter -I% -D% -U%,$(mpi_words))
+mpi_name    = $(if $(shell $(CC) $(mpi_cflags) -include mpi.h -dM -E -x c /dev/null | \
+                grep OPEN_MPI),openmpi,mpich)
 mpi_libs   := $(filter-out -I% -D% -U% -O% -g% -f% -m% -std% -pipe -pthread,$(mpi_words))
 
 # ---- HDF5: one that goes with this MPI ------------------------------------------------------
@@ -66,7 +72,9 @@ hdf5_define := $(if $(hdf5_libs),-DNSH_HDF5=1)
 # ---- flags ----------------------------------------------------------------------------------
 
 version   := $(shell sed -n 's/.*NSH_VERSION_STRING "\(.*\)".*/\1/p' include/nodeshare.h)
-soversion := $(firstword $(subst ., ,$(version)))
+major     := $(word 1,$(subst ., ,$(version)))
+minor     := $(word 2,$(subst ., ,$(version)))
+soversion := $(if $(filter 0,$(major)),0.$(minor),$(major))
 soname    := libnodeshare.so.$(soversion)
 
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
@@ -159,9 +167,7 @@ $(BUILD)/flags: FORCE
 
 # What scripts/run-mpi-test needs to know of this build; the MPI is told by the header it uses.
 $(BUILD)/mpi.env: $(BUILD)/flags FORCE
-	@{ printf '%s\n' $(foreach word,$(env_text),"$(word)"); \
-	   if echo '#include <mpi.h>' | $(CC) $(mpi_cflags) -dM -E - | grep -q OPEN_MPI; \
-	   then echo MPI=openmpi; else echo MPI=mpich; fi; } >$@.new
+	@printf '%s\n' $(foreach word,$(env_text),"$(word)") MPI=$(mpi_name) >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -236,9 +242,13 @@ $(examples): $(BUILD)/mpi_tests/examples/%: $(BUILD)/mpi_tests/examples/%.o $(li
 $(BUILD)/test/fuzz_file: $(BUILD)/test/fuzz_file.o $(lib_a)
 	$(call say,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
+, := ,
+
 # nodeshare.h includes mpi.h and users call MPI themselves, so its flags are not private. HDF5 is: a
 # static link needs it.
-fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|g' \
+fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(libdir:$(PREFIX)/%=$${prefix}/%)|g' \
+    -e 's|@TO_PREFIX@|$(shell realpath -ms --relative-to=$(cmake_dir) $(PREFIX))|g' \
+    -e 's|@RPATH@|$(if $(MPI_DIRS),-Wl$(,)-rpath$(,)$${libdir} )|g' \
     -e 's|@VERSION@|$(version)|g' -e 's|@SONAME@|$(soname)|g' \
     -e 's|@MPI_CFLAGS@|$(mpi_cflags)|g' -e 's|@MPI_LIBS@|$(mpi_libs)|g' \
     -e 's|@HDF5_MODULE@|$(hdf5_module)|g' -e 's|@HDF5_LIBS@|$(strip $(hdf5_libs))|g'
@@ -246,8 +256,8 @@ fill_in = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$$
 $(BUILD)/nodeshare.pc: scripts/nodeshare.pc.in include/nodeshare.h $(BUILD)/flags
 	@$(fill_in) $< >$@
 
--include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/asserts/src/*/*.d $(BUILD)/test/*.d $(BUILD)/mpi_tests/*.d \
-           $(BUILD)/mpi_tests/examples/*.d $(BUILD)/mpi_tests/chaos/*.d)
+-include $(wildcard $(BUILD)/src/*/*.d $(BUILD)/asserts/src/*/*.d $(BUILD)/test/*.d \
+           $(BUILD)/mpi_tests/*.d $(BUILD)/mpi_tests/examples/*.d $(BUILD)/mpi_tests/chaos/*.d)
 
 # ---- run ------------------------------------------------------------------------------------
 
@@ -280,18 +290,22 @@ bench: all $(BUILD)/mpi.env
 
 # ---- install --------------------------------------------------------------------------------
 
-cmake_dir = $(LIBDIR)/cmake/nodeshare
+# Those of one MPI each: what a linker finds there is told by nodeshare-MPI.pc.
+libdir    = $(LIBDIR)$(if $(MPI_DIRS),/$(mpi_name)/lib)
+cmake_dir = $(libdir)/cmake/nodeshare
+pc_file   = $(LIBDIR)/pkgconfig/nodeshare$(if $(MPI_DIRS),-$(mpi_name)).pc
+nsh_file  = $(PREFIX)/bin/nsh$(if $(MPI_DIRS),.$(mpi_name))
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(LIBDIR)/pkgconfig \
 	    $(DESTDIR)$(cmake_dir) $(if $(nsh),$(DESTDIR)$(PREFIX)/bin)
 	install -m 644 include/nodeshare.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 include/nodeshare/*.h $(DESTDIR)$(PREFIX)/include/nodeshare
-	install -m 644 $(lib_a) $(DESTDIR)$(LIBDIR)
-	install -m 755 $(lib_so) $(DESTDIR)$(LIBDIR)
-	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libnodeshare.so
-	$(if $(nsh),install -m 755 $(nsh) $(DESTDIR)$(PREFIX)/bin)
-	$(fill_in) scripts/nodeshare.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/nodeshare.pc
+	install -m 644 $(lib_a) $(DESTDIR)$(libdir)
+	install -m 755 $(lib_so) $(DESTDIR)$(libdir)
+	ln -sf $(soname) $(DESTDIR)$(libdir)/libnodeshare.so
+	$(if $(nsh),install -m 755 $(nsh) $(DESTDIR)$(nsh_file))
+	$(fill_in) scripts/nodeshare.pc.in >$(DESTDIR)$(pc_file)
 	$(fill_in) scripts/nodeshare-config.cmake.in >$(DESTDIR)$(cmake_dir)/nodeshare-config.cmake
 	$(fill_in) scripts/nodeshare-config-version.cmake.in \
 	    >$(DESTDIR)$(cmake_dir)/nodeshare-config-version.cmake
@@ -301,9 +315,9 @@ install: all
 	    install -m 644 $$section/* $(DESTDIR)$(MANDIR)/$${section##*/} || exit; done
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/include/nodeshare.h $(DESTDIR)$(PREFIX)/bin/nsh \
-	    $(DESTDIR)$(LIBDIR)/libnodeshare.a $(DESTDIR)$(LIBDIR)/libnodeshare.so \
-	    $(DESTDIR)$(LIBDIR)/$(soname) $(DESTDIR)$(LIBDIR)/pkgconfig/nodeshare.pc
+	rm -f $(DESTDIR)$(PREFIX)/include/nodeshare.h $(DESTDIR)$(nsh_file) \
+	    $(DESTDIR)$(libdir)/libnodeshare.a $(DESTDIR)$(libdir)/libnodeshare.so \
+	    $(DESTDIR)$(libdir)/$(soname) $(DESTDIR)$(pc_file)
 	rm -rf $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(cmake_dir)
 	rm -f $(DESTDIR)$(MANDIR)/man1/nsh.1 $(DESTDIR)$(MANDIR)/man7/nodeshare.7 \
 	    $(DESTDIR)$(MANDIR)/man3/nodeshare[._]*.3 $(DESTDIR)$(MANDIR)/man3/nsh_*.3

@@ -21,9 +21,9 @@
  * nodeshare/mutex.h says of a home that computes for long holds here too.
  *
  * Kernels on threads (NSH_MAP_THREADS, NSH_MAP_RANKS_THREADS) call neither MPI nor this library;
- * the thread that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run on
- * the rank itself and may call what is [local] or [non-local], on objects of this communicator too:
- * lock and unlock mutexes, add to counters, take tasks. A [collective] call on the map's own
+ * the thread that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run
+ * on the rank itself and may call what is [local] or [non-local], on objects of this communicator
+ * too: lock and unlock mutexes, add to counters, take tasks. A [collective] call on the map's own
  * communicator, a nested map among them, returns STATE on this rank alone and does nothing; the map
  * goes on, and so does the communicator. On another communicator, a serial one for example,
  * collective calls and maps are allowed if all ranks of that one make them.
