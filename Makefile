@@ -200,7 +200,8 @@ $(BUILD)/mpi_tests/examples/study.o: | have-zlib
 
 # Only these see HDF5. They use the functions of 1.10; later versions have them under this name.
 hdf5_srcs := $(wildcard src/file/h5*.c) mpi_tests/test_file_foreign.c mpi_tests/test_file_share.c
-$(hdf5_srcs:%.c=$(BUILD)/%.o): own_flags := -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
+$(foreach dir,$(sort $(BUILD) $(test_dir)),$(hdf5_srcs:%.c=$(dir)/%.o)): own_flags := \
+    -DH5_USE_110_API $(hdf5_define) $(hdf5_cflags)
 
 # Examples are built as a user would build them.
 $(BUILD)/mpi_tests/examples/%.o: includes := -Iinclude
