@@ -11,6 +11,7 @@
  *   nodeshare/file.h       arrays to and from HDF5 files
  *   nodeshare/batch.h      tasks for workers, with results, recorded in a journal
  *   nodeshare/map.h        a function over indices or over the rows of an array, on all workers
+ *   nodeshare/datatype.h   MPI datatypes by name
  *   nodeshare/error.h      status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
@@ -33,14 +34,15 @@
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.
  *   Fork          a forked child that does not exec may read what its parent has: getters, _find,
- *                 _data, _at, _get, _print, _hold go on, and see what the parent's ranks change.
+ *                 _data, _at, _get, _print, _snprintf, _hold go on, and see what the parent's ranks
+ *                 change.
  *                 Free, close and abandon only forget the handle: the parent keeps all. Every other
  *                 call is NSH_ERR_STATE. What the child makes itself, on a serial communicator, is
  *                 its own. system, popen and exec work as usual.
  *                 A child that has a file open for a change ends by _exit or exec: at exit HDF5
  *                 writes what it has cached.
- *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1; and the
- *                 progress of a batch where stderr is a terminal).
+ *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1; the
+ *                 progress of a batch where stderr is a terminal; and NSH_OR_ABORT).
  */
 #ifndef NODESHARE_H
 #define NODESHARE_H
@@ -53,6 +55,7 @@
 #define NSH_VERSION        (NSH_VERSION_MAJOR * 10000 + NSH_VERSION_MINOR * 100 + NSH_VERSION_PATCH)
 
 #include <nodeshare/error.h>
+#include <nodeshare/datatype.h>
 #include <nodeshare/comm.h>
 #include <nodeshare/array.h>
 #include <nodeshare/mutex.h>

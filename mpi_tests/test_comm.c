@@ -75,6 +75,26 @@ static void check_use(nsh_comm *comm)
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
 }
 
+/* The line that nsh_comm_print has written, into memory that is large enough, or is not. */
+static void check_text(const nsh_comm *comm, const char *line)
+{
+    int length = (int)strlen(line);
+    char text[256] = "", five[5] = "____";
+
+    CHECK_EQ(nsh_comm_snprintf(text, sizeof text, comm), length);
+    CHECK_STR(text, line);
+    CHECK_EQ(nsh_comm_snprintf(text, (size_t)length, comm), length);
+    CHECK_EQ(strlen(text), length - 1);
+    CHECK_EQ(nsh_comm_snprintf(five, sizeof five, comm), length);
+    CHECK_EQ(strlen(five), 4);
+    CHECK_MEM(five, line, 4);
+    CHECK_EQ(nsh_comm_snprintf(NULL, 0, comm), length);
+    CHECK_EQ(nsh_comm_snprintf(NULL, 1, comm), -1);
+    CHECK_HAS(nsh_error_detail(), "nsh_comm_snprintf");
+    CHECK_EQ(nsh_comm_snprintf(text, sizeof text, NULL), -1);
+    CHECK_HAS(nsh_error_detail(), "comm is NULL");
+}
+
 static void test_world(void)
 {
     MPI_Comm node = node_by_mpi(MPI_COMM_WORLD, told_ranks_per_node());
@@ -90,6 +110,7 @@ static void test_world(void)
     CHECK(fgets(line, sizeof line, f) != NULL);
     CHECK_HAS(line, check_size == 1 ? "1 rank on 1 node (1), leader 0" : "ranks on");
     fclose(f);
+    check_text(comm, line);
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     CHECK(comm == NULL);
     MPI_Comm_free(&node);
@@ -179,6 +200,40 @@ static void test_waiting(void)
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
+/* Around the library's collective calls, a message that anybody may send and an operation of all
+ * ranks of the node are under way on its communicator. */
+static void test_node_messages(void)
+{
+    nsh_comm *comm = NULL;
+    MPI_Request message, operation;
+    MPI_Comm node;
+    int rank, size, got = -1, sent, one = 1, sum = 0;
+
+    CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
+    node = nsh_comm_node_mpi(comm);
+    MPI_Comm_rank(node, &rank);
+    MPI_Comm_size(node, &size);
+    CHECK_EQ(rank, nsh_comm_node_rank(comm));
+    CHECK_EQ(size, nsh_comm_node_size(comm));
+    MPI_Irecv(&got, 1, MPI_INT, MPI_ANY_SOURCE, MPI_ANY_TAG, node, &message);
+    MPI_Iallreduce(&one, &sum, 1, MPI_INT, MPI_SUM, node, &operation);
+    check_use(comm);
+    for (int64_t n = 1; n < 1 << 24; n *= 16) { /* windows are made */
+        nsh_array *array = NULL;
+
+        CHECK_ALL(nsh_array_create(comm, MPI_BYTE, 1, &n, NULL, &array), NSH_SUCCESS);
+        CHECK_ALL(nsh_array_fill(array, "x"), NSH_SUCCESS);
+    }
+    CHECK_EQ(got, -1);
+    sent = rank;
+    MPI_Send(&sent, 1, MPI_INT, (rank + 1) % size, 77, node);
+    MPI_Wait(&message, MPI_STATUS_IGNORE);
+    MPI_Wait(&operation, MPI_STATUS_IGNORE);
+    CHECK_EQ(got, (rank + size - 1) % size);
+    CHECK_EQ(sum, size);
+    CHECK_ALL(nsh_comm_free_all(&comm), NSH_SUCCESS);
+}
+
 int main(int argc, char **argv)
 {
     check_init(&argc, &argv);
@@ -192,6 +247,8 @@ int main(int argc, char **argv)
     test_part();
     check_case("waiting, a helper thread, a small heap");
     test_waiting();
+    check_case("messages of the program on the node's communicator");
+    test_node_messages();
     check_case("many communicators one after another");
     for (int i = 0; i < (check_size > 2 ? 5 : 200); i++) {
         nsh_comm *comm = NULL;

@@ -34,6 +34,7 @@
 #ifndef NODESHARE_ARRAY_H
 #define NODESHARE_ARRAY_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -262,6 +263,12 @@ NSH_API int nsh_array_checksum(nsh_array *array, uint64_t *out);
 /* [local] Name, type, extent, nodes, and the first and last rows of this node's replica as text
  * on f. Errors: ARG, IO. */
 NSH_API int nsh_array_print(const nsh_array *array, FILE *f);
+
+/* [local] The same into text, of size bytes, cut off where it does not fit and always terminated;
+ * text may be NULL where size is 0. Returns the length of the whole text without its terminator, as
+ * snprintf does: it is cut off if that is not less than size. -1: nsh_error_detail says why (array
+ * is NULL or gone; text is NULL; no memory). */
+NSH_API int nsh_array_snprintf(char *text, size_t size, const nsh_array *array);
 
 /* [local] What the array was created with. For NULL: -1, MPI_DATATYPE_NULL or NULL.
  * type is the array's own duplicate if it is derived. extent() points at ndim numbers that live

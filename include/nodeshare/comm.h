@@ -69,6 +69,7 @@
 #ifndef NODESHARE_COMM_H
 #define NODESHARE_COMM_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -191,9 +192,22 @@ NSH_API int nsh_comm_host_count(const nsh_comm *comm);
 /* [local] The node of any rank; -1 for a rank that does not exist and for NULL. */
 NSH_API int nsh_comm_node_of(const nsh_comm *comm, int rank);
 
-/* [local] The library's own duplicate of the caller's communicator and of the node's, for looking
- * at groups and names; sending on them is a mistake. MPI_COMM_NULL on a serial communicator. */
+/* [local] The library's own duplicate of the caller's communicator, for looking at groups and
+ * names: the library receives on it, so sending on it is a mistake. MPI_COMM_NULL on a serial
+ * communicator, on one that is gone, and for NULL. */
 NSH_API MPI_Comm nsh_comm_mpi(const nsh_comm *comm);
+
+/* [local] The communicator of this rank's node, for the program's own messages and collective
+ * operations among the ranks of the node; ranks in it are those of nsh_comm_node_rank. The library
+ * sends no message on it; it calls collective operations of MPI there, in [collective] calls on
+ * comm and when comm is freed. So the order of the program's collective operations on it and of
+ * [collective] calls on comm is the same on every rank of the node; one that has begun
+ * (MPI_Iallreduce) may be completed after such a call.
+ *
+ * It is the library's: the program neither frees it nor changes its error handler, which is
+ * MPI_ERRORS_RETURN, and receives what it has sent before comm is freed. Where several libraries or
+ * threads send on it, each makes a duplicate of its own. MPI_COMM_NULL on a serial communicator, on
+ * one that is gone, and for NULL. */
 NSH_API MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm);
 
 /* [collective] No rank returns before every rank has entered. Stores made before it into shared
@@ -214,6 +228,12 @@ NSH_API int nsh_comm_progress(nsh_comm *comm);
 
 /* [local] One line of text on f: "8 ranks on 2 nodes (4 4), leaders 0 4". Errors: ARG, IO. */
 NSH_API int nsh_comm_print(const nsh_comm *comm, FILE *f);
+
+/* [local] The same line into text, of size bytes, cut off where it does not fit and always
+ * terminated; text may be NULL where size is 0. Returns the length of the whole text without its
+ * terminator, as snprintf does: it is cut off if that is not less than size. -1: nsh_error_detail
+ * says why (comm or text is NULL; no memory). */
+NSH_API int nsh_comm_snprintf(char *text, size_t size, const nsh_comm *comm);
 
 #ifdef __cplusplus
 }

@@ -51,6 +51,31 @@ NSH_API const char *nsh_strerror(int status);
  * failing call; a successful call leaves it alone. */
 NSH_API const char *nsh_error_detail(void);
 
+/* ---- what a program does with a code ---- */
+
+/* Make a call of nodeshare, once, and end the job if it fails: for programs that cannot go on.
+ *     NSH_OR_ABORT(nsh_array_set(array, data, NULL, NULL, 0));
+ * prints one line on stderr, such as
+ *   heat.c:31: nsh_array_set(array, data, NULL, NULL, 0): NSH_ERR_ARG: invalid argument:
+ *   nsh_array_set: hyperslab [3,7) exceeds extent 5 in dimension 0 (root 2) (rank 3)
+ * and calls MPI_Abort on MPI_COMM_WORLD with the code. It is an expression without a value. */
+#define NSH_OR_ABORT(call) nsh_or_abort((call), #call, __FILE__, __LINE__)
+
+/* Make a call of nodeshare, once, and return its code from the enclosing function, which returns
+ * int, if it fails. It is a statement. Between two collective calls a rank returns early only on a
+ * code that all ranks have. */
+#define NSH_OR_RETURN(call)                                                                        \
+    do {                                                                                           \
+        int nsh_or_return_code = (call);                                                           \
+        if (nsh_or_return_code != NSH_SUCCESS)                                                     \
+            return nsh_or_return_code;                                                             \
+    } while (0)
+
+/* [local] What NSH_OR_ABORT calls: returns if code is NSH_SUCCESS, else prints and does not return.
+ * Where MPI is not initialised, or finalised, or that of a forked child's parent, it ends this
+ * process alone, by exit(EXIT_FAILURE) or in the forked child by _Exit. */
+NSH_API void nsh_or_abort(int code, const char *call, const char *file, int line);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/hyperslab.h"
+#include "base/text.h"
 #include "core/names.h"
 #include "core/shared.h"
 
@@ -438,6 +439,16 @@ int nsh_array_print(const nsh_array *array, FILE *f)
     if (fflush(f) != 0 || ferror(f))
         return nsh__fail(NSH_ERR_IO, "nsh_array_print: cannot write");
     return NSH_SUCCESS;
+}
+
+static int print_to(const void *array, FILE *f)
+{
+    return nsh_array_print(array, f);
+}
+
+int nsh_array_snprintf(char *text, size_t size, const nsh_array *array)
+{
+    return nsh__text_of("nsh_array_snprintf", print_to, array, text, size);
 }
 
 /* ---- getters ---- */

@@ -11,6 +11,7 @@
 #include "core/agree.h"
 #include "base/fault.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "core/heap.h"
 #include "core/helper.h"
 #include "core/object.h"
@@ -534,6 +535,16 @@ int nsh_comm_print(const nsh_comm *comm, FILE *f)
     if (fflush(f) != 0 || ferror(f))
         return nsh__fail(NSH_ERR_IO, "nsh_comm_print: cannot write");
     return NSH_SUCCESS;
+}
+
+static int print_to(const void *comm, FILE *f)
+{
+    return nsh_comm_print(comm, f);
+}
+
+int nsh_comm_snprintf(char *text, size_t size, const nsh_comm *comm)
+{
+    return nsh__text_of("nsh_comm_snprintf", print_to, comm, text, size);
 }
 
 /* ---- getters ---- */

@@ -196,7 +196,8 @@ struct nsh__mutex_check;
 struct nsh_comm {
     /* who */
     MPI_Comm mpi;      /* duplicate of the caller's; MPI_COMM_NULL on a serial communicator */
-    MPI_Comm node_mpi; /* the ranks of this node */
+    MPI_Comm node_mpi; /* the ranks of this node. The program sends on it too: the library makes
+                          only collective operations on it, and only in collective calls on comm */
     int rank, size;
     int node_rank, node_size;
     int node_index, node_count;
