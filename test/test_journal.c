@@ -357,6 +357,12 @@ static void test_attempts(void **state)
     nsh__journal_table_apply(&l, &claim, NULL);
     nsh__journal_table_find(&l, 9, &first, &last);
     assert_true(first == 2 && last == 3 && attempts[0] == 2 && attempts[4] == 1);
+    end.first = 0;
+    end.last = 1;
+    nsh__journal_table_apply(&l, &end, NULL);
+    nsh__journal_table_apply(&l, &reopened, NULL);
+    nsh__journal_table_find(&l, 9, &first, &last);
+    assert_true(first == 0 && last == 1 && attempts[0] == 0); /* like one that never ran */
     assert_string_equal(area.jobs[0].host, "c01");
 }
 
