@@ -754,7 +754,7 @@ static void marks(void)
     const MPI_Datatype others[2] = {MPI_INT64_T, MPI_INT32_T};
     MPI_Datatype mixed, other;
 
-    check_case("a journal's mark of its results does not depend on the MPI");
+    check_case("a journal's signature of its results does not depend on the MPI");
     CHECK_EQ(mark_of(MPI_DOUBLE), MARK_DOUBLE);
     CHECK_EQ(mark_of(MPI_INT64_T), MARK_INT64);
     CHECK_EQ(mark_of(MPI_LONG), MARK_INT64);
