@@ -4,9 +4,12 @@
 #   make            libnodeshare.a, libnodeshare.so, nsh, nodeshare.pc   into $(BUILD)
 #   make test       unit tests and MPI tests (installs what is missing, see scripts/deps)
 #   make check      make test, and every other build and check that CI runs (installs more)
+#   make check-quick  what of that shows most in two minutes; installs nothing
+#   make coverage   lines and branches of the library that the tests execute, by gcov; installs
+#                   nothing
 #   make demo       the quickstart, the word count, the log that all ranks append to, primes, a
 #                   matrix product, a study and a simulation that are killed and resumed
-#   make bench      the tables of nsh bench
+#   make bench      CSV files and pictures of nsh bench, in mpi_tests/bench
 #   make install    PREFIX=/usr/local DESTDIR= MANDIR=PREFIX/share/man; where there is no doxygen,
 #                   without the man pages of section 3
 #   make uninstall  the same PREFIX, DESTDIR, MANDIR and MPI_DIRS
@@ -42,6 +45,7 @@ DESTDIR ?=
 LIBDIR  ?= $(PREFIX)/lib
 MANDIR  ?= $(PREFIX)/share/man
 MPI_DIRS ?=
+PROVE   ?= prove
 WERROR  ?=
 SAN     ?=
 NSH_FAULTS ?=
@@ -133,8 +137,8 @@ nsh      := $(if $(nsh_objs),$(BUILD)/nsh)
 all_run  := $(unit_bin) $(mpi_bin) $(mpi_sh)
 run_bin  := $(if $(TESTS),$(filter $(addprefix %/,$(TESTS)),$(all_run)),$(all_run))
 
-.PHONY: help all tests examples deps test run-tests check demo run-demo bench install uninstall \
-        doc format clean have-cmocka have-zlib FORCE
+.PHONY: help all tests examples deps test run-tests check check-quick coverage demo run-demo bench \
+        run-bench install uninstall doc format clean have-cmocka have-zlib FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -273,12 +277,24 @@ deps:
 test: deps
 	@+$(MAKE) --no-print-directory run-tests
 
-run-tests: all tests examples
-	BUILD='$(BUILD)' prove --timer --directives --comments --failures --exec scripts/run-test \
+# With TESTS= only what those need is built; scripts among them run examples.
+run_needs := $(filter-out %.sh,$(run_bin)) $(BUILD)/mpi.env
+ifneq ($(if $(TESTS),$(filter %.sh,$(run_bin)),all),)
+run_needs += tests examples
+endif
+
+run-tests: all $(run_needs)
+	BUILD='$(BUILD)' $(PROVE) --timer --directives --comments --failures --exec scripts/run-test \
 	    $(run_bin)
 
 check:
 	@MAKE='$(MAKE)' scripts/check
+
+check-quick:
+	@MAKE='$(MAKE)' BUILD='$(BUILD)' scripts/check --quick
+
+coverage:
+	@MAKE='$(MAKE)' scripts/coverage
 
 demo: deps
 	@+$(MAKE) --no-print-directory run-demo
@@ -286,8 +302,12 @@ demo: deps
 run-demo: all examples
 	@scripts/demo $(BUILD) $(WC_FILE)
 
-bench: all $(BUILD)/mpi.env
-	@scripts/bench $(BUILD)
+bench:
+	@scripts/deps --bench
+	@+$(MAKE) --no-print-directory run-bench
+
+run-bench: all $(BUILD)/mpi.env
+	@scripts/bench $(BUILD) mpi_tests/bench
 
 # ---- install --------------------------------------------------------------------------------
 

@@ -179,7 +179,8 @@ static void bench_memory(const bench *b, job *j, int64_t bytes)
 
 void bench_set(const bench *b)
 {
-    static const int64_t sizes[] = {8, 64 << 10, 1 << 20, 64 << 20, 256 << 20};
+    static const int64_t sizes[] = {8,       512,     8 << 10,  64 << 10,
+                                    1 << 20, 8 << 20, 64 << 20, 256 << 20};
     int64_t most = b->max_bytes;
     job j = {.comm = b->comm};
     void *view;
