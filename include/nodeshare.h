@@ -30,7 +30,12 @@
  *                 rank, in any order. _free() of NULL is always [local]: where _free() is
  *                 [collective], all ranks pass a handle or all pass NULL, or those with a handle
  *                 wait.
- *   Options       structs come with an initializer macro; a NULL pointer means all defaults.
+ *   Structs       of options, and those that a call fills, begin with their size, which a macro
+ *                 sets (NSH_MUTEX_OPTIONS_INIT, NSH_MUTEX_STATS_INIT): a program may run with a
+ *                 later version, whose structs have more fields at the end, and a call fills as
+ *                 many as the program has. A size below that of 0.2.0, 0 too, is NSH_ERR_ARG. Where
+ *                 a struct is larger than the library knows, the rest must be zero, or the call is
+ *                 NSH_ERR_UNSUPPORTED. A NULL pointer to options means all defaults.
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.
  *   Fork          a forked child that does not exec may read what its parent has: getters, _find,

@@ -76,7 +76,7 @@ static int64_t work(nsh_batch *b, int64_t fail_every)
 static void check_counts(nsh_batch *b, int64_t tasks, int64_t open, int64_t running, int64_t done,
                          int64_t failed)
 {
-    nsh_task_counts c = {-1, -1, -1, -1, -1};
+    nsh_task_counts c = {sizeof(nsh_task_counts), -1, -1, -1, -1, -1};
 
     CHECK_ALL(nsh_batch_counts(b, &c), NSH_SUCCESS);
     CHECK_EQ(c.tasks, tasks);
@@ -516,7 +516,7 @@ static void call_errors(void)
     nsh_array *good = NULL, *longer = NULL, *ints = NULL;
     nsh_batch *b = NULL, *bare = NULL;
     nsh_comm *c = comm;
-    nsh_task_counts counts;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh_task_state state;
     int64_t task;
     char line[10];

@@ -130,7 +130,7 @@ static bool farm(nsh_comm *comm, const char *journal, nsh_batch_mode mode, int64
 static void resumed(int64_t reported)
 {
     nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
-    nsh_task_counts c = {0, 0, 0, 0, 0};
+    nsh_task_counts c = NSH_TASK_COUNTS_INIT;
     nsh_comm *comm = NULL;
     nsh_batch *b = NULL;
 

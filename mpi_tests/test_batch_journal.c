@@ -140,7 +140,7 @@ static void check_ended(nsh_batch *b)
 {
     const int64_t extent = N;
     nsh_array *results = NULL;
-    nsh_task_counts c = {-1, -1, -1, -1, -1};
+    nsh_task_counts c = {sizeof(nsh_task_counts), -1, -1, -1, -1, -1};
 
     CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, &extent, NULL, &results), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_results(b, results), NSH_SUCCESS);
@@ -185,7 +185,7 @@ static void resume(int worker_size)
     nsh_batch *b = NULL;
     int64_t task = -1;
     nsh_task_state state;
-    nsh_task_counts counts = {-1, -1, -1, -1, -1};
+    nsh_task_counts counts = {sizeof(nsh_task_counts), -1, -1, -1, -1, -1};
 
     check_case("begun, left with a task taken, resumed, ended; workers of %d", worker_size);
     forget();
@@ -378,7 +378,7 @@ static void initial_states(void)
     nsh_task_state all[N];
     nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
-    nsh_task_counts c;
+    nsh_task_counts c = NSH_TASK_COUNTS_INIT;
 
     check_case("initial states go into a new journal and not into an old one");
     for (int t = 0; t < N; t++)

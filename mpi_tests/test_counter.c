@@ -73,7 +73,7 @@ static void counter_values(void)
 
     check_case("counter: from any value, over the end, for each home");
     for (int k = 0; k < 5 * check_size; k++) {
-        nsh_counter_options options = {k % check_size, NULL};
+        nsh_counter_options options = {sizeof options, k % check_size, NULL};
         nsh_counter *counter = NULL;
         int64_t before = 0, value = 0, start = first[k % 5];
 

@@ -35,7 +35,7 @@ static void fail_once(void)
 static void arrays(nsh_comm *comm)
 {
     const int64_t extent[2] = {40, 50}, one[2] = {1, 1};
-    nsh_array_options options = {"kept"};
+    nsh_array_options options = {sizeof options, "kept"};
     nsh_array *a = NULL, *b = NULL, *found = NULL;
     static double data[40 * 50];
     nsh_piece pieces[2] = {{data, NULL, NULL, NULL}, {data, one, one, NULL}};
@@ -96,7 +96,7 @@ static void files(nsh_comm *comm)
 {
     const int64_t extent[1] = {6}, none[1] = {0};
     const int64_t *count = check_rank == 0 ? NULL : none;
-    nsh_array_options options = {"u"};
+    nsh_array_options options = {sizeof options, "u"};
     nsh_array *a = NULL, *b = NULL;
     nsh_file *file = NULL;
     char path[300];

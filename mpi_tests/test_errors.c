@@ -65,11 +65,11 @@ static void comm_arguments(void)
 static void comm_options(void)
 {
     const nsh_comm_options bad[] = {
-        {MPI_COMM_NULL, -1, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0},
-        {MPI_COMM_NULL, 0, (nsh_wait_mode)3, NSH_PROGRESS_AUTO, 0},
-        {MPI_COMM_NULL, 0, (nsh_wait_mode)-1, NSH_PROGRESS_AUTO, 0},
-        {MPI_COMM_NULL, 0, NSH_WAIT_AUTO, (nsh_progress_mode)7, 0},
-        {MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, -1},
+        {sizeof(nsh_comm_options), MPI_COMM_NULL, -1, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0},
+        {sizeof(nsh_comm_options), MPI_COMM_NULL, 0, (nsh_wait_mode)3, NSH_PROGRESS_AUTO, 0},
+        {sizeof(nsh_comm_options), MPI_COMM_NULL, 0, (nsh_wait_mode)-1, NSH_PROGRESS_AUTO, 0},
+        {sizeof(nsh_comm_options), MPI_COMM_NULL, 0, NSH_WAIT_AUTO, (nsh_progress_mode)7, 0},
+        {sizeof(nsh_comm_options), MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, -1},
     };
     static const char *const env[][2] = {{"NSH_WAIT", "foo"},
                                          {"NSH_PROGRESS", "perhaps"},
@@ -220,7 +220,7 @@ static void nulls(void)
 static void make_fails(MPI_Datatype type, int ndim, const int64_t extent[], const char *name,
                        int code)
 {
-    nsh_array_options options = {name};
+    nsh_array_options options = {sizeof options, name};
     nsh_array *out = array;
 
     CHECK_ALL(nsh_array_create(comm, type, ndim, extent, &options, &out), code);
@@ -235,7 +235,7 @@ static void create_arguments(void)
     const int64_t bytes[1] = {INT64_MAX / 8 + 1}, no_room[1] = {INT64_MAX / 16};
     char name[257];
     nsh_array *longest = NULL;
-    nsh_array_options options = {name};
+    nsh_array_options options = {sizeof options, name};
 
     check_case("nsh_array_create: arguments");
     memset(name, 'n', 256);
@@ -299,7 +299,7 @@ static void create_types(void)
 static void create_mismatch(void)
 {
     const int64_t a[2] = {2, 3}, b[2] = {3, 2};
-    nsh_array_options named = {check_rank == 0 ? "this" : "that"};
+    nsh_array_options named = {sizeof named, check_rank == 0 ? "this" : "that"};
     nsh_array *out = array;
 
     if (check_size == 1)
@@ -448,7 +448,7 @@ static void combine_mismatch(void)
 static void memory_words(void)
 {
     nsh_comm_options limited = NSH_COMM_OPTIONS_INIT;
-    nsh_array_options options = {"too much"};
+    nsh_array_options options = {sizeof options, "too much"};
     const int64_t n = (int64_t)1 << 24;
     nsh_comm *own = NULL;
     nsh_array *a = NULL;
@@ -507,7 +507,7 @@ static void mismatch_words(void)
 /* An object that has a name is called by it. */
 static void named_words(void)
 {
-    const nsh_array_options options = {"pressure"};
+    const nsh_array_options options = {sizeof options, "pressure"};
     const int64_t n = 3, outside = 4;
     double data[4] = {0};
     nsh_mutex_options turn = NSH_MUTEX_OPTIONS_INIT;
@@ -584,7 +584,7 @@ static void states(void)
 int main(int argc, char **argv)
 {
     const int64_t extent[2] = {ROWS, COLUMNS};
-    nsh_array_options options = {"base"};
+    nsh_array_options options = {sizeof options, "base"};
     int serial;
 
     check_init(&argc, &argv);

@@ -37,7 +37,7 @@ static void fill(char *data, int64_t n, int seed, int flags)
 static nsh_array *make(nsh_comm *on, MPI_Datatype type, int ndim, const int64_t extent[],
                        const char *name)
 {
-    nsh_array_options options = {name};
+    nsh_array_options options = {sizeof options, name};
     nsh_array *array = NULL;
 
     CHECK_ALL(nsh_array_create(on, type, ndim, extent, &options, &array), NSH_SUCCESS);
@@ -388,7 +388,7 @@ static void test_info(void)
     const int64_t extent[] = {6, 0, 7};
     MPI_Datatype type = particle_type();
     nsh_array *array = make(comm, type, 3, extent, NULL);
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
     nsh_file *file;
 
     MPI_Type_free(&type);
@@ -401,7 +401,7 @@ static void test_info(void)
     CHECK_EQ(info.extent[1], 0);
     CHECK_EQ(info.extent[2], 7);
     CHECK_EQ(info.itemsize, sizeof(particle));
-    CHECK_EQ(info.size, 0);
+    CHECK_EQ(info.elements, 0);
     CHECK_EQ(info.growing, 0);
     CHECK_STR(info.type, "{float64[3], int32, int8, {int16, float32}[2]}");
     CHECK_STR(info.filters, "");

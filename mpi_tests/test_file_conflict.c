@@ -190,7 +190,7 @@ static void is_busy(const nsh_file_options *options)
 
 static void test_busy(void)
 {
-    const nsh_file_options in_place = {0, 1};
+    const nsh_file_options in_place = {sizeof in_place, 0, 1};
     nsh_file *file;
 
     check_case("a second handle for changes is refused until the first is closed");
@@ -298,7 +298,7 @@ static bool append_one(nsh_comm *own, nsh_array *frame)
 static void test_race(void)
 {
     enum { FRAMES = 12 };
-    nsh_dataset_info info = {.ndim = 0};
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
     nsh_array *frame = NULL;
     nsh_comm *own = NULL;
     nsh_file *file;

@@ -245,7 +245,7 @@ static void test_nulls(void)
     nsh_file *file = NULL;
     int64_t n = 77;
     char **names = NULL;
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
 
     check_case("NULL");
     CHECK_ALL(nsh_file_open(NULL, good, NSH_FILE_READ, NULL, &file), NSH_ERR_ARG);
@@ -327,7 +327,7 @@ static void make_good(void)
 static void test_limit(void)
 {
     const int64_t extent[] = {8 << 20};
-    nsh_array_options options = {"big"};
+    nsh_array_options options = {sizeof options, "big"};
     struct rlimit old, low;
     nsh_array *big = NULL;
 

@@ -69,7 +69,7 @@ static void look(const char *path)
 {
     nsh_array *loaded = NULL;
     nsh_file *file = NULL;
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
     char **names = NULL;
     int64_t n;
 

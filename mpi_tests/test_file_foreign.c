@@ -131,7 +131,7 @@ static void test_numbers(void)
     static double f64[N];
     static uint16_t u16[N];
     static float f32[N];
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
     nsh_file *file;
 
     for (int i = 0; i < N; i++) {
@@ -538,7 +538,7 @@ static void test_reused(int in_place)
 static void test_company(void)
 {
     static const double zeros[N];
-    const nsh_file_options in_place = {.in_place = 1};
+    const nsh_file_options in_place = {sizeof in_place, 0, 1};
     nsh_file *file = NULL;
     int fd = -1;
 

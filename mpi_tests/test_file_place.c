@@ -457,7 +457,7 @@ static void clean_up(void)
 
 int main(int argc, char **argv)
 {
-    nsh_array_options options = {"a"};
+    nsh_array_options options = {sizeof options, "a"};
     nsh_file *file = NULL;
     const int seven = 7;
 

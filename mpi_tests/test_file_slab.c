@@ -408,7 +408,7 @@ static void test_series(void)
     const int64_t frame[] = {B, C}, offset[] = {4, 0, 0}, count[] = {1, B, C};
     nsh_file *file = open_file("series.h5", NSH_FILE_APPEND, 0);
     nsh_array *into = make(MPI_INT32_T, 2, frame);
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
 
     check_case("series: appended, continued, read");
     append_frames(file, 0, 3);
@@ -483,7 +483,7 @@ static void test_chunks(void)
     check_case("chunks divide frames evenly");
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         int64_t none[] = {0, 0}, bytes = shapes[i][0] * shapes[i][1] * 8;
-        nsh_dataset_info info = {.ndim = 0};
+        nsh_dataset_info info = NSH_DATASET_INFO_INIT;
         char name[16];
 
         snprintf(name, sizeof name, "s%zu", i);

@@ -29,7 +29,7 @@ static nsh_file *file;
 
 static nsh_array *make_array(nsh_comm *on, int64_t n, const char *name, int64_t value)
 {
-    nsh_array_options options = {name};
+    nsh_array_options options = {sizeof options, name};
     nsh_array *array = NULL;
 
     CHECK_ALL(nsh_array_create(on, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);

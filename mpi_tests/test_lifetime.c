@@ -39,7 +39,7 @@ static nsh_comm *open_comm(int64_t heap_bytes)
 
 static nsh_array *make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value)
 {
-    nsh_array_options options = {name};
+    nsh_array_options options = {sizeof options, name};
     nsh_array *array = NULL;
 
     CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
@@ -49,7 +49,7 @@ static nsh_array *make_array(nsh_comm *comm, int64_t n, const char *name, int64_
 
 static int create_code(nsh_comm *comm, int64_t n, const char *name, nsh_array **out)
 {
-    nsh_array_options options = {name};
+    nsh_array_options options = {sizeof options, name};
 
     *out = NULL;
     return nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, out);

@@ -102,7 +102,7 @@ static void holder_text(int rank, int holder, nsh_mutex_order order, char *text,
 
 static void held_mutex(int holder, nsh_mutex_order order)
 {
-    nsh_mutex_options options = {holder, order, 4, "gold"};
+    nsh_mutex_options options = {sizeof options, holder, order, 4, "gold"};
     nsh_mutex *mutex = NULL;
     char part[64], line[96];
 

@@ -226,7 +226,7 @@ static int end_or_set(void)
 /* Root stores a new value in both arrays; what is wrong at their end is found. */
 static void update_case(const char *name, int (*call)(void), const char *check)
 {
-    const nsh_array_options options = {"third"};
+    const nsh_array_options options = {sizeof options, "third"};
     nsh_array *third;
     void *view[2] = {NULL, NULL};
     bool at_once;

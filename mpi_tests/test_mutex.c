@@ -36,7 +36,7 @@ static void await(atomic_int *step, int target)
 
 static nsh_mutex *make(int home, nsh_mutex_order order, const char *name)
 {
-    nsh_mutex_options options = {home, order, 2, name};
+    nsh_mutex_options options = {sizeof options, home, order, 2, name};
     nsh_mutex *mutex = NULL;
 
     CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_SUCCESS);
@@ -113,7 +113,7 @@ static void create_errors(void)
 static void null_errors(void)
 {
     nsh_mutex *mutex = NULL, *null = NULL;
-    nsh_mutex_stats stats;
+    nsh_mutex_stats stats = NSH_MUTEX_STATS_INIT;
     int rank;
 
     check_case("NULL");
@@ -294,7 +294,7 @@ static int leader_of(int rank)
 
 static void homes_and_holders(nsh_mutex_order order)
 {
-    nsh_mutex_stats stats;
+    nsh_mutex_stats stats = NSH_MUTEX_STATS_INIT;
 
     check_case("order %d: each rank as home and as holder", (int)order);
     for (int home = 0; home < check_size; home++) {
@@ -332,7 +332,7 @@ static void homes_and_holders(nsh_mutex_order order)
 static void statistics(void)
 {
     nsh_mutex *mutex = NULL;
-    nsh_mutex_stats stats = {0};
+    nsh_mutex_stats stats = NSH_MUTEX_STATS_INIT;
 
     check_case("statistics");
     mutex = make(NSH_HOME_ANY, NSH_MUTEX_FIFO, NULL);

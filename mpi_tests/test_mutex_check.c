@@ -128,7 +128,8 @@ int main(int argc, char **argv)
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
     CHECK_ALL(nsh_array_create(comm, MPI_INT, 1, &extent, NULL, &array), NSH_SUCCESS);
     for (int order = NSH_MUTEX_FIFO; order <= NSH_MUTEX_COHORT; order++) {
-        nsh_mutex_options options = {NSH_HOME_ANY, (nsh_mutex_order)order, 3, "gate"};
+        nsh_mutex_options options = {sizeof options, NSH_HOME_ANY, (nsh_mutex_order)order, 3,
+                                     "gate"};
         nsh_mutex *mutex = NULL;
 
         CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_SUCCESS);

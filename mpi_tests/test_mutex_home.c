@@ -15,10 +15,10 @@ enum { ROUNDS = 20 };
 
 static void others_take_turns(nsh_comm *comm, atomic_int *done, int away, nsh_mutex_order order)
 {
-    nsh_mutex_options options = {away, order, 3, NULL};
+    nsh_mutex_options options = {sizeof options, away, order, 3, NULL};
     nsh_mutex *mutex = NULL;
     nsh_counter *counter = NULL;
-    nsh_counter_options at = {away, NULL};
+    nsh_counter_options at = {sizeof at, away, NULL};
     int64_t before = 0;
 
     CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_SUCCESS);
@@ -47,7 +47,7 @@ static void others_take_turns(nsh_comm *comm, atomic_int *done, int away, nsh_mu
 /* A rank gives up and then computes: the others get the mutex in spite of its place. */
 static void one_leaves_for_ever(nsh_comm *comm, atomic_int *done, int away, nsh_mutex_order order)
 {
-    nsh_mutex_options options = {NSH_HOME_ANY, order, 3, NULL};
+    nsh_mutex_options options = {sizeof options, NSH_HOME_ANY, order, 3, NULL};
     nsh_mutex *mutex = NULL;
     int holder = (away + 1) % check_size;
 

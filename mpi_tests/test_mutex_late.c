@@ -130,8 +130,8 @@ static void do_next(nsh_mutex *mutex, nsh_counter *counter, next_call next)
 /* Its k-th operation finds the home silent. */
 static void one_late(nsh_mutex_order order, scene what, int k, next_call next, bool strict)
 {
-    const nsh_mutex_options options = {HOME, order, 3, NULL};
-    const nsh_counter_options at_home = {HOME, NULL};
+    const nsh_mutex_options options = {sizeof options, HOME, order, 3, NULL};
+    const nsh_counter_options at_home = {sizeof at_home, HOME, NULL};
     nsh_mutex *mutex = NULL;
     nsh_counter *counter = NULL;
     int asker = check_size - 1, rc;
@@ -214,7 +214,7 @@ static bool take(nsh_mutex *mutex, int way)
 /* Each rank, and so each home, computes now and then for longer than requests are waited for. */
 static void mix(nsh_mutex_order order)
 {
-    const nsh_mutex_options options = {NSH_HOME_ANY, order, 3, NULL};
+    const nsh_mutex_options options = {sizeof options, NSH_HOME_ANY, order, 3, NULL};
     nsh_mutex *mutex[MUTEXES] = {NULL};
     int64_t n = 40, done[MUTEXES] = {0};
 

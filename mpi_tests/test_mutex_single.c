@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     done = check_shared(sizeof *done);
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
     for (int home = 0; home < check_size; home++) {
-        nsh_mutex_options options = {home, NSH_MUTEX_FIFO, 64, NULL};
+        nsh_mutex_options options = {sizeof options, home, NSH_MUTEX_FIFO, 64, NULL};
         nsh_mutex *mutex = NULL;
 
         check_case("rank %d is the home and computes, with nsh_comm_progress (thread level %d)",

@@ -73,7 +73,7 @@ static void stress(nsh_comm *comm, shared *s, nsh_mutex_order order, bool leave)
 {
     nsh_mutex *mutex[MUTEXES] = {NULL};
     nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
-    nsh_mutex_stats stats;
+    nsh_mutex_stats stats = NSH_MUTEX_STATS_INIT;
     int64_t n = acquisitions(), done[MUTEXES] = {0}, mine;
 
     options.order = order;

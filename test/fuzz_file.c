@@ -92,10 +92,10 @@ static void look_at_dataset(nsh_file *file, const char *name)
 {
     enum { MOST = 1 << 20 };
     nsh_array *array = NULL;
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
 
     look_at_attrs(file, name);
-    if (nsh_file_info(file, name, &info) != NSH_SUCCESS || info.size > MOST / info.itemsize)
+    if (nsh_file_info(file, name, &info) != NSH_SUCCESS || info.elements > MOST / info.itemsize)
         return;
     if (nsh_file_load(file, name, &array) == NSH_SUCCESS)
         nsh_array_free(&array);

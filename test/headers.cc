@@ -12,9 +12,13 @@ int all_options()
     nsh_file_options file = NSH_FILE_OPTIONS_INIT;
     nsh_batch_options batch = NSH_BATCH_OPTIONS_INIT;
     nsh_map_options map = NSH_MAP_OPTIONS_INIT;
+    nsh_mutex_stats stats = NSH_MUTEX_STATS_INIT;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
 
     return comm.wait + (array.name != nullptr) + mutex.home + counter.home + semaphore.home +
-           file.writers + batch.worker_size + map.threads;
+           file.writers + batch.worker_size + map.threads +
+           static_cast<int>(stats.size + counts.size + info.size);
 }
 
 int codes(nsh_batch *made)

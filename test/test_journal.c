@@ -371,7 +371,7 @@ static void damage_file(nsh_comm *comm, const char *good, int64_t n)
 {
     int64_t length = below(8) ? n : below(n + 1);
     char *bytes = malloc((size_t)n + 64);
-    nsh_task_counts counts;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh_batch *b = NULL;
     int rc;
 
@@ -448,7 +448,7 @@ static void test_reset(void **state)
     static model m, after[20];
     int64_t length[20];
     nsh_comm *comm = NULL;
-    nsh_task_counts counts;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
 
     (void)state;
     assert_int_equal(nsh_comm_create_serial(&comm), NSH_SUCCESS);

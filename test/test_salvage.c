@@ -120,7 +120,7 @@ static int64_t done_in(const char *path)
 static void test_every_byte(void **state)
 {
     static unsigned char copy[MOST];
-    nsh_task_counts counts;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh__salvage all, found;
     int64_t lost = 0;
 
@@ -160,7 +160,7 @@ static void test_moved(void **state)
     static unsigned char copy[MOST + 100];
     static const long shifts[] = {-48, -8, -1, 1, 8, 100};
     const long at = size / 2;
-    nsh_task_counts counts;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh__salvage all, found;
 
     (void)state;

@@ -17,7 +17,7 @@ static void test_arrays(void **state)
     const int64_t extent[2] = {3, 5}, offset[2] = {1, 1}, count[2] = {2, 3}, outside[2] = {2, 1};
     const double block[6] = {1, 2, 3, 4, 5, 6}, nine = 9;
     double seen[6] = {0}, all[15];
-    nsh_array_options options = {"table"};
+    nsh_array_options options = {sizeof options, "table"};
     nsh_comm *comm = NULL;
     nsh_array *array = NULL, *found = NULL;
     uint64_t sum = 0;
@@ -73,7 +73,7 @@ static void test_large(void **state)
 static void test_turns(void **state)
 {
     nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
-    nsh_mutex_stats stats;
+    nsh_mutex_stats stats = NSH_MUTEX_STATS_INIT;
     nsh_comm *comm = NULL;
     nsh_mutex *mutex = NULL;
     nsh_semaphore *semaphore = NULL;
@@ -126,7 +126,7 @@ static void test_files(void **state)
 {
     const int64_t extent[2] = {3, 5}, last[2] = {2, 4}, one[2] = {1, 1};
     const double seven = 7;
-    nsh_array_options options = {"group/table"};
+    nsh_array_options options = {sizeof options, "group/table"};
     char path[] = "/tmp/nsh-serial-XXXXXX";
     nsh_comm *comm = NULL;
     nsh_array *array = NULL, *loaded = NULL;
@@ -164,7 +164,7 @@ static void test_files(void **state)
 static void test_lifetimes(void **state)
 {
     const int64_t n = 3 << 20, few = 5, seven = 7;
-    nsh_array_options named = {"table"};
+    nsh_array_options named = {sizeof named, "table"};
     nsh_comm *comm = NULL, *kept = NULL;
     nsh_array *array = NULL, *again = NULL, *found = NULL;
     nsh_mutex *mutex = NULL;

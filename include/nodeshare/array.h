@@ -56,13 +56,14 @@ extern "C" {
 typedef struct nsh_array nsh_array;
 
 typedef struct nsh_array_options {
+    size_t size;      /* set by NSH_ARRAY_OPTIONS_INIT */
     const char *name; /* for nsh_array_find, snapshots and messages; copied; NULL: none. Not empty,
                          at most 255 bytes, unique on its communicator, equal on every rank */
 } nsh_array_options;
 
 #define NSH_ARRAY_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        NULL                                                                                       \
+        sizeof(nsh_array_options), NULL                                                            \
     }
 
 /* One hyperslab and its data, as nsh_array_set and _set_strided take them. */

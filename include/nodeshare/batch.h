@@ -98,12 +98,18 @@ typedef enum nsh_batch_reopen_from {
 
 /* How many tasks are in each state. */
 typedef struct nsh_task_counts {
+    size_t size;     /* set by NSH_TASK_COUNTS_INIT */
     int64_t tasks;   /* all of them */
     int64_t open;    /* NSH_TASK_OPEN */
     int64_t running; /* NSH_TASK_RUNNING */
     int64_t done;    /* NSH_TASK_DONE */
     int64_t failed;  /* NSH_TASK_FAILED */
 } nsh_task_counts;
+
+#define NSH_TASK_COUNTS_INIT                                                                       \
+    {                                                                                              \
+        sizeof(nsh_task_counts), 0, 0, 0, 0, 0                                                     \
+    }
 
 /* What becomes of a journal that exists, or does not. */
 typedef enum nsh_batch_mode {
@@ -114,6 +120,7 @@ typedef enum nsh_batch_mode {
 } nsh_batch_mode;
 
 typedef struct nsh_batch_options {
+    size_t size;                  /* set by NSH_BATCH_OPTIONS_INIT */
     int worker_size;              /* ranks of a worker */
     const nsh_task_state *states; /* ntasks, with which the batch begins, RUNNING counts as OPEN;
                                      NULL: all OPEN. Of no effect on a journal that is resumed */
@@ -145,8 +152,8 @@ typedef struct nsh_batch_options {
 
 #define NSH_BATCH_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_BATCH_RESUME, 0, 0, NSH_HOME_ANY, 0, 0, 0, 0, 0,  \
-            NULL, NULL, 1                                                                          \
+        sizeof(nsh_batch_options), 1, NULL, MPI_DATATYPE_NULL, 1, NULL, NSH_BATCH_RESUME, 0, 0,    \
+            NSH_HOME_ANY, 0, 0, 0, 0, 0, NULL, NULL, 1                                             \
     }
 
 /* ---- create and free ---- */
@@ -216,10 +223,12 @@ NSH_API int nsh_batch_finish(nsh_batch *batch, int64_t task, nsh_task_state stat
  * all RUNNING, though its workers may not have begun each of them. Errors: ARG. */
 NSH_API int nsh_batch_state(const nsh_batch *batch, int64_t task, nsh_task_state *state);
 
-/* [non-local] How many tasks are in which state: those of this node now, those of others as of
- * their last chunk. Exact when every worker was told that there are no more, and after
- * nsh_batch_sync. Of another job on the journal as many RUN as it has workers.
- * Errors: ARG, STATE (comm is broken), IO, FORMAT, UNSUPPORTED (of the journal), MPI. */
+/* [non-local] How many tasks are in which state, into *out, which NSH_TASK_COUNTS_INIT has
+ * initialised: those of this node now, those of others as of their last chunk. Exact when every
+ * worker was told that there are no more, and after nsh_batch_sync. Of another job on the journal as
+ * many RUN as it has workers.
+ * Errors: ARG (NULL; out->size), STATE (comm is broken), IO, FORMAT, UNSUPPORTED (of the journal;
+ * out->size), MPI. */
 NSH_API int nsh_batch_counts(nsh_batch *batch, nsh_task_counts *out);
 
 /* [non-local] The same as text, "2 Jobs: 0 Finished / 0 Running / 0 Failed / 2 in Queue", into

@@ -100,6 +100,7 @@ typedef enum nsh_progress_mode {
 } nsh_progress_mode;
 
 typedef struct nsh_comm_options {
+    size_t size;        /* set by NSH_COMM_OPTIONS_INIT */
     MPI_Comm node_comm; /* this rank's node as the caller sees it; MPI_COMM_NULL: ask MPI. All
                               its ranks share memory and pass it; used during create only */
     int ranks_per_node; /* > 0: split every node into nodes of so many ranks; 0: do not */
@@ -111,7 +112,7 @@ typedef struct nsh_comm_options {
 
 #define NSH_COMM_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0                                      \
+        sizeof(nsh_comm_options), MPI_COMM_NULL, 0, NSH_WAIT_AUTO, NSH_PROGRESS_AUTO, 0            \
     }
 
 /* [collective] Over comm: find the nodes of comm and set up what its objects share.

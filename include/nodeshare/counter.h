@@ -7,6 +7,8 @@
 #ifndef NODESHARE_COUNTER_H
 #define NODESHARE_COUNTER_H
 
+#include <stddef.h>
+
 #include <nodeshare/mutex.h>
 
 #ifdef __cplusplus
@@ -16,13 +18,14 @@ extern "C" {
 typedef struct nsh_counter nsh_counter;
 
 typedef struct nsh_counter_options {
+    size_t size;      /* set by NSH_COUNTER_OPTIONS_INIT */
     int home;         /* a rank or NSH_HOME_ANY, as in nsh_mutex_options */
     const char *name; /* for nsh_counter_find */
 } nsh_counter_options;
 
 #define NSH_COUNTER_OPTIONS_INIT                                                                   \
     {                                                                                              \
-        NSH_HOME_ANY, NULL                                                                         \
+        sizeof(nsh_counter_options), NSH_HOME_ANY, NULL                                            \
     }
 
 /* [collective] Create a counter of 64 bits with this value, the same on every rank.

@@ -94,6 +94,7 @@
 #ifndef NODESHARE_FILE_H
 #define NODESHARE_FILE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <mpi.h>
@@ -126,6 +127,7 @@ typedef enum nsh_attr_type {
 } nsh_attr_type;
 
 typedef struct nsh_file_options {
+    size_t size;  /* set by NSH_FILE_OPTIONS_INIT */
     int writers;  /* how many nodes write at the same time; 0: all, but where hosts may not see each
                      other's changes at once (see Caveats) only that of rank 0. Equal on all ranks,
                      like in_place */
@@ -137,7 +139,7 @@ typedef struct nsh_file_options {
 
 #define NSH_FILE_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        0, 0                                                                                       \
+        sizeof(nsh_file_options), 0, 0                                                             \
     }
 
 /* ---- open, commit, close ---- */
@@ -317,19 +319,26 @@ NSH_API int nsh_file_set_dim(nsh_file *file, const char *name, int dim, const ch
 
 /* What nsh_file_info tells of a dataset. */
 typedef struct nsh_dataset_info {
+    size_t size;                  /* set by NSH_DATASET_INFO_INIT */
     int ndim;                     /* the number of dimensions */
     int growing;                  /* 1: the leading dimension is unlimited */
+    int attributes;               /* how many */
     int64_t extent[NSH_MAX_NDIM]; /* the shape, in elements */
     int64_t chunk[NSH_MAX_NDIM];  /* all 0: it is not chunked */
-    int64_t size;                 /* how many elements */
+    int64_t elements;             /* how many */
     int64_t itemsize;             /* bytes of one in memory */
     int64_t stored;               /* bytes in the file */
-    int attributes;               /* how many */
     char type[256];               /* e.g. "float64", "{float64[3], int32}" */
     char filters[64];             /* e.g. "shuffle,deflate"; "": none */
 } nsh_dataset_info;
 
-/* [collective] What dataset name is. Errors: NOT_FOUND, TYPE, FORMAT. */
+#define NSH_DATASET_INFO_INIT                                                                      \
+    {                                                                                              \
+        sizeof(nsh_dataset_info), 0, 0, 0, {0}, {0}, 0, 0, 0, "", ""                               \
+    }
+
+/* [collective] What dataset name is, into *out, which NSH_DATASET_INFO_INIT has initialised.
+ * Errors: ARG (out->size), NOT_FOUND, TYPE, FORMAT, UNSUPPORTED (out->size). */
 NSH_API int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out);
 
 /* [collective] The full names of all n datasets, in alphabetical order of each group. A dataset

@@ -36,6 +36,7 @@
 #ifndef NODESHARE_MAP_H
 #define NODESHARE_MAP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <nodeshare/array.h>
@@ -104,11 +105,13 @@ typedef int (*nsh_map_row_kernel)(const nsh_map_worker *worker, int64_t index, v
 typedef void (*nsh_map_combine)(void *into, const void *from, void *arg);
 
 typedef struct nsh_map_options {
+    size_t size; /* set by NSH_MAP_OPTIONS_INIT */
     nsh_map_context context;
     nsh_map_schedule schedule;
     int threads;          /* per rank; 0: the cores of the host shared out among its ranks, the
                              least of all hosts; for NSH_MAP_THREADS all cores that the ranks of
                              rank 0's host may use */
+    int keep_going;       /* not 0: a kernel that fails stops nothing, every index is run */
     int64_t block;        /* indices that are taken at once; 0: n / 4096, fewer and larger blocks
                              where accumulators would take more than 64 MiB per node. NSH_MAP_STATIC
                              without a reduction has no blocks */
@@ -118,14 +121,13 @@ typedef struct nsh_map_options {
     int64_t reduce_bytes; /* of an accumulator; 0: no reduction */
     const void *identity; /* reduce_bytes with which every accumulator begins; NULL: zeroes */
     nsh_map_combine combine; /* on every rank, if there is a reduction */
-    void *result;   /* reduce_bytes, on every rank, aligned as its contents want it; written
+    void *result; /* reduce_bytes, on every rank, aligned as its contents want it; written
                              on success */
-    int keep_going; /* not 0: a kernel that fails stops nothing, every index is run */
 } nsh_map_options;
 
 #define NSH_MAP_OPTIONS_INIT                                                                       \
     {                                                                                              \
-        NSH_MAP_RANKS, NSH_MAP_DYNAMIC, 0, 0, 0, 0, NULL, NULL, NULL, 0                            \
+        sizeof(nsh_map_options), NSH_MAP_RANKS, NSH_MAP_DYNAMIC, 0, 0, 0, 0, 0, NULL, NULL, NULL   \
     }
 
 /* [collective] Run kernel(worker, index, arg) once for every index in 0 .. n-1, and reduce.

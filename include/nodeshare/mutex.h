@@ -37,6 +37,8 @@
 #ifndef NODESHARE_MUTEX_H
 #define NODESHARE_MUTEX_H
 
+#include <stddef.h>
+
 #include <nodeshare/comm.h>
 
 #ifdef __cplusplus
@@ -57,7 +59,8 @@ typedef enum nsh_mutex_order {
 #define NSH_HOME_ANY (-1)
 
 typedef struct nsh_mutex_options {
-    int home; /* a rank, not the number of a node: the queue's words live with the leader of its
+    size_t size; /* set by NSH_MUTEX_OPTIONS_INIT */
+    int home;    /* a rank, not the number of a node: the queue's words live with the leader of its
                  node, which nsh_mutex_home tells. NSH_HOME_ANY: objects take turns with all
                  nodes */
     nsh_mutex_order order;
@@ -68,15 +71,21 @@ typedef struct nsh_mutex_options {
 
 #define NSH_MUTEX_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        NSH_HOME_ANY, NSH_MUTEX_FIFO, 64, NULL                                                     \
+        sizeof(nsh_mutex_options), NSH_HOME_ANY, NSH_MUTEX_FIFO, 64, NULL                          \
     }
 
 /* What this rank did with a mutex. */
 typedef struct nsh_mutex_stats {
+    size_t size;          /* set by NSH_MUTEX_STATS_INIT */
     int64_t acquisitions; /* locks taken, by whichever call */
     int64_t waited;       /* those that another rank held when this one asked */
     double seconds;       /* spent waiting, successfully or not */
 } nsh_mutex_stats;
+
+#define NSH_MUTEX_STATS_INIT                                                                       \
+    {                                                                                              \
+        sizeof(nsh_mutex_stats), 0, 0, 0                                                           \
+    }
 
 /* [collective] Create a mutex that nobody holds. Options are the same on every rank; NULL: all
  * defaults. Costs (ranks + 1) words at its home (one more under NSH_CHECK=1), no communicator and
@@ -132,7 +141,8 @@ NSH_API int nsh_mutex_unlock(nsh_mutex *mutex);
  * for busy loops. Errors: ARG (NULL), STATE (comm is broken), NOMEM, MPI. */
 NSH_API int nsh_mutex_holder(nsh_mutex *mutex, int *rank);
 
-/* [local] This rank's statistics since create. Errors: ARG (NULL). */
+/* [local] This rank's statistics since create, into *out, which NSH_MUTEX_STATS_INIT has
+ * initialised. Errors: ARG (NULL; out->size), UNSUPPORTED (out->size). */
 NSH_API int nsh_mutex_get_stats(const nsh_mutex *mutex, nsh_mutex_stats *out);
 
 /* [local] The mutex with this name. Errors: ARG (NULL), NOT_FOUND. */

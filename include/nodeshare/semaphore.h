@@ -7,6 +7,8 @@
 #ifndef NODESHARE_SEMAPHORE_H
 #define NODESHARE_SEMAPHORE_H
 
+#include <stddef.h>
+
 #include <nodeshare/mutex.h>
 
 #ifdef __cplusplus
@@ -16,13 +18,14 @@ extern "C" {
 typedef struct nsh_semaphore nsh_semaphore;
 
 typedef struct nsh_semaphore_options {
+    size_t size;      /* set by NSH_SEMAPHORE_OPTIONS_INIT */
     int home;         /* a rank or NSH_HOME_ANY, as in nsh_mutex_options */
     const char *name; /* for nsh_semaphore_find */
 } nsh_semaphore_options;
 
 #define NSH_SEMAPHORE_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        NSH_HOME_ANY, NULL                                                                         \
+        sizeof(nsh_semaphore_options), NSH_HOME_ANY, NULL                                          \
     }
 
 /* [collective] Create a semaphore with so many permits, the same number on every rank: at most so

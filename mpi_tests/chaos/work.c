@@ -55,7 +55,7 @@ static void finish_all(context *c, work *w)
 
 static void check_results(context *c, work *w)
 {
-    nsh_task_counts counts = {0, 0, 0, 0, 0};
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh_array *results = NULL;
     const uint64_t *seen;
     int64_t failed = 0;

@@ -140,7 +140,7 @@ static bool append_all(nsh_mutex *mutex, const job *j, int rank)
 static void report(nsh_comm *comm, const nsh_mutex *mutex, const job *j, double seconds)
 {
     int rank = nsh_comm_rank(comm), ranks = nsh_comm_size(comm);
-    nsh_mutex_stats mine, *all = malloc((size_t)ranks * sizeof mine);
+    nsh_mutex_stats mine = NSH_MUTEX_STATS_INIT, *all = malloc((size_t)ranks * sizeof mine);
 
     if (all == NULL)
         MPI_Abort(MPI_COMM_WORLD, 1);

@@ -109,7 +109,7 @@ static void append(nsh_file *file, const block *b, int64_t at)
  * plate is not gone on with. */
 static int64_t resume(nsh_file *file, const block *b)
 {
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
     int64_t offset[] = {0, b->first, 0};
     const int64_t count[] = {1, b->rows, COLUMNS};
     int rc = nsh_file_info(file, "u", &info);

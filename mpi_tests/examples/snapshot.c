@@ -27,9 +27,10 @@ static int make(nsh_comm *comm, int64_t bytes, nsh_array *arrays[2])
     int code = NSH_SUCCESS;
 
     for (int i = 0; i < 2 && code == NSH_SUCCESS; i++) {
-        nsh_array_options options = {names[i]};
+        nsh_array_options options = NSH_ARRAY_OPTIONS_INIT;
         int64_t extent[2] = {bytes / 16384, 1024}; /* of 8 bytes, half of it */
 
+        options.name = names[i];
         code = nsh_array_create(comm, MPI_INT64_T, 2, extent, &options, &arrays[i]);
     }
     return code;

@@ -188,7 +188,7 @@ static void report(nsh_comm *comm, nsh_batch *batch)
     const int64_t extent[2] = {nfiles, 2};
     int64_t total[2] = {0, 0};
     nsh_array *results;
-    nsh_task_counts counts;
+    nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
 
     must(nsh_array_create(comm, MPI_INT64_T, 2, extent, NULL, &results), "results");
     must(nsh_batch_results(batch, results), "results");

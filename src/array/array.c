@@ -8,6 +8,7 @@
 
 #include "core/agree.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 #include "base/hyperslab.h"
 #include "base/text.h"
@@ -98,8 +99,7 @@ static int array_init(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndi
         return rc;
     if (!nsh__shape_size(ndim, extent, array->type.itemsize, &array->size, &array->nbytes))
         return nsh__fail(NSH_ERR_ARG, "nsh_array_create: more than INT64_MAX bytes");
-    return nsh__object_init(&array->object, &nsh__array_kind, array, call,
-                            options != NULL ? options->name : NULL);
+    return nsh__object_init(&array->object, &nsh__array_kind, array, call, options->name);
 }
 
 /* Also on a rank that has failed: ranks whose signatures differ disagree, and that is worse. */
@@ -113,7 +113,7 @@ static uint64_t array_signature(MPI_Datatype type, int ndim, const int64_t exten
                                 const nsh_array_options *options, const nsh_array *array)
 {
     uint64_t signature = nsh__mix(1, (uint64_t)ndim);
-    const char *name = options != NULL ? options->name : NULL;
+    const char *name = options->name;
 
     for (int d = 0; d < ndim && d < NSH_MAX_NDIM && extent != NULL; d++)
         signature = nsh__mix(signature, (uint64_t)extent[d]);
@@ -130,15 +130,19 @@ static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
     nsh__need need = {0};
     nsh__shared share;
     uint64_t signature;
+    static const nsh__sized kind = NSH__SIZED(nsh_array_options, name, NSH_ARRAY_OPTIONS_INIT);
+    nsh_array_options given = NSH_ARRAY_OPTIONS_INIT, *o = &given;
     int rc = nsh__comm_callable(comm, nsh__call_name(call));
 
     if (rc != NSH_SUCCESS)
         return rc;
     comm->created++;
-    rc = array_init(comm, call, type, ndim, extent, options, out, &array);
+    rc = nsh__sized_read(&kind, nsh__call_name(call), comm->rank, options, o);
+    if (rc == NSH_SUCCESS)
+        rc = array_init(comm, call, type, ndim, extent, o, out, &array);
     if (rc == NSH_SUCCESS)
         need.bytes = array->nbytes;
-    signature = array_signature(type, ndim, extent, options, array);
+    signature = array_signature(type, ndim, extent, o, array);
     rc = nsh__shared_create(comm, call, rc, signature, &need, array != NULL ? &array->object : NULL,
                             &share);
     if (rc != NSH_SUCCESS) {

@@ -409,7 +409,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     made->mpi = mine;
     MPI_Comm_rank(mine, &made->rank);
     MPI_Comm_size(mine, &made->size);
-    rc = nsh__options_read(options, &s);
+    rc = nsh__options_read(options, made->rank, &s);
     if (out == NULL)
         rc = nsh__fail(NSH_ERR_ARG, "nsh_comm_create: out is NULL (rank %d)", made->rank);
     rc = agree_settings(made, &s, dup_rc != NSH_SUCCESS ? dup_rc : rc);
@@ -450,7 +450,7 @@ int nsh_comm_create_serial(nsh_comm **out)
     made = comm_alloc();
     if (made == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_comm_create_serial: no memory");
-    rc = nsh__options_read(NULL, &s);
+    rc = nsh__options_read(NULL, 0, &s);
     made->check = rc == NSH_SUCCESS && s.check;
     if (rc == NSH_SUCCESS)
         rc = nsh__topology_alone(made);

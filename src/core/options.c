@@ -6,6 +6,7 @@
 #include "core/options.h"
 
 #include "base/error.h"
+#include "base/sized.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,13 +42,14 @@ static int env_ranks_per_node(int *out)
     return NSH_SUCCESS;
 }
 
-int nsh__options_read(const nsh_comm_options *given, nsh__options *out)
+int nsh__options_read(const nsh_comm_options *given, int rank, nsh__options *out)
 {
     static const char *const waits[] = {"auto", "spin", "block"};
     static const char *const drivers[] = {"auto", "none", "thread"};
     static const char *const backends[] = {"auto", "window", "message"};
-    static const nsh_comm_options defaults = NSH_COMM_OPTIONS_INIT;
-    const nsh_comm_options *o = given != NULL ? given : &defaults;
+    static const nsh__sized kind = NSH__SIZED(nsh_comm_options, heap_bytes, NSH_COMM_OPTIONS_INIT);
+    nsh_comm_options defaults = NSH_COMM_OPTIONS_INIT, *o = &defaults;
+    int sized = nsh__sized_read(&kind, "nsh_comm_create", rank, given, o);
     int wait = 0, progress = 0, words = 0, rc;
 
     *out = (nsh__options){o->node_comm,
@@ -57,6 +59,8 @@ int nsh__options_read(const nsh_comm_options *given, nsh__options *out)
                           o->heap_bytes,
                           false,
                           nsh__env_is("NSH_CHECK", "1")};
+    if (sized != NSH_SUCCESS)
+        return sized;
     if (o->ranks_per_node < 0 || o->heap_bytes < 0 || (unsigned)o->wait > NSH_WAIT_BLOCK ||
         (unsigned)o->progress > NSH_PROGRESS_THREAD)
         return nsh__fail(NSH_ERR_ARG,

@@ -17,8 +17,9 @@ typedef struct nsh__options {
     bool check;            /* NSH_CHECK=1 */
 } nsh__options;
 
-/* [local] Options given in code win over the environment; NULL: none given. NSH_ERR_ARG. */
-int nsh__options_read(const nsh_comm_options *given, nsh__options *out);
+/* [local] Options given in code win over the environment; NULL: none given. NSH_ERR_ARG,
+ * NSH_ERR_UNSUPPORTED (its size). */
+int nsh__options_read(const nsh_comm_options *given, int rank, nsh__options *out);
 
 /* [local] Is the environment variable set to this value? */
 bool nsh__env_is(const char *name, const char *value);

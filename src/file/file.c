@@ -9,6 +9,7 @@
 #include "disk/coherent.h"
 #include "disk/disk_lock.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 #include "disk/inherit.h"
 
@@ -486,19 +487,21 @@ static void file_destroy(nsh_file *file)
 int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mode mode,
                    const nsh_file_options *options, nsh_file **out)
 {
-    static const nsh_file_options defaults = NSH_FILE_OPTIONS_INIT;
+    static const nsh__sized kind = NSH__SIZED(nsh_file_options, in_place, NSH_FILE_OPTIONS_INIT);
+    nsh_file_options given = NSH_FILE_OPTIONS_INIT, *o = &given;
     const int64_t bytes = REPLY;
     nsh_file *file = NULL;
     uint64_t signature;
     int rc;
 
-    options = options != NULL ? options : &defaults;
     rc = nsh__comm_present(comm, nsh__call_name(call));
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = file_init(comm, path, mode, options, out, &file);
+    rc = nsh__sized_read(&kind, nsh__call_name(call), comm->rank, options, o);
+    if (rc == NSH_SUCCESS)
+        rc = file_init(comm, path, mode, o, out, &file);
     signature = nsh__mix_bytes((uint64_t)mode, path, path != NULL ? strlen(path) : 0);
-    signature = nsh__mix(signature, (uint64_t)options->writers << 1 | (options->in_place != 0));
+    signature = nsh__mix(signature, (uint64_t)o->writers << 1 | (o->in_place != 0));
     rc = nsh__agree(comm, call, rc, signature);
     if (rc == NSH_SUCCESS)
         rc = nsh_array_create(comm, MPI_BYTE, 1, &bytes, NULL, &file->reply);

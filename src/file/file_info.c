@@ -3,6 +3,7 @@
 #include "file/file.h"
 
 #include "base/hash.h"
+#include "base/sized.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@ static void fill_info(const nsh__dataset *dataset, nsh_dataset_info *out)
 {
     *out = (nsh_dataset_info){.ndim = dataset->ndim,
                               .growing = dataset->growing,
-                              .size = dataset->size,
+                              .elements = dataset->size,
                               .itemsize =
                                   dataset->element.node[0].size * dataset->element.node[0].count,
                               .stored = dataset->stored,
@@ -26,14 +27,19 @@ static void fill_info(const nsh__dataset *dataset, nsh_dataset_info *out)
 
 int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out)
 {
+    static const nsh__sized kind = NSH__SIZED(nsh_dataset_info, filters, NSH_DATASET_INFO_INIT);
     const nsh__call call = NSH__CALL_FILE_INFO;
+    nsh_dataset_info info;
     nsh__found found;
     uint64_t signature;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
-    rc = out != NULL ? NSH_SUCCESS : nsh__file_null(call, "out");
+    if (out == NULL)
+        rc = nsh__file_null(call, "out");
+    else
+        rc = nsh__sized_check(&kind, nsh__call_name(call), file->comm->rank, out);
     signature = nsh__file_name_signature(file, call, name, &rc);
     rc = nsh__file_enter(file, call, rc, signature);
     if (rc != NSH_SUCCESS)
@@ -43,9 +49,11 @@ int nsh_file_info(nsh_file *file, const char *name, nsh_dataset_info *out)
     if (nsh__file_is_io_rank(file) && rc == NSH_SUCCESS)
         rc = nsh__h5_stored(nsh__call_name(call), file->h5, name, &found.dataset.stored);
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
-    if (rc == NSH_SUCCESS)
-        fill_info(&found.dataset, out);
-    return rc;
+    if (rc != NSH_SUCCESS)
+        return rc;
+    fill_info(&found.dataset, &info);
+    nsh__sized_write(&kind, &info, out);
+    return NSH_SUCCESS;
 }
 
 /* The signature of a dataset, a group or, without a name, the file, whose name then is "". */

@@ -7,6 +7,7 @@
 #include "core/agree.h"
 #include "sync/cell.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 #include "core/names.h"
 #include "core/shared.h"
@@ -67,8 +68,8 @@ static int counter_init(nsh_comm *comm, const nsh_counter_options *o, nsh_counte
 int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_options *options,
                        nsh_counter **out)
 {
-    static const nsh_counter_options defaults = NSH_COUNTER_OPTIONS_INIT;
-    const nsh_counter_options *o = options != NULL ? options : &defaults;
+    static const nsh__sized kind = NSH__SIZED(nsh_counter_options, name, NSH_COUNTER_OPTIONS_INIT);
+    nsh_counter_options given = NSH_COUNTER_OPTIONS_INIT, *o = &given;
     nsh_counter *counter = NULL;
     nsh__need need;
     nsh__shared share;
@@ -81,7 +82,9 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     if (rc != NSH_SUCCESS)
         return rc;
     comm->created++;
-    rc = counter_init(comm, o, out, &counter);
+    rc = nsh__sized_read(&kind, "nsh_counter_create", comm->rank, options, o);
+    if (rc == NSH_SUCCESS)
+        rc = counter_init(comm, o, out, &counter);
     signature = nsh__shared_signature(comm, o->home, (uint64_t)initial, o->name);
     need = (nsh__need){nsh__cell_bytes(comm), nsh__cell_words(comm),
                        counter != NULL ? counter->home : 0};

@@ -12,6 +12,7 @@
 
 #include "core/agree.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 #include "core/names.h"
 #include "sync/queue.h"
@@ -146,8 +147,8 @@ static void mutex_attach(nsh_mutex *mutex, int places)
 
 int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex **out)
 {
-    static const nsh_mutex_options defaults = NSH_MUTEX_OPTIONS_INIT;
-    const nsh_mutex_options *o = options != NULL ? options : &defaults;
+    static const nsh__sized kind = NSH__SIZED(nsh_mutex_options, name, NSH_MUTEX_OPTIONS_INIT);
+    nsh_mutex_options given = NSH_MUTEX_OPTIONS_INIT, *o = &given;
     nsh_mutex *mutex = NULL;
     nsh__need need = {0};
     nsh__shared share;
@@ -159,13 +160,15 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     rc = nsh__comm_callable(comm, "nsh_mutex_create");
     if (rc != NSH_SUCCESS)
         return rc;
+    rc = nsh__sized_read(&kind, "nsh_mutex_create", comm->rank, options, o);
     need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 1 + comm->check : 0;
     if (need.nwords == 0 || o->order == NSH_MUTEX_COHORT) {
         places = largest_node(comm);
         need.bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
     }
     comm->created++;
-    rc = mutex_init(comm, o, out, &mutex);
+    if (rc == NSH_SUCCESS)
+        rc = mutex_init(comm, o, out, &mutex);
     signature = nsh__shared_signature(
         comm, o->home, nsh__mix((uint64_t)o->order, (uint64_t)o->cohort_limit), o->name);
     need.home = mutex != NULL ? mutex->home : 0;
@@ -532,13 +535,21 @@ int nsh_mutex_holder(nsh_mutex *mutex, int *rank)
 
 int nsh_mutex_get_stats(const nsh_mutex *mutex, nsh_mutex_stats *out)
 {
+    static const nsh__sized kind = NSH__SIZED(nsh_mutex_stats, seconds, NSH_MUTEX_STATS_INIT);
+    nsh_mutex_stats now;
+    int rc;
+
     if (mutex == NULL || out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_get_stats: mutex or out is NULL");
-    *out = (nsh_mutex_stats){
+    rc = nsh__sized_check(&kind, "nsh_mutex_get_stats", mutex->comm->rank, out);
+    if (rc != NSH_SUCCESS)
+        return rc;
+    now = (nsh_mutex_stats){
         .acquisitions = mutex->acquisitions,
         .waited = mutex->waited,
         .seconds = 1e-9 * (double)(mutex->local.waited_ns + mutex->remote.waited_ns),
     };
+    nsh__sized_write(&kind, &now, out);
     return NSH_SUCCESS;
 }
 

@@ -17,6 +17,7 @@
 #include "core/agree.h"
 #include "sync/cell.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 #include "core/names.h"
 #include "sync/queue.h"
@@ -96,8 +97,9 @@ static void semaphore_attach(nsh_semaphore *semaphore)
 int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_options *options,
                          nsh_semaphore **out)
 {
-    static const nsh_semaphore_options defaults = NSH_SEMAPHORE_OPTIONS_INIT;
-    const nsh_semaphore_options *o = options != NULL ? options : &defaults;
+    static const nsh__sized kind =
+        NSH__SIZED(nsh_semaphore_options, name, NSH_SEMAPHORE_OPTIONS_INIT);
+    nsh_semaphore_options given = NSH_SEMAPHORE_OPTIONS_INIT, *o = &given;
     nsh_semaphore *semaphore = NULL;
     nsh__need need = {0};
     nsh__shared share;
@@ -110,7 +112,9 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     if (rc != NSH_SUCCESS)
         return rc;
     comm->created++;
-    rc = semaphore_init(comm, permits, o, out, &semaphore);
+    rc = nsh__sized_read(&kind, "nsh_semaphore_create", comm->rank, options, o);
+    if (rc == NSH_SUCCESS)
+        rc = semaphore_init(comm, permits, o, out, &semaphore);
     need.bytes = comm->node_count > 1 ? 0 : (comm->size + 2) * (int64_t)sizeof(nsh__place);
     need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 2 : 0;
     signature = nsh__shared_signature(comm, o->home, (uint64_t)permits, o->name);

@@ -8,6 +8,7 @@
 
 #include "core/agree.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 
 #include <inttypes.h>
@@ -369,8 +370,9 @@ static int batch_begin(nsh_batch *b, const nsh_batch_options *o)
 int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *options,
                      nsh_batch **out)
 {
-    static const nsh_batch_options defaults = NSH_BATCH_OPTIONS_INIT;
-    const nsh_batch_options *o = options != NULL ? options : &defaults;
+    static const nsh__sized kind =
+        NSH__SIZED(nsh_batch_options, progress_seconds, NSH_BATCH_OPTIONS_INIT);
+    nsh_batch_options given = NSH_BATCH_OPTIONS_INIT, *o = &given;
     nsh_batch *b = NULL;
     nsh__need need = {0};
     nsh__shared share;
@@ -384,8 +386,10 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
         return rc;
     comm->created++;
     comm->batches++;
-    signature = batch_signature(comm, ntasks, o); /* before there is a failure to be worded */
-    rc = batch_init(comm, ntasks, o, out, &b);
+    rc = nsh__sized_read(&kind, "nsh_batch_create", comm->rank, options, o);
+    signature = batch_signature(comm, ntasks, o);
+    if (rc == NSH_SUCCESS)
+        rc = batch_init(comm, ntasks, o, out, &b);
     if (rc == NSH_SUCCESS)
         need.bytes = shared_bytes(b);
     need.nwords = comm->node_count > 1 ? NSH__WORDS : 0;

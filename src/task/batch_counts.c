@@ -7,6 +7,7 @@
  * Invariant: a word is the sum of what the nodes have exchanged into published. */
 #include "task/batch.h"
 
+#include "base/sized.h"
 #include <string.h>
 
 /* ---- where counting begins ---- */
@@ -143,7 +144,8 @@ int nsh__batch_counts_read(nsh_batch *b, nsh_task_counts *out)
         rc = counts_of_words(b, sum);
     if (rc != NSH_SUCCESS)
         return rc;
-    *out = (nsh_task_counts){.tasks = b->tasks,
+    *out = (nsh_task_counts){.size = sizeof *out,
+                             .tasks = b->tasks,
                              .running = base[NSH__WORD_RUNNING] + sum[NSH__WORD_RUNNING],
                              .done = base[NSH__WORD_DONE] + sum[NSH__WORD_DONE],
                              .failed = base[NSH__WORD_FAILED] + sum[NSH__WORD_FAILED]};
@@ -162,9 +164,18 @@ static int look(nsh_batch *b, const char *call, nsh_task_counts *out)
 
 int nsh_batch_counts(nsh_batch *b, nsh_task_counts *out)
 {
+    static const nsh__sized kind = NSH__SIZED(nsh_task_counts, failed, NSH_TASK_COUNTS_INIT);
+    nsh_task_counts now;
+    int rc;
+
     if (b == NULL || out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_counts: %s is NULL", b == NULL ? "batch" : "out");
-    return look(b, "nsh_batch_counts", out);
+    rc = nsh__sized_check(&kind, "nsh_batch_counts", b->comm->rank, out);
+    if (rc == NSH_SUCCESS)
+        rc = look(b, "nsh_batch_counts", &now);
+    if (rc == NSH_SUCCESS)
+        nsh__sized_write(&kind, &now, out);
+    return rc;
 }
 
 int nsh_batch_status_line(nsh_batch *b, char *buffer, size_t n)

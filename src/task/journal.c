@@ -1164,8 +1164,11 @@ static void count(const nsh__journal *j, bool look, nsh_task_counts *out)
 {
     const nsh__journal_table_area *area = j->ledger.area;
 
-    *out = (nsh_task_counts){
-        .tasks = j->ledger.tasks, .open = area->open, .done = area->done, .failed = area->failed};
+    *out = (nsh_task_counts){.size = sizeof *out,
+                             .tasks = j->ledger.tasks,
+                             .open = area->open,
+                             .done = area->done,
+                             .failed = area->failed};
     for (int s = 0; s < NSH__SLOTS; s++) {
         int64_t taken = area->running[s];
         int64_t running = look && taken > 0 && slot_free(j, s) ? 0 : least(taken, area->workers[s]);

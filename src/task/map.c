@@ -14,6 +14,7 @@
 #include "array/array.h"
 #include "task/map_threads.h"
 #include "base/fault.h"
+#include "base/sized.h"
 #include "base/hash.h"
 #include "task/map_rows.h"
 #include "core/shared.h"
@@ -54,6 +55,13 @@ typedef struct map {
 } map;
 
 /* ---- what is to be done ---- */
+
+static int read_options(map *m, const nsh_map_options *options)
+{
+    static const nsh__sized kind = NSH__SIZED(nsh_map_options, result, NSH_MAP_OPTIONS_INIT);
+
+    return nsh__sized_read(&kind, nsh__call_name(m->call), m->comm->rank, options, &m->o);
+}
 
 static int check(const map *m)
 {
@@ -138,12 +146,14 @@ static uint64_t map_signature(const map *m)
 }
 
 /* [collective] Agree on the call, and share claims, accumulators and books. */
-static int map_begin(map *m)
+static int map_begin(map *m, const nsh_map_options *options)
 {
     int64_t area = (int64_t)sizeof(nsh__claim_area);
     nsh__need need = {area, m->comm->node_count > 1 ? 1 : 0, 0};
-    int rc = check(m);
+    int rc = read_options(m, options);
 
+    if (rc == NSH_SUCCESS)
+        rc = check(m);
     if (rc == NSH_SUCCESS)
         rc = cut(m);
     if (rc == NSH_SUCCESS)
@@ -365,7 +375,7 @@ static void map_finish(map *m)
     nsh__shared_free(m->comm, &m->shared);
 }
 
-static int map_run(map *m)
+static int map_run(map *m, const nsh_map_options *options)
 {
     nsh__failure failure = {.index = INT64_MAX};
     int threads = 1, rc = nsh__comm_callable(m->comm, nsh__call_name(m->call));
@@ -373,7 +383,7 @@ static int map_run(map *m)
     if (rc != NSH_SUCCESS)
         return rc;
     m->comm->created++;
-    rc = map_begin(m);
+    rc = map_begin(m, options);
     if (rc == NSH_SUCCESS) {
         rc = agree_threads(m, &threads);
         if (rc == NSH_SUCCESS)
@@ -386,33 +396,26 @@ static int map_run(map *m)
     return rc;
 }
 
-static nsh_map_options options_of(const nsh_map_options *options)
-{
-    static const nsh_map_options defaults = NSH_MAP_OPTIONS_INIT;
-
-    return options != NULL ? *options : defaults;
-}
-
 int nsh_map(nsh_comm *comm, int64_t n, nsh_map_kernel kernel, void *arg,
             const nsh_map_options *options)
 {
     map m = {.comm = comm,
              .call = NSH__CALL_MAP,
              .n = n,
-             .o = options_of(options),
+             .o = NSH_MAP_OPTIONS_INIT,
              .arg = arg,
              .kernel = kernel};
 
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_map: comm is NULL");
-    return map_run(&m);
+    return map_run(&m, options);
 }
 
 int nsh_map_rows(nsh_array *out, nsh_map_row_kernel kernel, void *arg,
                  const nsh_map_options *options)
 {
     map m = {.call = NSH__CALL_MAP_ROWS,
-             .o = options_of(options),
+             .o = NSH_MAP_OPTIONS_INIT,
              .arg = arg,
              .row_kernel = kernel,
              .out = out};
@@ -425,7 +428,7 @@ int nsh_map_rows(nsh_array *out, nsh_map_row_kernel kernel, void *arg,
     m.comm = out->comm;
     m.n = out->nbytes > 0 ? out->extent[0] : 0;
     m.row_bytes = m.n > 0 ? out->nbytes / m.n : 0;
-    rc = map_run(&m);
+    rc = map_run(&m, options);
     if (m.worked)
         nsh__array_changed(out);
     return rc;

@@ -180,7 +180,7 @@ static void compare(const bench *b, const char *what, const char *baseline, benc
 static void prepare(job *j, const char *directory)
 {
     const int64_t extent = j->bytes / 8, frame = FRAME;
-    const nsh_array_options options = {"x"};
+    const nsh_array_options options = {sizeof options, "x"};
     const double one = 1;
 
     snprintf(j->path, sizeof j->path, "%.1000s/nsh-bench-file.h5", directory);

@@ -80,7 +80,7 @@ static void print_attrs(nsh_file *file, const char *name, bool verbose)
 
 static int print_dataset(nsh_file *file, const char *name, bool verbose)
 {
-    nsh_dataset_info info;
+    nsh_dataset_info info = NSH_DATASET_INFO_INIT;
     int rc = nsh_file_info(file, name, &info);
 
     if (rc != NSH_SUCCESS) {
@@ -99,8 +99,8 @@ static int print_dataset(nsh_file *file, const char *name, bool verbose)
         printf(", %s", info.filters);
     printf(", %" PRId64 " bytes", info.stored);
     if (verbose)
-        printf(" on disk, %" PRId64 " in memory, %" PRId64 " an element", info.size * info.itemsize,
-               info.itemsize);
+        printf(" on disk, %" PRId64 " in memory, %" PRId64 " an element",
+               info.elements * info.itemsize, info.itemsize);
     print_attrs(file, name, verbose);
     putchar('\n');
     return 0;
