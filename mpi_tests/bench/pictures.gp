@@ -1,6 +1,6 @@
 # pictures.gp -- the CSV files of this directory as SVG: gnuplot pictures.gp
 #
-# Colours of middle brightness without a background, so that they are readable on white and on black.
+# The colours are of middle brightness, without a background: readable on white and on black.
 set terminal svg size 880,380 dynamic font "sans-serif,13" linewidth 1.5
 set encoding utf8
 grey = "#7d8590"
