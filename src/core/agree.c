@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
+#include "core/message.h"
 #include "sync/mutex_check.h"
 
 #include <stddef.h>
@@ -157,8 +158,8 @@ static int exchange(nsh_comm *comm, int to, int from)
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, 1, &send);
     if (rc != NSH_SUCCESS) {
-        nsh__comm_drop(&receive, true);
-        nsh__comm_drop(&send, false);
+        nsh__drop_request(&receive, true);
+        nsh__drop_request(&send, false);
         return rc;
     }
     combine(mine, theirs);

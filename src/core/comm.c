@@ -8,18 +8,19 @@
 
 #include <nodeshare.h>
 
-#include "core/agree.h"
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "base/type.h"
+#include "core/agree.h"
+#include "core/boot.h"
 #include "core/heap.h"
 #include "core/helper.h"
 #include "core/object.h"
 #include "core/options.h"
-#include "core/topology.h"
 #include "core/replicate.h"
 #include "core/rma.h"
-#include "base/type.h"
+#include "core/topology.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,49 +29,6 @@
  * turn of some other ranks takes, which get the core meanwhile. A wake-up costs 5 us, and 50 us
  * where it has to start an idle core of a virtual machine. */
 enum { SPIN_NS = 20 * 1000, CROWDED_SPIN_NS = 100 * 1000 };
-
-/* ---- before the gates exist ---- */
-
-int nsh__boot_meet(MPI_Comm mpi)
-{
-    nsh__wait wait = {.comm = mpi, .control_tag = -1, .watch_tag = -1, .yield = true};
-    MPI_Request request;
-    int rc = MPI_Ibarrier(mpi, &request);
-
-    if (rc != MPI_SUCCESS)
-        return nsh__fail_mpi("MPI_Ibarrier", rc);
-    return nsh__wait_requests(&wait, 1, &request);
-}
-
-int nsh__boot_agree(nsh_comm *comm, int code)
-{
-    struct {
-        int code, rank;
-    } mine = {code, comm->rank}, worst = {code, comm->rank};
-    char text[NSH__TEXT] = "";
-
-    if (comm->mpi == MPI_COMM_NULL)
-        return code;
-    if (MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, comm->mpi) != MPI_SUCCESS)
-        return nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Allreduce on the duplicate failed");
-    if (worst.code == NSH_SUCCESS)
-        return NSH_SUCCESS;
-    if (worst.rank == comm->rank)
-        memcpy(text, nsh_error_detail(), strnlen(nsh_error_detail(), sizeof text - 1));
-    MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, comm->mpi);
-    if (worst.rank != comm->rank)
-        nsh__fail_from(worst.code, worst.rank, text);
-    return worst.code;
-}
-
-int64_t nsh__boot_least(nsh_comm *comm, int64_t value)
-{
-    int64_t least = value;
-
-    if (comm->mpi != MPI_COMM_NULL)
-        MPI_Allreduce(&value, &least, 1, MPI_INT64_T, MPI_MIN, comm->mpi);
-    return least;
-}
 
 /* Settings that must be equal are. The version is one of them: its ranks send each other messages
  * that another version may not understand. */

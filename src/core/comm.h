@@ -8,8 +8,9 @@
 #include <nodeshare/comm.h>
 
 #include "base/fork.h"
-#include "core/gate.h"
 #include "base/machine.h"
+#include "core/call.h"
+#include "core/gate.h"
 #include "core/wait.h"
 
 /* Tags on the private communicator. The first message of a collective call between two nodes
@@ -42,68 +43,6 @@ typedef enum nsh__token {
  * ahead of another: a call with such a number that is no transfer waits for all nodes itself, or
  * the agreement right behind it does. */
 enum { NSH__ACK_EVERY = 64 };
-
-/* The collective calls, for signatures and messages. */
-typedef enum nsh__call {
-    NSH__CALL_NONE = 0,
-    NSH__CALL_BARRIER,
-    NSH__CALL_NODE_BARRIER,
-    NSH__CALL_COMM_FREE,
-    NSH__CALL_COMM_FREE_ALL,
-    NSH__CALL_HEAP,
-    NSH__CALL_CREATE,
-    NSH__CALL_LIKE,
-    NSH__CALL_SET,
-    NSH__CALL_SET_STRIDED,
-    NSH__CALL_SET_MANY,
-    NSH__CALL_UPDATE_BEGIN,
-    NSH__CALL_UPDATE_END,
-    NSH__CALL_ALLGATHER,
-    NSH__CALL_ALLREDUCE,
-    NSH__CALL_FILL,
-    NSH__CALL_CHECKSUM,
-    NSH__CALL_GET,
-    NSH__CALL_WORDS,
-    NSH__CALL_MUTEX_CREATE,
-    NSH__CALL_MUTEX_FREE,
-    NSH__CALL_SEMAPHORE_CREATE,
-    NSH__CALL_SEMAPHORE_FREE,
-    NSH__CALL_COUNTER_CREATE,
-    NSH__CALL_COUNTER_FREE,
-    NSH__CALL_SEQUENTIAL_BEGIN,
-    NSH__CALL_SEQUENTIAL_END,
-    NSH__CALL_FILE_OPEN,
-    NSH__CALL_FILE_COMMIT,
-    NSH__CALL_FILE_CLOSE,
-    NSH__CALL_FILE_ABANDON,
-    NSH__CALL_FILE_WRITE,
-    NSH__CALL_FILE_READ,
-    NSH__CALL_FILE_LOAD,
-    NSH__CALL_FILE_INFO,
-    NSH__CALL_FILE_LIST,
-    NSH__CALL_FILE_READ_HYPERSLAB,
-    NSH__CALL_FILE_WRITE_HYPERSLAB,
-    NSH__CALL_FILE_GET,
-    NSH__CALL_FILE_APPEND,
-    NSH__CALL_FILE_APPEND_HYPERSLAB,
-    NSH__CALL_FILE_SET_ATTR,
-    NSH__CALL_FILE_GET_ATTR,
-    NSH__CALL_FILE_SET_DIM,
-    NSH__CALL_FILE_LIST_ATTRS,
-    NSH__CALL_SNAPSHOT_SAVE,
-    NSH__CALL_SNAPSHOT_RESTORE,
-    NSH__CALL_MAP,
-    NSH__CALL_MAP_ROWS,
-    NSH__CALL_BATCH_CREATE,
-    NSH__CALL_BATCH_FREE,
-    NSH__CALL_BATCH_SYNC,
-    NSH__CALL_BATCH_REOPEN,
-    NSH__CALL_BATCH_RESULTS,
-    NSH__CALLS
-} nsh__call;
-
-/* The public function's name. */
-const char *nsh__call_name(nsh__call call);
 
 enum { NSH__NO_ROOT = INT_MIN };
 
@@ -275,24 +214,6 @@ struct nsh_comm {
     unsigned forks;   /* nsh__forks when it was made */
 };
 
-/* [collective] Before the gates exist: the largest code of all ranks, with its detail; and the
- * least value of all ranks. Plain MPI collectives on the private communicator. */
-int nsh__boot_agree(nsh_comm *comm, int code);
-int64_t nsh__boot_least(nsh_comm *comm, int64_t value);
-
-/* [collective] Over mpi: a barrier in which this rank serves the words of all communicators of its
- * process. It stands before MPI collectives that block: inside them a rank executes nothing of what
- * other nodes ask for, and a rank that waits for an answer does not come.
- *
- * One is enough before any number of blocking collectives with nothing of the program between them:
- * a rank that has entered the barrier waits for no word, so after it every rank that the
- * collectives need is inside them or on its way, and a rank that asks for a word is none of theirs.
- * An agreement of all ranks (agree.h) or a round of a worker (worker_group.h) is such a barrier
- * too: when it has succeeded on one rank, all ranks have entered it, and it waits through wait.c.
- * Therefore heap.c and rma.c grow, and batch.c makes a worker's communicator, without another
- * one. */
-int nsh__boot_meet(MPI_Comm mpi);
-
 /* Begin a collective call of all ranks, with the signature of its arguments: NSH_ERR_STATE when the
  * communicator is broken, NSH_ERR_MISMATCH when it breaks here. The second one is for agree.c. */
 int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t signature);
@@ -330,9 +251,6 @@ void nsh__report_wait(void *owner, const atomic_uint *word, int64_t waited_ns);
 
 /* For wait.c: word why waiting has become pointless. */
 void nsh__explain_break(void *owner, int status);
-
-/* Give up requests of a call that is over for this rank. */
-void nsh__comm_drop(MPI_Request *request, bool receive);
 
 /* Was comm made by another process, of which this one is a forked child? */
 static inline bool nsh__comm_inherited(const nsh_comm *comm)

@@ -6,11 +6,12 @@
 #define _GNU_SOURCE
 #include "core/heap.h"
 
-#include "core/agree.h"
 #include "base/assert.h"
 #include "base/blocks.h"
 #include "base/fault.h"
 #include "base/machine.h"
+#include "core/agree.h"
+#include "core/boot.h"
 #include "core/views.h"
 
 #include <errno.h>

@@ -16,68 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *nsh__call_name(nsh__call call)
-{
-    static const char *const names[NSH__CALLS] = {
-        [NSH__CALL_NONE] = "nodeshare",
-        [NSH__CALL_BARRIER] = "nsh_comm_barrier",
-        [NSH__CALL_NODE_BARRIER] = "nsh_comm_node_barrier",
-        [NSH__CALL_COMM_FREE] = "nsh_comm_free",
-        [NSH__CALL_COMM_FREE_ALL] = "nsh_comm_free_all",
-        [NSH__CALL_HEAP] = "nodeshare heap",
-        [NSH__CALL_CREATE] = "nsh_array_create",
-        [NSH__CALL_LIKE] = "nsh_array_like",
-        [NSH__CALL_SET] = "nsh_array_set",
-        [NSH__CALL_SET_STRIDED] = "nsh_array_set_strided",
-        [NSH__CALL_SET_MANY] = "nsh_array_set_many",
-        [NSH__CALL_UPDATE_BEGIN] = "nsh_array_update_begin",
-        [NSH__CALL_UPDATE_END] = "nsh_array_update_end",
-        [NSH__CALL_ALLGATHER] = "nsh_array_allgather",
-        [NSH__CALL_ALLREDUCE] = "nsh_array_allreduce",
-        [NSH__CALL_FILL] = "nsh_array_fill",
-        [NSH__CALL_CHECKSUM] = "nsh_array_checksum",
-        [NSH__CALL_GET] = "nsh_array_get",
-        [NSH__CALL_WORDS] = "nodeshare words",
-        [NSH__CALL_MUTEX_CREATE] = "nsh_mutex_create",
-        [NSH__CALL_MUTEX_FREE] = "nsh_mutex_free",
-        [NSH__CALL_SEMAPHORE_CREATE] = "nsh_semaphore_create",
-        [NSH__CALL_SEMAPHORE_FREE] = "nsh_semaphore_free",
-        [NSH__CALL_COUNTER_CREATE] = "nsh_counter_create",
-        [NSH__CALL_COUNTER_FREE] = "nsh_counter_free",
-        [NSH__CALL_SEQUENTIAL_BEGIN] = "nsh_sequential_begin",
-        [NSH__CALL_SEQUENTIAL_END] = "nsh_sequential_end",
-        [NSH__CALL_FILE_OPEN] = "nsh_file_open",
-        [NSH__CALL_FILE_COMMIT] = "nsh_file_commit",
-        [NSH__CALL_FILE_CLOSE] = "nsh_file_close",
-        [NSH__CALL_FILE_ABANDON] = "nsh_file_abandon",
-        [NSH__CALL_FILE_WRITE] = "nsh_file_write",
-        [NSH__CALL_FILE_READ] = "nsh_file_read",
-        [NSH__CALL_FILE_LOAD] = "nsh_file_load",
-        [NSH__CALL_FILE_INFO] = "nsh_file_info",
-        [NSH__CALL_FILE_LIST] = "nsh_file_list",
-        [NSH__CALL_FILE_READ_HYPERSLAB] = "nsh_file_read_hyperslab",
-        [NSH__CALL_FILE_WRITE_HYPERSLAB] = "nsh_file_write_hyperslab",
-        [NSH__CALL_FILE_GET] = "nsh_file_get",
-        [NSH__CALL_FILE_APPEND] = "nsh_file_append",
-        [NSH__CALL_FILE_APPEND_HYPERSLAB] = "nsh_file_append_hyperslab",
-        [NSH__CALL_FILE_SET_ATTR] = "nsh_file_set_attr",
-        [NSH__CALL_FILE_GET_ATTR] = "nsh_file_get_attr",
-        [NSH__CALL_FILE_SET_DIM] = "nsh_file_set_dim",
-        [NSH__CALL_FILE_LIST_ATTRS] = "nsh_file_list_attrs",
-        [NSH__CALL_SNAPSHOT_SAVE] = "nsh_snapshot_save",
-        [NSH__CALL_SNAPSHOT_RESTORE] = "nsh_snapshot_restore",
-        [NSH__CALL_MAP] = "nsh_map",
-        [NSH__CALL_MAP_ROWS] = "nsh_map_rows",
-        [NSH__CALL_BATCH_CREATE] = "nsh_batch_create",
-        [NSH__CALL_BATCH_FREE] = "nsh_batch_free",
-        [NSH__CALL_BATCH_SYNC] = "nsh_batch_sync",
-        [NSH__CALL_BATCH_REOPEN] = "nsh_batch_reopen",
-        [NSH__CALL_BATCH_RESULTS] = "nsh_batch_results",
-    };
-
-    return names[call];
-}
-
 /* A small message that nobody waits to have sent. */
 static void send_control(nsh_comm *comm, const nsh__control_message *notice, int to)
 {
@@ -459,13 +397,4 @@ int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t signature)
 int nsh__comm_enter_agreement(nsh_comm *comm, nsh__call call, uint64_t signature)
 {
     return enter(comm, call, signature, true);
-}
-
-void nsh__comm_drop(MPI_Request *request, bool receive)
-{
-    if (*request == MPI_REQUEST_NULL)
-        return;
-    if (receive)
-        MPI_Cancel(request);
-    MPI_Request_free(request);
 }

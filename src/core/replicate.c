@@ -6,10 +6,10 @@
 #include "core/replicate.h"
 
 #include "base/fault.h"
-#include "core/heap.h"
 #include "base/hyperslab.h"
+#include "core/heap.h"
+#include "core/message.h"
 #include "core/stream.h"
-#include "core/views.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -108,39 +108,6 @@ char *nsh__transfer_staging(const nsh_comm *comm, int slot)
 MPI_Request *nsh__transfer_requests(const nsh_comm *comm)
 {
     return comm->transfer->requests;
-}
-
-/* ---- messages ---- */
-
-int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
-               MPI_Request *request)
-{
-    int rc = MPI_Isend(nsh__views_for_mpi(data), (int)bytes, MPI_BYTE, to, tag, comm->mpi, request);
-
-    if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
-        return nsh__fail_mpi("MPI_Isend", rc);
-    return NSH_SUCCESS;
-}
-
-int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI_Request *request)
-{
-    int rc = MPI_Irecv(data, (int)bytes, MPI_BYTE, from, tag, comm->mpi, request);
-
-    if (rc != MPI_SUCCESS || nsh__fault(mpi_recv))
-        return nsh__fail_mpi("MPI_Irecv", rc);
-    return NSH_SUCCESS;
-}
-
-void nsh__clear_requests(int n, MPI_Request requests[])
-{
-    for (int i = 0; i < n; i++)
-        requests[i] = MPI_REQUEST_NULL;
-}
-
-void nsh__drop_requests(int n, MPI_Request requests[], bool receive)
-{
-    for (int i = 0; i < n; i++)
-        nsh__comm_drop(&requests[i], receive);
 }
 
 /* ---- trees over the nodes ---- */
@@ -504,7 +471,7 @@ static int receive_message(nsh_comm *comm, const nsh__destination *destination, 
     comm->wait.watch_tag = -1;
     comm->awaited = -1;
     if (rc != NSH_SUCCESS)
-        nsh__comm_drop(&request, true);
+        nsh__drop_request(&request, true);
     else if (!right_message(comm, destination, h, bytes))
         rc = nsh__fail(NSH_ERR_MISMATCH,
                        "nodes are in different collective calls or disagree on root or array "

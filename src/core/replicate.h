@@ -61,13 +61,4 @@ void nsh__replicate_local(const nsh__destination *destination, int n, const nsh_
 /* One request a node, for use between two steps of a call, when none is pending. */
 MPI_Request *nsh__transfer_requests(const nsh_comm *comm);
 
-/* Nonblocking messages on the private communicator. What is sent may lie in a read-only view. */
-int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
-               MPI_Request *request);
-int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI_Request *request);
-
-/* Make requests none; give up those that are not. */
-void nsh__clear_requests(int n, MPI_Request requests[]);
-void nsh__drop_requests(int n, MPI_Request requests[], bool receive);
-
 #endif

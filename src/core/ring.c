@@ -6,6 +6,7 @@
 #include "core/ring.h"
 
 #include "base/fault.h"
+#include "core/message.h"
 #include "core/replicate.h"
 #include "core/views.h"
 
@@ -204,7 +205,7 @@ static int reduce_part(nsh_comm *comm, const block *b, MPI_Datatype type, MPI_Op
             if (rc == NSH_SUCCESS)
                 rc = nsh__wait_requests(&comm->wait, 1, &request);
             if (rc != NSH_SUCCESS)
-                nsh__comm_drop(&request, true);
+                nsh__drop_request(&request, true);
         }
         if (rc != NSH_SUCCESS)
             break;
@@ -238,8 +239,8 @@ static int share_parts(nsh_comm *comm, const block *b)
         if (rc == NSH_SUCCESS)
             rc = nsh__wait_requests(&comm->wait, 2, requests);
         if (rc != NSH_SUCCESS) {
-            nsh__comm_drop(&requests[0], true);
-            nsh__comm_drop(&requests[1], false);
+            nsh__drop_request(&requests[0], true);
+            nsh__drop_request(&requests[1], false);
         }
     }
     return rc;

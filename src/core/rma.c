@@ -6,13 +6,14 @@
 #define _GNU_SOURCE
 #include "core/rma.h"
 
-#include "core/agree.h"
 #include "base/blocks.h"
 #include "base/fault.h"
+#include "base/type.h"
+#include "core/agree.h"
 #include "core/heap.h"
 #include "core/helper.h"
 #include "core/homes.h"
-#include "base/type.h"
+#include "core/message.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -194,8 +195,8 @@ static void drop(nsh_comm *comm)
 {
     if (!comm->words_by_message)
         return;
-    nsh__comm_drop(&comm->rma->requests[0], true);
-    nsh__comm_drop(&comm->rma->requests[1], false);
+    nsh__drop_request(&comm->rma->requests[0], true);
+    nsh__drop_request(&comm->rma->requests[1], false);
 }
 
 void nsh__words_leave(nsh_comm *comm)

@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/machine.h"
+#include "core/boot.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,13 +10,14 @@
  *
  * Invariant: between rounds all marks are zero; within one, a unit of a part is marked when a rank
  * has put its bytes there, and other bytes of the file keep their value. */
-#include "core/agree.h"
 #include "base/fault.h"
-#include "file/file.h"
 #include "base/hash.h"
-#include "file/file_part.h"
+#include "core/agree.h"
+#include "core/message.h"
 #include "core/replicate.h"
 #include "core/shared.h"
+#include "file/file.h"
+#include "file/file_part.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,8 +165,8 @@ static int exchange_parts(const merge *m, int shift)
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, 1, &sent);
     if (rc != NSH_SUCCESS) {
-        nsh__comm_drop(&got, true);
-        nsh__comm_drop(&sent, false);
+        nsh__drop_request(&got, true);
+        nsh__drop_request(&sent, false);
         return nsh__comm_break(comm, rc);
     }
     if (bytes > 0)

@@ -3,6 +3,7 @@
  *
  * Invariant: ranks write disjoint bytes of what the owner has made room for; or else the owner gets
  * them all and HDF5 writes them. */
+#include "core/message.h"
 #include "file/file.h"
 
 #include "core/agree.h"
@@ -241,7 +242,7 @@ static int take_box(const delivery *v, int r, const int64_t *offset, const nsh__
         if (got == NSH_SUCCESS)
             got = nsh__wait_requests(&comm->wait, 1, &request);
         if (got != NSH_SUCCESS) {
-            nsh__comm_drop(&request, true);
+            nsh__drop_request(&request, true);
             return nsh__comm_break(comm, got);
         }
     }
@@ -257,7 +258,7 @@ static int give_box(const delivery *v, const nsh__boxes *b)
     if (rc == NSH_SUCCESS)
         rc = nsh__wait_requests(&comm->wait, 1, &request);
     if (rc != NSH_SUCCESS) {
-        nsh__comm_drop(&request, false);
+        nsh__drop_request(&request, false);
         return nsh__comm_break(comm, rc);
     }
     return NSH_SUCCESS;
