@@ -6,11 +6,12 @@
 #define _GNU_SOURCE
 #include "core/object.h"
 
-#include "core/agree.h"
 #include "base/fault.h"
-#include "array/array_hold.h"
 #include "base/hash.h"
+#include "core/agree.h"
 #include "core/names.h"
+#include "core/words.h"
+#include "array/array_hold.h"
 
 #include <stdio.h>
 #include <stdlib.h>

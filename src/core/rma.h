@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rma.h -- 64-bit words that other nodes touch: swap, add, and, cas, read.
+/* rma.h -- operations on 64-bit words that other nodes touch: swap, add, and, cas, read.
  *
- * Words live with node leaders. Every rank runs the same allocator for every home, so taking words
- * needs no message. Two backends, NSH_RMA:
+ * Words live with node leaders (words.h). Two backends, NSH_RMA:
  *   window   MPI_Win_allocate, one MPI_Win_lock_all for its life, MPI_Fetch_and_op and
  *            MPI_Compare_and_swap, each followed by its flush: nothing is read before
  *   message  a request to the home's leader, who executes it in wait.c or in its helper, and
- * answers No word is ever touched by a CPU atomic and by MPI both. Each operation is sequentially
+ *            answers
+ * No word is ever touched by a CPU atomic and by MPI both. Each operation is sequentially
  * consistent with those on the same word, and complete at the home when it returns.
  *
  * Where no helper runs a home answers only while it is in MPI or in this library. nsh__word_try
@@ -27,25 +27,6 @@ typedef struct nsh__words {
     int window;    /* which one */
     int64_t first; /* index of word 0 in the home's part of it */
 } nsh__words;
-
-/* [local] n words at node home, all zero. NSH_ERR_BUSY: there is no room until nsh__words_grow;
- * NSH_ERR_NOMEM. On every rank alike, but for a lack of private memory. */
-int nsh__words_alloc(nsh_comm *comm, int home, int64_t n, nsh__words *out);
-
-/* [collective] Another window, with room for n words at every home. The code is agreed. */
-int nsh__words_grow(nsh_comm *comm, int64_t n);
-
-/* [by all ranks, at the same point] Give them back, all zero; accepts none. */
-void nsh__words_free(nsh_comm *comm, nsh__words *words);
-
-/* [local] A number that is equal on ranks that have the same words of all homes. */
-uint64_t nsh__words_history(const nsh_comm *comm);
-
-/* [local] Serve the words that live here no more: their communicator is broken, and goes. */
-void nsh__words_leave(nsh_comm *comm);
-
-/* [collective] Accepts every stage; after MPI_Finalize it frees private memory only. */
-void nsh__words_destroy(nsh_comm *comm);
 
 /* [non-local] On word i. NSH_ERR_MPI. */
 int nsh__word_swap(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t value,

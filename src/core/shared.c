@@ -6,10 +6,11 @@
 
 #include <nodeshare/mutex.h>
 
-#include "core/agree.h"
 #include "base/hash.h"
+#include "core/agree.h"
 #include "core/names.h"
 #include "core/replicate.h"
+#include "core/words.h"
 
 #include <string.h>
 
