@@ -6,13 +6,15 @@
 #define _GNU_SOURCE
 #include "array/array.h"
 
-#include "core/agree.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
 #include "base/hyperslab.h"
 #include "base/text.h"
+#include "core/agree.h"
+#include "core/enter.h"
 #include "core/names.h"
+#include "core/object_free.h"
 #include "core/shared.h"
 
 #include <inttypes.h>

@@ -5,6 +5,8 @@
  * Invariant: a call is two agreements. After the first all ranks have entered and agree on what is
  * to be done; between them the ranks of a node work on disjoint parts; after the second all see
  * it. */
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "array/array.h"
 
 #include "core/agree.h"

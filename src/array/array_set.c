@@ -4,6 +4,8 @@
  * Invariant: a replica changes only after every rank of its node has entered the call (of an
  * update, its beginning) and only if root's arguments are good. The rank that acts for a node
  * (root; on other nodes the leader) releases it. */
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "array/array.h"
 
 #include "core/agree.h"

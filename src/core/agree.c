@@ -7,8 +7,9 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/message.h"
-#include "sync/mutex_check.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -177,6 +178,22 @@ static int disseminate(nsh_comm *comm)
     return rc;
 }
 
+static int enter_hooks(nsh_comm *comm, nsh__call call, int code)
+{
+    for (nsh__agreement_hook *h = comm->hooks; h != NULL; h = h->next)
+        code = h->enter(h, call, code);
+    return code;
+}
+
+static int leave_hooks(nsh_comm *comm)
+{
+    int rc = NSH_SUCCESS;
+
+    for (nsh__agreement_hook *h = comm->hooks; h != NULL && rc == NSH_SUCCESS; h = h->next)
+        rc = h->leave(h);
+    return rc;
+}
+
 bool nsh__agreement_enter(nsh_comm *comm, nsh__agreement *agreement)
 {
     nsh__slot *slot;
@@ -185,7 +202,7 @@ bool nsh__agreement_enter(nsh_comm *comm, nsh__agreement *agreement)
     if (agreement->gate_rc != NSH_SUCCESS)
         return false;
     if (comm->check)
-        agreement->code = nsh__mutex_check_enter(comm, agreement->call, agreement->code);
+        agreement->code = enter_hooks(comm, agreement->call, agreement->code);
     slot = &comm->area->slots[comm->node_rank];
     slot->code = agreement->code;
     slot->low = agreement->low;
@@ -249,7 +266,7 @@ int nsh__agreement_leave(nsh_comm *comm, nsh__agreement *agreement)
     int rc = leave(comm, agreement), left = NSH_SUCCESS;
 
     if (comm->check && agreement->gate_rc == NSH_SUCCESS)
-        left = nsh__mutex_check_leave(comm);
+        left = leave_hooks(comm);
     if (left != NSH_SUCCESS)
         return nsh__comm_break(comm, left);
     return rc;

@@ -21,6 +21,16 @@ typedef struct nsh__agreement {
     int gate_rc;        /* between enter and leave: why there is no agreement */
 } nsh__agreement;
 
+/* Under NSH_CHECK=1: what looks at each agreement of a rank as it enters and leaves. A member of who
+ * looks, in the list comm->hooks. */
+typedef struct nsh__agreement_hook {
+    /* [non-local] code is what the rank brings so far; returns what it brings now. */
+    int (*enter)(struct nsh__agreement_hook *hook, nsh__call call, int code);
+    /* [non-local] After an agreement that was entered. What fails here breaks the communicator. */
+    int (*leave)(struct nsh__agreement_hook *hook);
+    struct nsh__agreement_hook *next;
+} nsh__agreement_hook;
+
 /* Arrive. True on the leader of a node, once all its ranks have arrived and their signatures are
  * equal: it may act for the node, and lower agreement->code's fortune, before it calls leave. */
 bool nsh__agreement_enter(nsh_comm *comm, nsh__agreement *agreement);

@@ -14,8 +14,13 @@
 #include "base/type.h"
 #include "core/agree.h"
 #include "core/boot.h"
+#include "core/comm_break.h"
+#include "core/comm_end.h"
+#include "core/enter.h"
 #include "core/heap.h"
 #include "core/helper.h"
+#include "core/long_wait.h"
+#include "core/mismatch.h"
 #include "core/object.h"
 #include "core/options.h"
 #include "core/replicate.h"
@@ -111,143 +116,6 @@ static int duplicate(MPI_Comm comm, MPI_Comm *out, int *met)
                : nsh__fail(NSH_ERR_MPI, "nsh_comm_create: MPI_Comm_set_errhandler");
 }
 
-/* ---- the end ---- */
-
-/* What is left of a communicator that is gone, or was never whole. */
-static void free_private(nsh_comm *comm)
-{
-    free(comm->object_bits);
-    nsh__topology_destroy(comm);
-    free(comm);
-}
-
-/* Take away all but private memory. Accepts every stage; collective where MPI objects exist, and
- * all ranks are at the same stage. */
-static void comm_close(nsh_comm *comm, const char *by)
-{
-    bool broken = comm->area != NULL && nsh__comm_broken(comm);
-
-    nsh__helper_stop(comm);
-    if (comm->gone == NULL)
-        nsh__objects_close(comm, !broken);
-    /* MPI_Win_free waits for the node. After an agreement all its ranks have come; at MPI_Finalize
-     * one may still wait for a word of another communicator that is homed here. No window of words
-     * needs this: where there are any, MPI itself executes what is asked for. */
-    if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
-        nsh__boot_meet(comm->node_mpi);
-    nsh__words_destroy(comm);
-    nsh__transfer_destroy(comm);
-    nsh__heap_destroy(comm);
-    if (nsh__mpi_alive()) {
-        if (comm->node_mpi != MPI_COMM_NULL)
-            MPI_Comm_free(&comm->node_mpi);
-        /* A broken one has messages under way that nobody will receive. MPI gives the context of a
-         * freed communicator to the next one, where they would match: so it is not freed. */
-        if (comm->mpi != MPI_COMM_NULL && !broken)
-            MPI_Comm_free(&comm->mpi);
-    }
-    comm->mpi = comm->node_mpi = MPI_COMM_NULL;
-    comm->area = NULL;
-    comm->gone = by;
-    comm->parked = false;
-}
-
-void nsh__comm_unused(nsh_comm *comm)
-{
-    if (comm->handle || comm->live > 0 || comm->parked)
-        return;
-    if (comm->gone == NULL && comm->mpi == MPI_COMM_NULL)
-        comm_close(comm, "nsh_comm_abandon");
-    if (comm->gone != NULL)
-        free_private(comm);
-}
-
-/* At MPI_Finalize all ranks come, but they do not come at once: one may still wait for a word that
- * is homed here. */
-static int meet_to_finalize(nsh_comm *comm)
-{
-    MPI_Request request = MPI_REQUEST_NULL;
-    int rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
-
-    if (rc != NSH_SUCCESS)
-        return nsh__comm_break(comm, rc);
-    rc = MPI_Ibarrier(comm->mpi, &request);
-    if (rc != MPI_SUCCESS)
-        return nsh__comm_break(comm, nsh__fail_mpi("MPI_Ibarrier", rc));
-    rc = nsh__wait_requests(&comm->wait, 1, &request);
-    return rc == NSH_SUCCESS ? nsh__comm_drain(comm) : rc;
-}
-
-/* A rank frees a broken communicator on its own: it waits for no other rank, which may have gone on
- * to something else. Windows need all ranks, and all of them come to MPI_Finalize; where it finds
- * windows that are still open, MPICH aborts. */
-static void leave_broken(nsh_comm *comm, const char *by)
-{
-    nsh__helper_stop(comm);
-    nsh__objects_close(comm, false);
-    nsh__words_leave(comm);
-    comm->gone = by;
-    comm->parked = true;
-}
-
-/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works, the last one
- * first: so communicators go in the reverse order of their creation, on every rank. */
-static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
-{
-    nsh_comm *comm = value;
-
-    (void)self;
-    (void)keyval;
-    (void)extra;
-    if (comm->freeing || nsh__comm_inherited(comm))
-        return MPI_SUCCESS;
-    comm->freeing = true;
-    /* Inside MPI_Finalize MPI is not safe for threads any more, and the barriers below drive it:
-     * they serve the words of all communicators, so no helper is missed. */
-    nsh__helpers_stop();
-    if (comm->rank == 0 && comm->gone == NULL) {
-        nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
-                 (long long)comm->live);
-        nsh__objects_log(comm);
-    }
-    if (!nsh__comm_broken(comm))
-        meet_to_finalize(comm); /* what fails there breaks it */
-    comm_close(comm, comm->gone != NULL ? comm->gone : "MPI_Finalize");
-    nsh__comm_unused(comm);
-    return MPI_SUCCESS;
-}
-
-static int hook_finalize(nsh_comm *comm)
-{
-    int rc = MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, at_finalize, &comm->keyval, NULL);
-
-    if (rc == MPI_SUCCESS)
-        rc = MPI_Comm_set_attr(MPI_COMM_SELF, comm->keyval, comm);
-    if (rc != MPI_SUCCESS || nsh__fault(comm_attr))
-        return nsh__fail_mpi("nsh_comm_create: attribute on MPI_COMM_SELF", rc);
-    return NSH_SUCCESS;
-}
-
-static void unhook_finalize(nsh_comm *comm)
-{
-    if (comm->keyval == MPI_KEYVAL_INVALID || !nsh__mpi_alive())
-        return;
-    comm->freeing = true;
-    MPI_Comm_delete_attr(MPI_COMM_SELF, comm->keyval);
-    MPI_Comm_free_keyval(&comm->keyval);
-}
-
-/* Accepts every stage, like comm_close. */
-static void comm_destroy(nsh_comm *comm)
-{
-    if (comm == NULL)
-        return;
-    unhook_finalize(comm);
-    comm_close(comm, "nsh_comm_free");
-    comm->handle = false;
-    nsh__comm_unused(comm);
-}
-
 static nsh_comm *comm_alloc(void)
 {
     nsh_comm *comm =
@@ -314,7 +182,8 @@ static int comm_attach(nsh_comm *comm, const nsh__options *s)
     rc = nsh__boot_agree(comm, rc);
     if (rc != NSH_SUCCESS)
         return rc;
-    comm->area = shared; /* nobody reads it, comm_destroy included, before all have touched it */
+    comm->area =
+        shared; /* nobody reads it, nsh__comm_destroy included, before all have touched it */
     comm->area->slots[comm->node_rank].rank = comm->rank;
     wait_init(comm, s->wait);
     nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,
@@ -381,7 +250,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     if (rc == NSH_SUCCESS)
         rc = comm_attach(made, &s);
     if (rc == NSH_SUCCESS)
-        rc = nsh__boot_agree(made, hook_finalize(made));
+        rc = nsh__boot_agree(made, nsh__comm_hook_finalize(made));
     if (rc == NSH_SUCCESS)
         rc = nsh__boot_agree(made, start_helper(made));
     if (rc != NSH_SUCCESS)
@@ -394,7 +263,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     *out = made;
     return NSH_SUCCESS;
 fail:
-    comm_destroy(made);
+    nsh__comm_destroy(made);
     return rc;
 }
 
@@ -416,7 +285,7 @@ int nsh_comm_create_serial(nsh_comm **out)
     if (rc == NSH_SUCCESS)
         rc = comm_attach(made, &s);
     if (rc != NSH_SUCCESS) {
-        comm_destroy(made);
+        nsh__comm_destroy(made);
         return rc;
     }
     *out = made;
@@ -506,6 +375,23 @@ int nsh_comm_snprintf(char *text, size_t size, const nsh_comm *comm)
     return nsh__text_of("nsh_comm_snprintf", print_to, comm, text, size);
 }
 
+int nsh_comm_fail(nsh_comm *comm, int code, const char *text)
+{
+    nsh__reason reason = {.status = NSH_ERR_STATE, .code = code, .given = true};
+    int rc;
+
+    if (comm == NULL || code < 1)
+        return nsh__fail(NSH_ERR_ARG, "nsh_comm_fail: comm is %s, code %d",
+                         comm == NULL ? "NULL" : "given", code);
+    rc = nsh__comm_whole(comm, "nsh_comm_fail");
+    if (rc != NSH_SUCCESS)
+        return rc;
+    reason.rank = comm->rank;
+    snprintf(reason.text, sizeof reason.text, "%s", text != NULL ? text : "");
+    nsh__comm_break_with(comm, &reason);
+    return NSH_SUCCESS;
+}
+
 /* ---- getters ---- */
 
 int nsh_comm_rank(const nsh_comm *comm)
@@ -560,19 +446,6 @@ MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
 
 /* ---- free ---- */
 
-int nsh__comm_absent(const nsh_comm *comm, const char *call)
-{
-    if (nsh__comm_inherited(comm))
-        return nsh__fail(NSH_ERR_STATE,
-                         "%s: the communicator was made before fork, so this child may only read "
-                         "(rank %d of its parent)",
-                         call, comm->rank);
-    if (comm->gone != NULL)
-        return nsh__fail(NSH_ERR_STATE, "%s: the communicator is gone since %s (rank %d)", call,
-                         comm->gone, comm->rank);
-    return NSH_SUCCESS;
-}
-
 /* Give up a handle of which there is nothing to free here any more. */
 static bool forget(nsh_comm **comm)
 {
@@ -604,21 +477,6 @@ static int agree_to_end(nsh_comm *comm, nsh__call call, int code)
     return rc;
 }
 
-/* Free the communicator, of which all ranks have agreed to that or no rank waits for another. */
-static void end(nsh_comm *comm, const char *by)
-{
-    bool shares = comm->node_size > 1 || comm->rma != NULL; /* windows with other ranks */
-
-    comm->handle = false;
-    if (nsh__comm_broken(comm) && shares && nsh__mpi_alive()) {
-        leave_broken(comm, by);
-        return;
-    }
-    unhook_finalize(comm);
-    comm_close(comm, by);
-    nsh__comm_unused(comm);
-}
-
 int nsh_comm_free(nsh_comm **comm)
 {
     nsh_comm *c;
@@ -637,7 +495,7 @@ int nsh_comm_free(nsh_comm **comm)
     rc = agree_to_end(c, NSH__CALL_COMM_FREE, rc);
     if (rc != NSH_SUCCESS && !(nsh__comm_broken(c) && c->live == 0))
         return rc;
-    end(c, "nsh_comm_free");
+    nsh__comm_end(c, "nsh_comm_free");
     *comm = NULL;
     return NSH_SUCCESS;
 }
@@ -658,7 +516,7 @@ int nsh_comm_free_all(nsh_comm **comm)
     rc = agree_to_end(c, NSH__CALL_COMM_FREE_ALL, nsh__objects_settle(c));
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO && !nsh__comm_broken(c))
         return rc;
-    end(c, "nsh_comm_free_all");
+    nsh__comm_end(c, "nsh_comm_free_all");
     *comm = NULL;
     return rc == NSH_ERR_IO ? rc : NSH_SUCCESS;
 }

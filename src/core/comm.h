@@ -130,7 +130,7 @@ struct nsh__heap;
 struct nsh__transfer;
 struct nsh__helper;
 struct nsh__rma;
-struct nsh__mutex_check;
+struct nsh__agreement_hook;
 
 struct nsh_comm {
     /* who */
@@ -177,7 +177,7 @@ struct nsh_comm {
     nsh__subject subject;              /* of a call that is not collective */
     int acting;                        /* the rank that opens the gate in this call */
     int partner;                       /* the rank whose message is awaited; -1: see awaited */
-    struct nsh__mutex_check *watched;  /* NSH_CHECK=1: mutexes that this rank holds */
+    struct nsh__agreement_hook *hooks; /* NSH_CHECK=1: what is called around agreements */
     bool in_turn;                      /* between nsh_sequential_begin and _end */
     bool in_kernels;                   /* while a map on it runs this rank's kernels; written before
                                           their threads start and after they have ended */
@@ -214,92 +214,16 @@ struct nsh_comm {
     unsigned forks;   /* nsh__forks when it was made */
 };
 
-/* Begin a collective call of all ranks, with the signature of its arguments: NSH_ERR_STATE when the
- * communicator is broken, NSH_ERR_MISMATCH when it breaks here. The second one is for agree.c. */
-int nsh__comm_enter(nsh_comm *comm, nsh__call call, uint64_t signature);
-int nsh__comm_enter_agreement(nsh_comm *comm, nsh__call call, uint64_t signature);
-
-/* Show the other ranks of the node what this one is in, before it arrives. nsh__comm_enter does so
- * without a root; a call that has one shows it afterwards. */
-void nsh__comm_show(nsh_comm *comm, nsh__call call, int root, uint64_t object, uint64_t signature);
-
-/* Word how the ranks of the node disagree. By the rank that acts, when all have arrived and before
- * the release: only then do the slots stay as they are. */
-void nsh__comm_word_mismatch(void *comm, char text[NSH__TEXT]);
-
-/* Something went wrong that leaves ranks with different histories: from now on every call but free
- * fails, on every rank, and whoever waits stops waiting. Returns code. */
-int nsh__comm_break(nsh_comm *comm, int code);
-
-/* [collective] Receive what is still under way on NSH__TAG_CONTROL: MPI gives the communicator's
- * context to the next one made, and a message left behind would turn up there. */
-int nsh__comm_drain(nsh_comm *comm);
-
-/* For wait.c: a message with NSH__TAG_CONTROL is there; a message is there that only another kind
- * of call sends; a wait has become long. */
-void nsh__receive_control(void *owner, const MPI_Status *status);
-int nsh__word_stray(void *owner, const MPI_Status *status);
-void nsh__suspect_node(void *owner);
-
-/* For wait.c: nsh__comm_break, because MPI has failed in a wait. A rank that leaves a wait alone,
- * in whatever call, would leave the ranks that wait for it behind. */
-int nsh__break_waiting(void *owner, int code);
-
-/* For wait.c: log what this rank waits for, under NSH_LOG=1. word: what it sleeps on; NULL: it
- * waits for messages. */
-void nsh__report_wait(void *owner, const atomic_uint *word, int64_t waited_ns);
-
-/* For wait.c: word why waiting has become pointless. */
-void nsh__explain_break(void *owner, int status);
-
 /* Was comm made by another process, of which this one is a forked child? */
 static inline bool nsh__comm_inherited(const nsh_comm *comm)
 {
     return comm->forks != atomic_load_explicit(&nsh__forks, memory_order_relaxed);
 }
 
-/* [local] Word why comm is not present. */
-int nsh__comm_absent(const nsh_comm *comm, const char *call);
-
-/* [local] Can comm be used at all? NSH_ERR_STATE, worded with call: it is gone, or inherited. For
- * calls that need more than private memory before they come to nsh__comm_whole or _enter, which ask
- * the same. */
-static inline int nsh__comm_present(const nsh_comm *comm, const char *call)
-{
-    bool present = comm->gone == NULL && !nsh__comm_inherited(comm);
-
-    return present ? NSH_SUCCESS : nsh__comm_absent(comm, call);
-}
-
-/* [local] An object's handle was given up: if that was the last of an abandoned communicator that
- * no MPI_Finalize takes away, or of one that is gone, it goes too. */
-void nsh__comm_unused(nsh_comm *comm);
-
 static inline bool nsh__comm_broken(const nsh_comm *comm)
 {
     return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
 }
-
-/* Is comm broken, for calls that do not enter? NSH_ERR_STATE, worded with the call. Where no call
- * has done so for 10 ms it drives MPI to learn what other nodes say, so it is for the calling
- * thread. */
-int nsh__comm_whole(nsh_comm *comm, const char *call);
-
-/* [local] The same as far as this node knows. For a call that comes in pairs with one that asks
- * nsh__comm_whole: two looks at the clock would be a fifth of what an empty task costs. */
-int nsh__comm_known_whole(const nsh_comm *comm, const char *call);
-
-/* Is this rank where the other ranks do not follow: inside the kernels of a map, or in its turn of
- * a sequential section? */
-static inline bool nsh__comm_apart(const nsh_comm *comm)
-{
-    return comm->in_kernels || comm->in_turn;
-}
-
-/* May this rank make a collective call now? NSH_ERR_STATE where nsh__comm_apart: the other ranks do
- * not come, and the map or the section goes on. Asked before the call changes or counts anything; a
- * call that does neither before it enters need not ask. */
-int nsh__comm_callable(const nsh_comm *comm, const char *call);
 
 /* End of what a call that is not collective waits for. Returns rc. */
 static inline int nsh__subject_end(nsh_comm *comm, int rc)

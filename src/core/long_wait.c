@@ -4,7 +4,7 @@
  *
  * Invariant: everything here is read from this process or from the memory of its node, without a
  * remote operation; it may be out of date by the time it is printed, and nothing depends on it. */
-#include "core/comm.h"
+#include "core/long_wait.h"
 
 #include <stdio.h>
 #include <time.h>

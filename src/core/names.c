@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "core/names.h"
 
+#include "core/enter.h"
+
 #include <search.h>
 #include <string.h>
 

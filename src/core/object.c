@@ -8,10 +8,9 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
-#include "core/agree.h"
+#include "core/comm_break.h"
 #include "core/names.h"
 #include "core/words.h"
-#include "array/array_hold.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,30 +91,50 @@ void nsh__object_release(nsh_comm *comm, nsh__object *object)
     nsh__heap_leave(comm, &object->shared.block);
 }
 
-bool nsh__object_forget(nsh_comm *comm, nsh__object *object)
+/* The object goes, and with it its block: its holds keep the pages alone. */
+static void detach_holds(nsh__object *object)
 {
-    if (nsh__comm_inherited(comm))
-        return true;
-    if (object->state != NSH__OBJECT_SHELL)
-        return false;
-    unlink_object(comm, object);
-    nsh__object_fini(object);
-    object->kind->destroy(object->handle);
-    comm->live--;
-    nsh__comm_unused(comm);
-    return true;
+    for (nsh__hold *hold = object->holds; hold != NULL; hold = hold->next)
+        hold->object = NULL;
+    object->holds = NULL;
+}
+
+void nsh__hold_attach(nsh__hold *hold, nsh_comm *comm, nsh__object *object)
+{
+    hold->comm = comm;
+    hold->object = object;
+    hold->next = object->holds;
+    if (hold->next != NULL)
+        hold->next->prev = hold;
+    object->holds = hold;
+}
+
+void nsh__hold_detach(nsh__hold *hold)
+{
+    nsh__object *object = hold->object;
+
+    if (object == NULL)
+        return;
+    if (hold->prev != NULL)
+        hold->prev->next = hold->next;
+    else
+        object->holds = hold->next;
+    if (hold->next != NULL)
+        hold->next->prev = hold->prev;
+    if (object->holds == NULL && object->state == NSH__OBJECT_HELD)
+        nsh__object_release(hold->comm, object);
 }
 
 /* It is not registered any more, and what it has beside its share goes. */
 static void close_object(nsh_comm *comm, nsh__object *object, bool whole)
 {
     nsh__name_unregister(comm, object);
-    nsh__holds_detach(object);
+    detach_holds(object);
     if (object->kind->close != NULL)
         object->kind->close(object->handle, whole);
 }
 
-static void destroy_object(nsh_comm *comm, nsh__object *object)
+void nsh__object_destroy(nsh_comm *comm, nsh__object *object)
 {
     unlink_object(comm, object);
     nsh__object_fini(object);
@@ -141,21 +160,7 @@ void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
     close_object(comm, object, whole);
     nsh__words_free(comm, &object->shared.words);
     nsh__heap_free(comm, &object->shared.block);
-    destroy_object(comm, object);
-}
-
-void nsh__object_abandon(nsh_comm *comm, nsh__object *object)
-{
-    if (nsh__object_forget(comm, object))
-        return;
-    nsh__object_release(comm, object);
-    nsh__comm_unused(comm);
-}
-
-void nsh__object_free(nsh_comm *comm, nsh__object *object)
-{
-    nsh__object_reclaim(comm, object);
-    nsh__comm_unused(comm);
+    nsh__object_destroy(comm, object);
 }
 
 /* ---- what all ranks have released ---- */
@@ -282,7 +287,7 @@ void nsh__objects_close(nsh_comm *comm, bool whole)
         if (object->state == NSH__OBJECT_LIVE)
             object->state = NSH__OBJECT_SHELL;
         else
-            destroy_object(comm, object);
+            nsh__object_destroy(comm, object);
     }
     comm->released = 0;
     comm->released_hash = 0;

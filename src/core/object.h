@@ -20,7 +20,7 @@
 
 typedef enum nsh__object_state {
     NSH__OBJECT_LIVE,     /* the program has its handle on this rank */
-    NSH__OBJECT_HELD,     /* freed, but somebody still reads: see array_hold.h */
+    NSH__OBJECT_HELD,     /* freed, but somebody still reads: it has holds */
     NSH__OBJECT_RELEASED, /* this rank has freed or abandoned it */
     NSH__OBJECT_SHELL     /* its communicator is gone, the program has the handle */
 } nsh__object_state;
@@ -53,9 +53,24 @@ typedef struct nsh__object {
     char *name;  /* NULL: none */
     nsh__object_state state;
     nsh__shared shared;
-    struct nsh_hold *holds;          /* on its replica */
+    struct nsh__hold *holds;         /* on its replica */
     struct nsh__object *prev, *next; /* in the order of creation, equal on all ranks */
 } nsh__object;
+
+/* A member of what keeps an object's memory as it is while the handle may be gone. All zero: it
+ * holds nothing. */
+typedef struct nsh__hold {
+    nsh_comm *comm;
+    nsh__object *object;           /* NULL: it is gone */
+    struct nsh__hold *prev, *next; /* of one object */
+} nsh__hold;
+
+/* [local] Until it is detached, this rank does not release the object. */
+void nsh__hold_attach(nsh__hold *hold, nsh_comm *comm, nsh__object *object);
+
+/* [local] The last hold of an object that was freed meanwhile releases it. Accepts one that holds
+ * nothing. */
+void nsh__hold_detach(nsh__hold *hold);
 
 /* [local] A new object with a copy of name (NULL: none), still without a share. call words a
  * failure: NSH_ERR_ARG (empty, or more than 255 bytes), NSH_ERR_NOMEM. */
@@ -72,22 +87,15 @@ int nsh__object_reserve(nsh_comm *comm, nsh__call call);
 /* [by all ranks, at the same point] The object exists: it has its share, its name, and a number. */
 void nsh__object_link(nsh_comm *comm, nsh__object *object);
 
-/* [local] For free and abandon: true if the handle is a shell, which goes, or belongs to the parent
- * of this forked process, which keeps it. There is nothing else to do then. */
-bool nsh__object_forget(nsh_comm *comm, nsh__object *object);
-
 /* [local] This rank has given the object up; its handle stays until all ranks have. */
 void nsh__object_release(nsh_comm *comm, nsh__object *object);
-
-/* [local] For a free that is local, and abandon: the program gives its handle up on this rank. */
-void nsh__object_abandon(nsh_comm *comm, nsh__object *object);
-
-/* [by all ranks, at the same point] For a free that is collective. */
-void nsh__object_free(nsh_comm *comm, nsh__object *object);
 
 /* [by all ranks, at the same point] No rank uses the object any more: reclaim what it shares, and
  * destroy the handle. */
 void nsh__object_reclaim(nsh_comm *comm, nsh__object *object);
+
+/* [local] Free the handle of an object that shares nothing any more. */
+void nsh__object_destroy(nsh_comm *comm, nsh__object *object);
 
 /* [local] For an agreement: the set of objects that this rank has released, as one number. 0:
  * none. */

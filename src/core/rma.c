@@ -6,6 +6,7 @@
 #include "core/rma.h"
 
 #include "base/fault.h"
+#include "core/comm_break.h"
 #include "core/message.h"
 #include "core/rma_private.h"
 

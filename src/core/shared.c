@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "core/agree.h"
+#include "core/enter.h"
 #include "core/names.h"
 #include "core/replicate.h"
 #include "core/words.h"

@@ -5,13 +5,15 @@
  * working copy, or with in_place the target itself. Only a commit makes one of the other. */
 #include "file/file.h"
 
-#include "core/agree.h"
-#include "disk/coherent.h"
-#include "disk/disk_lock.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
+#include "disk/coherent.h"
+#include "disk/disk_lock.h"
 #include "disk/inherit.h"
+#include "core/agree.h"
+#include "core/enter.h"
+#include "core/object_free.h"
 
 #include <inttypes.h>
 #include <stdio.h>

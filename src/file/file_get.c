@@ -3,6 +3,7 @@
  *
  * Invariant: the reader's handle, the descriptor, and what it knows of a dataset are of one file:
  * the target as this file handle knows it. A commit that makes another one frees the reader. */
+#include "core/enter.h"
 #include "file/file.h"
 
 #include "base/fault.h"

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "core/agree.h"
+#include "core/comm_break.h"
 #include "core/message.h"
 #include "core/replicate.h"
 #include "core/shared.h"

@@ -3,6 +3,7 @@
  *
  * Invariant: leaders read disjoint hyperslabs into their replicas, which are then exchanged; or
  * else the owner reads them all with HDF5 and sets them. */
+#include "core/comm_break.h"
 #include "file/file.h"
 
 #include "core/agree.h"

@@ -3,6 +3,8 @@
  *
  * Invariant: ranks write disjoint bytes of what the owner has made room for; or else the owner gets
  * them all and HDF5 writes them. */
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/message.h"
 #include "file/file.h"
 

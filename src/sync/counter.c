@@ -4,13 +4,16 @@
  * Invariant: value = the cell + initial, so a new cell, which is zero, needs no further step. */
 #include <nodeshare/counter.h>
 
-#include "core/agree.h"
-#include "sync/cell.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
+#include "core/agree.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/names.h"
+#include "core/object_free.h"
 #include "core/shared.h"
+#include "sync/cell.h"
 
 #include <stdlib.h>
 

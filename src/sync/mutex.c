@@ -10,14 +10,17 @@
  */
 #include <nodeshare/mutex.h>
 
-#include "core/agree.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
+#include "core/agree.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/names.h"
-#include "sync/queue.h"
+#include "core/object_free.h"
 #include "core/shared.h"
 #include "sync/mutex_check.h"
+#include "sync/queue.h"
 
 #include <math.h>
 #include <stdlib.h>

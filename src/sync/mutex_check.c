@@ -6,25 +6,11 @@
  * agreement already, and is on its way to a lock, is not taken for one that it waits for. */
 #include "sync/mutex_check.h"
 
+#include <stddef.h>
+
 enum { WAITING_BITS = 24 };
 
 #define WAITING_MASK ((UINT64_C(1) << WAITING_BITS) - 1)
-
-void nsh__mutex_check_held(nsh_comm *comm, nsh__mutex_check *watch)
-{
-    watch->next = comm->watched;
-    comm->watched = watch;
-}
-
-void nsh__mutex_check_dropped(nsh_comm *comm, nsh__mutex_check *watch)
-{
-    nsh__mutex_check **at = &comm->watched;
-
-    while (*at != NULL && *at != watch)
-        at = &(*at)->next;
-    if (*at != NULL)
-        *at = watch->next;
-}
 
 int nsh__mutex_check_wait(nsh__mutex_check *watch, int change)
 {
@@ -42,8 +28,15 @@ int nsh__mutex_check_look(nsh__mutex_check *watch, bool *pointless)
     return rc;
 }
 
-static int enter(nsh_comm *comm, nsh__call call, int code, nsh__mutex_check *watch)
+static nsh__mutex_check *check_of(nsh__agreement_hook *hook)
 {
+    return (nsh__mutex_check *)(void *)((char *)hook - offsetof(nsh__mutex_check, hook));
+}
+
+static int enter_agreement(nsh__agreement_hook *hook, nsh__call call, int code)
+{
+    nsh__mutex_check *watch = check_of(hook);
+    const nsh_comm *comm = watch->cell.comm;
     uint64_t old = 0;
     int rc = nsh__cell_add(&watch->cell, comm->sequence << WAITING_BITS, &old);
 
@@ -58,22 +51,30 @@ static int enter(nsh_comm *comm, nsh__call call, int code, nsh__mutex_check *wat
                      (int)(old & WAITING_MASK));
 }
 
-int nsh__mutex_check_enter(nsh_comm *comm, nsh__call call, int code)
+static int leave_agreement(nsh__agreement_hook *hook)
 {
-    for (nsh__mutex_check *w = comm->watched; w != NULL; w = w->next)
-        code = enter(comm, call, code, w);
-    return code;
-}
-
-int nsh__mutex_check_leave(nsh_comm *comm)
-{
+    nsh__mutex_check *watch = check_of(hook);
     int rc = NSH_SUCCESS;
     uint64_t old;
 
-    for (nsh__mutex_check *w = comm->watched; w != NULL && rc == NSH_SUCCESS; w = w->next) {
-        if (w->entered != 0)
-            rc = nsh__cell_add(&w->cell, -(w->entered << WAITING_BITS), &old);
-        w->entered = 0;
-    }
+    if (watch->entered != 0)
+        rc = nsh__cell_add(&watch->cell, -(watch->entered << WAITING_BITS), &old);
+    watch->entered = 0;
     return rc;
+}
+
+void nsh__mutex_check_held(nsh_comm *comm, nsh__mutex_check *watch)
+{
+    watch->hook = (nsh__agreement_hook){enter_agreement, leave_agreement, comm->hooks};
+    comm->hooks = &watch->hook;
+}
+
+void nsh__mutex_check_dropped(nsh_comm *comm, nsh__mutex_check *watch)
+{
+    nsh__agreement_hook **at = &comm->hooks;
+
+    while (*at != NULL && *at != &watch->hook)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = watch->hook.next;
 }

@@ -14,16 +14,18 @@
 #ifndef NSH_SYNC_MUTEX_CHECK_H
 #define NSH_SYNC_MUTEX_CHECK_H
 
+#include "core/agree.h"
 #include "sync/cell.h"
 
 typedef struct nsh__mutex_check {
     nsh__cell cell;
-    const char *name;              /* of the mutex; NULL: none */
-    uint64_t entered;              /* the sequence that this rank has added; 0: none */
-    struct nsh__mutex_check *next; /* what else this rank holds */
+    const char *name;         /* of the mutex; NULL: none */
+    uint64_t entered;         /* the sequence that this rank has added; 0: none */
+    nsh__agreement_hook hook; /* on the communicator while this rank holds the mutex */
 } nsh__mutex_check;
 
-/* [local] This rank holds the mutex; it does not any more. */
+/* [local] This rank holds the mutex: around each agreement it says so, and brings NSH_ERR_STATE to
+ * one if it has brought success and a rank waits. Then: it does not any more. */
 void nsh__mutex_check_held(nsh_comm *comm, nsh__mutex_check *watch);
 void nsh__mutex_check_dropped(nsh_comm *comm, nsh__mutex_check *watch);
 
@@ -33,11 +35,5 @@ int nsh__mutex_check_wait(nsh__mutex_check *watch, int change);
 /* [non-local] *pointless: the holder is in an agreement that this rank has not entered, so it will
  * not unlock before. NSH_ERR_MPI. */
 int nsh__mutex_check_look(nsh__mutex_check *watch, bool *pointless);
-
-/* [non-local] Around each agreement, for all that this rank holds. code is what the rank brings to
- * it so far, and enter returns what it brings now: NSH_ERR_STATE if it brought success and somebody
- * waits. */
-int nsh__mutex_check_enter(nsh_comm *comm, nsh__call call, int code);
-int nsh__mutex_check_leave(nsh_comm *comm);
 
 #endif

@@ -14,14 +14,17 @@
  * writes told. */
 #include <nodeshare/semaphore.h>
 
-#include "core/agree.h"
-#include "sync/cell.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
+#include "core/agree.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/names.h"
-#include "sync/queue.h"
+#include "core/object_free.h"
 #include "core/shared.h"
+#include "sync/cell.h"
+#include "sync/queue.h"
 #include "sync/token.h"
 
 #include <stdlib.h>

@@ -6,6 +6,8 @@
 #include <nodeshare/sequential.h>
 
 #include "core/agree.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "sync/token.h"
 
 int nsh_sequential_begin(nsh_comm *comm)

@@ -6,10 +6,13 @@
 #define _GNU_SOURCE
 #include "task/batch.h"
 
-#include "core/agree.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
+#include "core/agree.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
+#include "core/object_free.h"
 
 #include <inttypes.h>
 #include <limits.h>

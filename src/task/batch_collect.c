@@ -4,6 +4,8 @@
  *
  * Invariant: a call is agreements, and between two of them no rank takes or ends a task. */
 #define _GNU_SOURCE
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "task/batch.h"
 
 #include <nodeshare/map.h>

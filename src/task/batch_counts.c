@@ -5,6 +5,8 @@
  * the home, once a chunk and when they run out of tasks; with a journal, the ledger counts.
  *
  * Invariant: a word is the sum of what the nodes have exchanged into published. */
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "task/batch.h"
 
 #include "base/sized.h"

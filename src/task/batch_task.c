@@ -2,6 +2,7 @@
 /* batch_task.c -- a worker takes a task and ends it.
  *
  * Invariant: all ranks of a worker have the same task, or none. */
+#include "core/enter.h"
 #include "task/batch.h"
 
 #include <inttypes.h>

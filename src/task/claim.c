@@ -6,6 +6,7 @@
 #include "task/claim.h"
 
 #include "base/assert.h"
+#include "core/comm_break.h"
 
 #include <inttypes.h>
 

@@ -10,14 +10,16 @@
 #include <nodeshare/map.h>
 #include <nodeshare/mutex.h>
 
-#include "core/agree.h"
-#include "array/array.h"
-#include "task/map_threads.h"
 #include "base/fault.h"
 #include "base/sized.h"
 #include "base/hash.h"
-#include "task/map_rows.h"
+#include "core/agree.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/shared.h"
+#include "array/array.h"
+#include "task/map_rows.h"
+#include "task/map_threads.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

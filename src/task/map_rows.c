@@ -6,6 +6,8 @@
 #include "task/map_rows.h"
 
 #include "base/fault.h"
+#include "core/comm_break.h"
+#include "core/enter.h"
 #include "core/replicate.h"
 
 #include <stdlib.h>

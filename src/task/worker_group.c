@@ -6,6 +6,7 @@
 #include "task/worker_group.h"
 
 #include "base/fault.h"
+#include "core/comm_break.h"
 
 #include <stdio.h>
 #include <string.h>
