@@ -12,6 +12,7 @@
  *   nodeshare/batch.h      tasks for workers, with results, recorded in a journal
  *   nodeshare/map.h        a function over indices or over the rows of an array, on all workers
  *   nodeshare/datatype.h   MPI datatypes by name
+ *   nodeshare/types.h      what several headers share: a piece of an array, limits, "any"
  *   nodeshare/error.h      status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
@@ -61,6 +62,7 @@
 
 #include <nodeshare/error.h>
 #include <nodeshare/datatype.h>
+#include <nodeshare/types.h>
 #include <nodeshare/comm.h>
 #include <nodeshare/array.h>
 #include <nodeshare/mutex.h>

@@ -42,16 +42,11 @@
 
 #include <nodeshare/comm.h>
 #include <nodeshare/error.h>
+#include <nodeshare/types.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* The largest number of dimensions, HDF5's limit too. */
-#define NSH_MAX_NDIM 32
-
-/* As root: the root is the one rank that passes data. */
-#define NSH_ROOT_ANY (-1)
 
 typedef struct nsh_array nsh_array;
 
@@ -65,14 +60,6 @@ typedef struct nsh_array_options {
     {                                                                                              \
         sizeof(nsh_array_options), NULL                                                            \
     }
-
-/* One hyperslab and its data, as nsh_array_set and _set_strided take them. */
-typedef struct nsh_piece {
-    const void *data;      /* the elements of the hyperslab */
-    const int64_t *offset; /* NULL: all zeros */
-    const int64_t *count;  /* NULL: the whole array */
-    const int64_t *stride; /* strides of data in elements; NULL: data is packed in C order */
-} nsh_piece;
 
 /* ---- create and free ---- */
 

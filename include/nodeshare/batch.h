@@ -73,7 +73,7 @@
 
 #include <nodeshare/array.h>
 #include <nodeshare/comm.h>
-#include <nodeshare/mutex.h> /* NSH_HOME_ANY */
+#include <nodeshare/types.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -40,6 +40,7 @@
 #include <stddef.h>
 
 #include <nodeshare/comm.h>
+#include <nodeshare/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,9 +55,6 @@ typedef enum nsh_mutex_order {
                         a row; then the node that asked first. Fewer messages between nodes. On
                         one node the same as FIFO */
 } nsh_mutex_order;
-
-/* As home of an object: the nodes take turns. */
-#define NSH_HOME_ANY (-1)
 
 typedef struct nsh_mutex_options {
     size_t size; /* set by NSH_MUTEX_OPTIONS_INIT */

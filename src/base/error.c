@@ -11,14 +11,7 @@
 
 #include <mpi.h>
 
-#include <nodeshare.h>
-
 static _Thread_local nsh__detail last;
-
-int nsh_version(void)
-{
-    return NSH_VERSION;
-}
 
 const char *nsh_strerror(int status)
 {

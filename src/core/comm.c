@@ -26,7 +26,6 @@
 #include "core/replicate.h"
 #include "core/rma.h"
 #include "core/topology.h"
-#include "core/words.h"
 
 #include <stdlib.h>
 #include <string.h>

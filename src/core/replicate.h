@@ -14,7 +14,7 @@
 #ifndef NSH_CORE_REPLICATE_H
 #define NSH_CORE_REPLICATE_H
 
-#include <nodeshare/array.h>
+#include <nodeshare/types.h>
 
 #include "core/comm.h"
 #include "core/stream.h"

@@ -4,7 +4,7 @@
  * Invariant: every rank takes the same blocks in the same order, whatever fails where. */
 #include "core/shared.h"
 
-#include <nodeshare/mutex.h>
+#include <nodeshare/types.h>
 
 #include "base/hash.h"
 #include "core/agree.h"

@@ -3,7 +3,7 @@
 #ifndef NSH_CORE_STREAM_H
 #define NSH_CORE_STREAM_H
 
-#include <nodeshare/array.h>
+#include <nodeshare/types.h>
 
 #include "base/hyperslab.h"
 

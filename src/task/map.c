@@ -8,7 +8,6 @@
  * Invariant: blocks depend on n and the options alone, and so does everything that is added up. */
 #define _GNU_SOURCE
 #include <nodeshare/map.h>
-#include <nodeshare/mutex.h>
 
 #include "base/fault.h"
 #include "base/sized.h"
