@@ -9,6 +9,7 @@
 
 #include "check.h"
 #include "core/comm.h"
+#include "core/comm_break.h"
 
 enum { ROUNDS = 2, LARGE = 3 << 20 };
 

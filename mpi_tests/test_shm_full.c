@@ -16,7 +16,7 @@
 
 #include "check.h"
 #include "core/heap.h"
-#include "core/rma.h"
+#include "core/words.h"
 
 static const char filler[] = "/dev/shm/filler";
 static const int64_t MOST_FILLED = INT64_C(2) << 30;
