@@ -12,8 +12,6 @@
 #include "base/hash.h"
 #include "base/hyperslab.h"
 
-#include <string.h>
-
 /* One call, as every rank knows it. */
 typedef struct change {
     nsh_array *array;

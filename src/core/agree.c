@@ -13,7 +13,6 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 static uint64_t encode_error(int code, int rank)
 {

@@ -90,7 +90,7 @@ static int enter_call(nsh_comm *comm, nsh__call call, uint64_t signature, bool a
         return NSH_SUCCESS;
     if (comm->npending > 0)
         nsh__mismatch_compare_pending(comm); /* the poll below sees what comes of it */
-    if (nsh__comm_leads(comm) && nsh__mismatch_stray_root(comm))
+    if (nsh__comm_leads(comm) && comm->rooted != 0 && nsh__mismatch_stray_root(comm))
         return nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
                                                "%s: nodes named different roots in an earlier call "
                                                "(rank %d)",

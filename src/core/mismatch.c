@@ -13,7 +13,6 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 /* Do two nodes that are in calls with one number disagree? Votes find out by themselves, and all
  * nodes go on after them. */
@@ -144,8 +143,6 @@ bool nsh__mismatch_stray_root(nsh_comm *comm)
 {
     int there = 0, rc;
 
-    if (comm->rooted == 0)
-        return false;
     rc = MPI_Iprobe(MPI_ANY_SOURCE, nsh__transfer_tag(comm->rooted), comm->mpi, &there,
                     MPI_STATUS_IGNORE);
     if (rc != MPI_SUCCESS) /* the poll that follows sees it */

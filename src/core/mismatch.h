@@ -13,8 +13,8 @@ void nsh__comm_word_mismatch(void *comm, char text[NSH__TEXT]);
  * this one. */
 void nsh__mismatch_compare_pending(nsh_comm *comm);
 
-/* [local, leader] Has a message come of a call whose root was on this node? Then another node had a
- * root of its own. */
+/* [local, leader] Has a message come of comm->rooted, the last call whose root was on this node?
+ * Then another node had a root of its own. */
 bool nsh__mismatch_stray_root(nsh_comm *comm);
 
 /* [collective] Receive what is still under way on NSH__TAG_CONTROL: MPI gives the communicator's

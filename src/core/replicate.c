@@ -14,7 +14,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     META_BYTES = 32 << 10, /* most bytes of hyperslabs in one message */

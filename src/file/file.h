@@ -16,7 +16,10 @@
 #include "file/h5.h"
 #include "disk/identity.h"
 
-enum { NSH__SUFFIX = 96 };
+enum {
+    NSH__SUFFIX = 96,
+    NSH__FILE_REPLY = 16 << 10 /* bytes of a reply: within one message between nodes */
+};
 
 typedef struct nsh__reader nsh__reader;
 
@@ -84,6 +87,12 @@ int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply
 /* By the owner: h5 is open, for reading, or as a working copy that may be changed. */
 int nsh__file_readable(nsh_file *file, nsh__call call);
 int nsh__file_writable(nsh_file *file, nsh__call call);
+
+/* By any rank: give up what was changed and is not committed. */
+void nsh__file_discard(nsh_file *file);
+
+/* [local] Accepts one that is not open; *fd is -1 afterwards. */
+void nsh__file_close_fd(int *fd);
 
 /* By every rank at its end, a change has come to this code, which is returned. What failed in
  * earnest spoils the file; of a file that is new, whatever failed: it would not be whole. */

@@ -15,7 +15,6 @@
 #include "core/agree.h"
 #include "core/comm_break.h"
 #include "core/message.h"
-#include "core/replicate.h"
 #include "core/shared.h"
 #include "file/file.h"
 #include "file/file_part.h"

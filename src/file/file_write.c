@@ -12,25 +12,13 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "file/file_part.h"
-#include "core/replicate.h"
 #include "core/ring.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- write ---- */
-
-int nsh__file_check_array(const nsh_file *file, nsh__call call, const nsh_array *array)
-{
-    int rc = nsh__array_settled(array, call);
-
-    if (rc == NSH_SUCCESS && array->comm != file->comm)
-        rc = nsh__fail(NSH_ERR_ARG, "%s: array and file are on different communicators",
-                       nsh__call_name(call));
-    return rc;
-}
 
 /* By the owner: the dataset, with room for its bytes. */
 static int make_dataset(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
@@ -353,59 +341,6 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
     free(v.buffer);
     free(table);
     return rc;
-}
-
-bool nsh__file_same_extent(const nsh__dataset *dataset, int ndim, const int64_t extent[], int more)
-{
-    bool same = dataset->ndim == ndim + more;
-
-    for (int d = 0; d < ndim && same; d++)
-        same = dataset->extent[more + d] == extent[d];
-    return same;
-}
-
-/* "4 x 6"; "scalar" without a dimension. */
-static void print_extent(int ndim, const int64_t extent[], char *out, size_t bytes)
-{
-    size_t used = 0;
-
-    snprintf(out, bytes, "scalar");
-    for (int d = 0; d < ndim && used < bytes; d++)
-        used += (size_t)snprintf(out + used, bytes - used, d == 0 ? "%" PRId64 : " x %" PRId64,
-                                 extent[d]);
-}
-
-int nsh__file_same_element(const char *call, const char *name, const nsh__dataset *dataset,
-                           const nsh__element *element)
-{
-    char there[96], here[96];
-
-    if (nsh__element_equal(element, &dataset->element))
-        return NSH_SUCCESS;
-    nsh__element_print(&dataset->element, there, sizeof there);
-    nsh__element_print(element, here, sizeof here);
-    return nsh__fail(NSH_ERR_TYPE, "%s: \"%.60s\" has elements of %s, not %s", call, name, there,
-                     here);
-}
-
-int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,
-                   const nsh__element *element, int ndim, const int64_t extent[], int more)
-{
-    char there[80], here[80];
-    int rc = nsh__file_same_element(nsh__call_name(call), name, dataset, element);
-
-    if (rc != NSH_SUCCESS)
-        return rc;
-    if (nsh__file_same_extent(dataset, ndim, extent, more) && (more == 0 || dataset->growing))
-        return NSH_SUCCESS;
-    if (more > 0 && !dataset->growing)
-        return nsh__fail(NSH_ERR_ARG,
-                         "%s: \"%.60s\" is no series: its first dimension does not grow",
-                         nsh__call_name(call), name);
-    print_extent(dataset->ndim - more, dataset->extent + more, there, sizeof there);
-    print_extent(ndim, extent, here, sizeof here);
-    return nsh__fail(NSH_ERR_ARG, "%s: %s\"%.60s\" has the extent %s, not %s", nsh__call_name(call),
-                     more > 0 ? "a frame of " : "", name, there, here);
 }
 
 /* By the owner: zeros to where a new dataset lies on bytes that the file had before: HDF5 may have

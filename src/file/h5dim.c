@@ -18,13 +18,9 @@
 #include <hdf5_hl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SCALE_CHUNK = 1024, PATH = 2 * NSH__FILE_NAME + 2 };
-
-/* What netCDF-4 calls a dimension without coordinates; the length, ten wide, follows. */
-static const char length_only[] = "This is a netCDF dimension but not a netCDF variable.";
 
 /* A dimension to be labelled. */
 typedef struct dimension {
@@ -51,38 +47,6 @@ static int taken(const dimension *d, const char *why)
     return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.80s\" is in the file and %s", d->call, d->path, why);
 }
 
-/* Any file may come here: HDF5's own functions for scales trust the attribute to be one short
- * string.
- */
-bool nsh__h5_is_length(hid_t dataset)
-{
-    char text[256] = "";
-    hid_t id, type, space;
-    bool is;
-
-    if (H5Aexists(dataset, "NAME") <= 0 || (id = H5Aopen(dataset, "NAME", H5P_DEFAULT)) < 0)
-        return false;
-    type = H5Aget_type(id);
-    space = H5Aget_space(id);
-    is = type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
-         H5Tget_size(type) < sizeof text && space >= 0 &&
-         H5Sget_simple_extent_npoints(space) == 1 && H5Aread(id, type, text) >= 0 &&
-         strncmp(text, length_only, sizeof length_only - 1) == 0;
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    H5Aclose(id);
-    return is;
-}
-
-int nsh__h5_make_coordinate(hid_t dataset, const char *name)
-{
-    const char *slash = strrchr(name, '/');
-
-    return H5LTset_attribute_string(dataset, ".", "NAME", slash != NULL ? slash + 1 : name);
-}
-
 /* ---- scales ---- */
 
 /* A new one; -1. */
@@ -91,14 +55,12 @@ static hid_t make_scale(const dimension *d, const double points[])
     hsize_t n = d->grows && points == NULL ? 0 : d->n, most = H5S_UNLIMITED, chunk = SCALE_CHUNK;
     hid_t space = H5Screate_simple(1, &n, d->grows ? &most : NULL);
     hid_t create = H5Pcreate(H5P_DATASET_CREATE), link = H5Pcreate(H5P_LINK_CREATE), id;
-    char text[sizeof length_only + 24];
 
     H5Pset_char_encoding(link, H5T_CSET_UTF8);
     if (d->grows)
         H5Pset_chunk(create, 1, &chunk);
     id = H5Dcreate2(d->h5->id, d->path, H5T_NATIVE_DOUBLE, space, link, create, H5P_DEFAULT);
-    snprintf(text, sizeof text, "%s%10" PRIu64, length_only, (uint64_t)n);
-    if (id >= 0 && H5DSset_scale(id, text) < 0) {
+    if (id >= 0 && nsh__h5_make_length(id, n) < 0) {
         H5Dclose(id);
         id = -1;
     }

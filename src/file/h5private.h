@@ -50,11 +50,17 @@ int nsh__h5_exists(const nsh__h5 *h5, const char *name);
 /* An open dataset, which stays the file's. */
 int nsh__h5_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5_open_dataset **out);
 
+/* Close a dataset that stayed open; accepts a free place. It may write what HDF5 has kept. */
+void nsh__h5_forget(nsh__h5 *h5, nsh__h5_open_dataset *dataset);
+
 /* Take the link and what is open under this name away. */
 void nsh__h5_unlink(nsh__h5 *h5, const char *name);
 
 /* Is the dataset the scale of a dimension that has a length, but no coordinates? */
 bool nsh__h5_is_length(hid_t dataset);
+
+/* A dataset becomes such a scale, of n elements; negative on failure. */
+int nsh__h5_make_length(hid_t dataset, hsize_t n);
 
 /* The elements of such a dataset become coordinates; negative on failure. */
 int nsh__h5_make_coordinate(hid_t dataset, const char *name);

@@ -5,8 +5,8 @@
 #include <nodeshare/counter.h>
 
 #include "base/fault.h"
-#include "base/sized.h"
 #include "base/hash.h"
+#include "base/sized.h"
 #include "core/agree.h"
 #include "core/comm_break.h"
 #include "core/enter.h"

@@ -15,8 +15,8 @@
 #include <nodeshare/semaphore.h>
 
 #include "base/fault.h"
-#include "base/sized.h"
 #include "base/hash.h"
+#include "base/sized.h"
 #include "core/agree.h"
 #include "core/comm_break.h"
 #include "core/enter.h"

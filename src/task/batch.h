@@ -80,11 +80,6 @@ int nsh__batch_fetch(void *owner, const nsh__claim_wish *wish, int64_t *begin, i
 /* [non-local] nsh__claim_take of one task, with progress shown while it waits for other jobs. */
 int nsh__batch_claim(nsh_batch *batch, int64_t *task, int64_t *count);
 
-/* ---- batch_task.c ---- */
-
-/* [non-local] Where progress is shown and due; note follows it. */
-void nsh__batch_show(nsh_batch *batch, const char *note, bool last);
-
 /* ---- batch_counts.c: how many tasks are in which state ---- */
 
 /* [local, by the leader, between agreements] Others are counted from what the states are now. */
@@ -99,5 +94,13 @@ int nsh__batch_counts_publish_all(nsh_batch *batch);
 
 /* [non-local] See nsh_batch_counts. */
 int nsh__batch_counts_read(nsh_batch *batch, nsh_task_counts *out);
+
+/* [non-local] Where progress is shown and due, or this is the last line; note follows it. */
+void nsh__batch_show_counts(nsh_batch *batch, const char *note, bool last);
+static inline void nsh__batch_show(nsh_batch *batch, const char *note, bool last)
+{
+    if (nsh__status_line_on(&batch->progress))
+        nsh__batch_show_counts(batch, note, last);
+}
 
 #endif

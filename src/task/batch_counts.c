@@ -192,3 +192,12 @@ int nsh_batch_status_line(nsh_batch *b, char *buffer, size_t n)
         nsh__status_line_text(&now, buffer, n);
     return rc;
 }
+
+void nsh__batch_show_counts(nsh_batch *b, const char *note, bool last)
+{
+    nsh_task_counts now;
+
+    if ((last || nsh__status_line_due(&b->progress)) &&
+        nsh__batch_counts_read(b, &now) == NSH_SUCCESS)
+        nsh__status_line_show(&b->progress, &now, note, last);
+}

@@ -8,15 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-void nsh__batch_show(nsh_batch *b, const char *note, bool last)
-{
-    nsh_task_counts now;
-
-    if (nsh__status_line_on(&b->progress) && (last || nsh__status_line_due(&b->progress)) &&
-        nsh__batch_counts_read(b, &now) == NSH_SUCCESS)
-        nsh__status_line_show(&b->progress, &now, note, last);
-}
-
 /* On a node of the worker that is not its leader's: learn what the leader has done. It is known
  * there until all ranks of the worker come to its next call. */
 static void follow(const nsh_batch *b, int64_t task, nsh_task_state state)

@@ -10,8 +10,8 @@
 #include <nodeshare/map.h>
 
 #include "base/fault.h"
-#include "base/sized.h"
 #include "base/hash.h"
+#include "base/sized.h"
 #include "core/agree.h"
 #include "core/comm_break.h"
 #include "core/enter.h"
@@ -21,7 +21,6 @@
 #include "task/map_threads.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
