@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-#include <nodeshare/mutex.h>
+#include <nodeshare/comm.h>
+#include <nodeshare/types.h>
 
 #ifdef __cplusplus
 extern "C" {
