@@ -5,6 +5,7 @@
  * Invariant: a call is two agreements. After the first all ranks have entered and agree on what is
  * to be done; between them the ranks of a node work on disjoint parts; after the second all see
  * it. */
+#include "base/math.h"
 #include "core/comm_break.h"
 #include "core/enter.h"
 #include "array/array.h"
@@ -18,17 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The part of n things that is this rank's on its node. */
 static void share(const nsh_comm *comm, int64_t n, int64_t *begin, int64_t *end)
 {
     int64_t each = n / comm->node_size, more = n % comm->node_size;
 
-    *begin = comm->node_rank * each + min64(comm->node_rank, more);
+    *begin = comm->node_rank * each + nsh__min(comm->node_rank, more);
     *end = *begin + each + (comm->node_rank < more);
 }
 
@@ -77,8 +73,8 @@ int nsh_array_fill(nsh_array *array, const void *element)
     if (first < last) {
         p = array->replica.rw + first * item;
         memcpy(p, element, (size_t)item);
-        for (done = 1; done < last - first; done += min64(done, last - first - done))
-            memcpy(p + done * item, p, (size_t)(min64(done, last - first - done) * item));
+        for (done = 1; done < last - first; done += nsh__min(done, last - first - done))
+            memcpy(p + done * item, p, (size_t)(nsh__min(done, last - first - done) * item));
     }
     return finish(array, NSH__CALL_FILL, NSH_SUCCESS);
 }
@@ -92,7 +88,7 @@ static uint64_t chunk_sum(const char *bytes, int64_t n, int64_t from, int64_t to
     uint64_t sum = 0;
 
     for (int64_t c = from; c < to; c++) {
-        int64_t length = min64(CHUNK, n - c * CHUNK);
+        int64_t length = nsh__min(CHUNK, n - c * CHUNK);
         const char *p = bytes + c * CHUNK;
         uint64_t hash = nsh__mix(0x6e736873, (uint64_t)c), word;
 
@@ -321,7 +317,7 @@ static int reduce_node(nsh_array *array, MPI_Op op, const char *data, const nsh_
     }
     /* A failure is remembered: the other ranks of the node go through all chunks. */
     for (int64_t at = 0; at < array->size; at += chunk) {
-        int one = reduce_chunk(array, op, data, rooms, room, at, min64(chunk, array->size - at));
+        int one = reduce_chunk(array, op, data, rooms, room, at, nsh__min(chunk, array->size - at));
 
         rc = rc != NSH_SUCCESS ? rc : one;
     }
@@ -347,7 +343,7 @@ static int64_t rooms_bytes(const nsh_array *array, int64_t *room)
 
     for (int i = 0; i < comm->node_count; i++)
         most = comm->size_of[i] > most ? comm->size_of[i] : most;
-    *room = (min64((ROOM + item - 1) / item, array->size) * item + 63) / 64 * 64;
+    *room = (nsh__min((ROOM + item - 1) / item, array->size) * item + 63) / 64 * 64;
     return most > 1 ? most * *room : 0;
 }
 

@@ -5,15 +5,12 @@
 #define _GNU_SOURCE
 #include "base/cgroup.h"
 
+#include "base/math.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- find ---- */
 
@@ -238,7 +235,7 @@ static int64_t droppable(const nsh__cgroup *group, const names *n)
     if (f != NULL)
         fclose(f);
     cache = cache > shmem ? cache - shmem : 0;
-    return min64(inactive + active, cache);
+    return nsh__min(inactive + active, cache);
 }
 
 static int64_t limit_of(nsh__cgroup group, const names *n)
@@ -249,7 +246,7 @@ static int64_t limit_of(nsh__cgroup group, const names *n)
         return limit;
     do
         if (read_number(&group, n->limit, &value))
-            limit = min64(limit, value);
+            limit = nsh__min(limit, value);
     while (go_up(&group));
     return limit;
 }
@@ -262,8 +259,8 @@ static int64_t left_of(nsh__cgroup group, const names *n)
         return left;
     do
         if (read_number(&group, n->limit, &limit) && read_number(&group, n->used, &used)) {
-            used -= min64(used, droppable(&group, n));
-            left = min64(left, limit > used ? limit - used : 0);
+            used -= nsh__min(used, droppable(&group, n));
+            left = nsh__min(left, limit > used ? limit - used : 0);
         }
     while (go_up(&group));
     return left;
@@ -271,13 +268,14 @@ static int64_t left_of(nsh__cgroup group, const names *n)
 
 int64_t nsh__cgroups_memory(const nsh__cgroups *groups)
 {
-    return min64(limit_of(groups->unified, &unified_names),
-                 limit_of(groups->memory, &memory_names));
+    return nsh__min(limit_of(groups->unified, &unified_names),
+                    limit_of(groups->memory, &memory_names));
 }
 
 int64_t nsh__cgroups_memory_left(const nsh__cgroups *groups)
 {
-    return min64(left_of(groups->unified, &unified_names), left_of(groups->memory, &memory_names));
+    return nsh__min(left_of(groups->unified, &unified_names),
+                    left_of(groups->memory, &memory_names));
 }
 
 /* ---- processor time ---- */
@@ -295,14 +293,14 @@ int64_t nsh__cgroups_cores(const nsh__cgroups *groups)
     if (group.path[0] != '\0')
         do
             if (read_numbers(&group, "cpu.max", &quota, &period) == 2)
-                cores = min64(cores, cores_of_quota(quota, period));
+                cores = nsh__min(cores, cores_of_quota(quota, period));
         while (go_up(&group));
     group = groups->cpu;
     if (group.path[0] != '\0')
         do
             if (read_number(&group, "cpu.cfs_quota_us", &quota) &&
                 read_number(&group, "cpu.cfs_period_us", &period))
-                cores = min64(cores, cores_of_quota(quota, period));
+                cores = nsh__min(cores, cores_of_quota(quota, period));
         while (go_up(&group));
     return cores;
 }

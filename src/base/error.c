@@ -4,9 +4,10 @@
  * Invariant: the detail changes only where a failure is decided or learned, never on success. */
 #include "base/error.h"
 
+#include "base/env.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <mpi.h>
@@ -86,11 +87,10 @@ int nsh__fail_mpi(const char *call, int mpi_code)
 
 void nsh__log(const char *format, ...)
 {
-    const char *on = getenv("NSH_LOG");
     char line[NSH__TEXT + 128];
     va_list args;
 
-    if (on == NULL || strcmp(on, "1") != 0)
+    if (!nsh__env_is("NSH_LOG", "1"))
         return;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);

@@ -5,6 +5,8 @@
  * elements share memory (zero, overlapping) give the same result as the plain nested loops. */
 #include "base/hyperslab.h"
 
+#include "base/math.h"
+
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -31,11 +33,6 @@ typedef struct cursor {
     int64_t left;                 /* bytes to the end of this run; never 0 but past the end */
     int64_t index[NSH__MAX_NDIM]; /* odometer of the loops around the runs */
 } cursor;
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static bool add_overflows(int64_t a, int64_t b, int64_t *sum)
 {
@@ -243,7 +240,7 @@ int64_t nsh__slab_before(const nsh__slab *slab, int64_t at)
     if (low == 0)
         return 0;
     within = at - nsh__slab_run_at(slab, low - 1);
-    return (low - 1) * slab->run + min64(within, slab->run);
+    return (low - 1) * slab->run + nsh__min(within, slab->run);
 }
 
 /* The only divisions of a copy. */
@@ -371,7 +368,7 @@ static void stream_pieces(char *dst, int64_t dst_stride, const char *src, int64_
 
     for (int64_t i = 0; i < n; i++) {
         const char *row = src + i * src_stride;
-        const char *ahead = src + min64(i + rows, n - 1) * src_stride;
+        const char *ahead = src + nsh__min(i + rows, n - 1) * src_stride;
 
         /* Within a long row the distance may lead over its end, where a prefetch does no harm. */
         if (rows == 0)
@@ -398,9 +395,9 @@ void nsh__slab_copy(void *dst_base, const nsh__slab *dst, const void *src_base,
     for (;;) {
         /* The largest piece that is whole on both sides, and as many of them as both sides have at
          * one stride each: a contiguous side is cut to the runs of the other. */
-        int64_t piece = min64(n, min64(to.left, of.left)), to_stride, of_stride;
+        int64_t piece = nsh__min(n, nsh__min(to.left, of.left)), to_stride, of_stride;
         int64_t pieces =
-            min64(cursor_pieces(&to, piece, &to_stride), cursor_pieces(&of, piece, &of_stride));
+            nsh__min(cursor_pieces(&to, piece, &to_stride), cursor_pieces(&of, piece, &of_stride));
         char *out = (char *)dst_base + to.at;
         const char *in = (const char *)src_base + of.at;
 

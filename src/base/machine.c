@@ -7,6 +7,7 @@
 
 #include "base/cgroup.h"
 #include "base/hash.h"
+#include "base/math.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -14,11 +15,6 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* The first line of a file; false when there is none. */
 static bool read_line(const char *path, char *line, int size)
@@ -49,7 +45,7 @@ int64_t nsh__machine_memory(void)
     nsh__cgroups groups;
 
     nsh__cgroups_find("/proc/self", &groups);
-    return min64(limit, nsh__cgroups_memory(&groups));
+    return nsh__min(limit, nsh__cgroups_memory(&groups));
 }
 
 int64_t nsh__machine_memory_left(void)
@@ -66,7 +62,7 @@ int64_t nsh__machine_memory_left(void)
     if (f != NULL)
         fclose(f);
     nsh__cgroups_find("/proc/self", &groups);
-    return min64(left, nsh__cgroups_memory_left(&groups));
+    return nsh__min(left, nsh__cgroups_memory_left(&groups));
 }
 
 int64_t nsh__machine_shm(bool free)
@@ -97,7 +93,7 @@ int64_t nsh__machine_file_size(void)
 
     if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return INT64_MAX;
-    return min64(INT64_MAX, (int64_t)limit.rlim_cur);
+    return nsh__min(INT64_MAX, (int64_t)limit.rlim_cur);
 }
 
 void nsh__machine_affinity(unsigned char mask[NSH__AFFINITY_BYTES])
@@ -128,7 +124,7 @@ int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
     for (int i = 0; i < NSH__AFFINITY_BYTES; i++)
         cores += __builtin_popcount(mask[i]);
     nsh__cgroups_find("/proc/self", &groups);
-    cores = (int)min64(cores, nsh__cgroups_cores(&groups));
+    cores = (int)nsh__min(cores, nsh__cgroups_cores(&groups));
     return cores > 0 ? cores : 1;
 }
 

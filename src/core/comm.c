@@ -8,6 +8,7 @@
 
 #include <nodeshare.h>
 
+#include "base/env.h"
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/text.h"

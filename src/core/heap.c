@@ -10,6 +10,7 @@
 #include "base/blocks.h"
 #include "base/fault.h"
 #include "base/machine.h"
+#include "base/math.h"
 #include "core/agree.h"
 #include "core/boot.h"
 #include "core/views.h"
@@ -60,23 +61,13 @@ typedef struct nsh__heap {
     window window[MAX_WINDOWS];
 } nsh__heap;
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t round_up(int64_t value, int64_t unit)
-{
-    return (value + unit - 1) / unit * unit;
-}
-
 int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
 {
     int64_t limit = wish > 0 ? wish : INT64_MAX;
 
-    limit = min64(limit, nsh__machine_memory());
+    limit = nsh__min(limit, nsh__machine_memory());
     if (comm->node_size > 1)
-        limit = min64(limit, nsh__machine_shm(false));
+        limit = nsh__min(limit, nsh__machine_shm(false));
     return limit;
 }
 
@@ -87,7 +78,7 @@ static int64_t window_limit(const nsh_comm *comm)
     int64_t limit = space == INT64_MAX ? INT64_MAX : space / 20 * 9;
 
     if (comm->node_size > 1 && nsh__machine_file_size() != INT64_MAX)
-        limit = min64(limit, nsh__machine_file_size() / 10 * 9);
+        limit = nsh__min(limit, nsh__machine_file_size() / 10 * 9);
     return limit;
 }
 
@@ -99,7 +90,7 @@ static int touch_by_read(char *p, int64_t bytes)
     int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), failed = fd < 0;
 
     while (!failed && bytes > 0) {
-        ssize_t n = read(fd, p, (size_t)min64(bytes, 1 << 30));
+        ssize_t n = read(fd, p, (size_t)nsh__min(bytes, 1 << 30));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -120,7 +111,7 @@ static int touch(char *p, int64_t bytes, int64_t page)
     if (nsh__fault(heap_populate))
         return nsh__fail(NSH_ERR_NOMEM, "first touch: failure on purpose");
     do
-        rc = madvise(first, (size_t)round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
+        rc = madvise(first, (size_t)nsh__round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
     while (rc != 0 && (errno == EINTR || errno == EAGAIN));
     if (rc != 0 && errno == EINVAL)
         rc = touch_by_read(p, bytes);
@@ -179,7 +170,7 @@ static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *
     MPI_Win_get_attr(w->win, MPI_WIN_MODEL, &model, &there);
     if (!there || *model != MPI_WIN_UNIFIED)
         return nsh__fail(NSH_ERR_UNSUPPORTED, "this MPI has no unified shared memory windows");
-    w->rw = (char *)round_up((int64_t)(intptr_t)base, page);
+    w->rw = (char *)nsh__round_up((int64_t)(intptr_t)base, page);
     return mine > 0 ? touch((char *)base + mine - 1, 1, page) : NSH_SUCCESS;
 }
 
@@ -298,12 +289,12 @@ static int add_first_window(nsh_comm *comm, int64_t head)
 
     nsh__detail_keep(&kept);
     if (most != INT64_MAX)
-        bytes = min64(bytes, SMALL_WINDOW);
-    bytes = min64(bytes, INT64_MAX / 4) + head;
+        bytes = nsh__min(bytes, SMALL_WINDOW);
+    bytes = nsh__min(bytes, INT64_MAX / 4) + head;
 #ifdef OPEN_MPI
-    most = min64(most, nsh__boot_least(comm, free_limit(comm)));
+    most = nsh__min(most, nsh__boot_least(comm, free_limit(comm)));
 #endif
-    bytes = min64(bytes, most) / heap->page * heap->page;
+    bytes = nsh__min(bytes, most) / heap->page * heap->page;
     if (bytes < head)
         return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for a heap, %lld are needed",
                          (long long)bytes, (long long)head);
@@ -334,7 +325,7 @@ int nsh__heap_create(nsh_comm *comm, int64_t limit, int64_t head)
         return rc;
     heap->page = sysconf(_SC_PAGESIZE);
     heap->limit = limit;
-    heap->head = round_up(head, heap->page);
+    heap->head = nsh__round_up(head, heap->page);
     rc = add_first_window(comm, heap->head);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -381,7 +372,7 @@ int nsh__heap_window_capacity(const nsh_comm *comm)
 
 static int64_t block_bytes(const nsh__heap *heap, int64_t bytes)
 {
-    return bytes >= NSH__HEAP_LARGE ? round_up(bytes + COUNTER_BYTES, heap->page) : bytes;
+    return bytes >= NSH__HEAP_LARGE ? nsh__round_up(bytes + COUNTER_BYTES, heap->page) : bytes;
 }
 
 int nsh__heap_alloc(nsh_comm *comm, int64_t bytes, nsh__heap_block *out)
@@ -422,10 +413,10 @@ int nsh__heap_alloc(nsh_comm *comm, int64_t bytes, nsh__heap_block *out)
 int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
 {
     nsh__heap *heap = comm->heap;
-    int64_t wish = round_up(block_bytes(heap, bytes), heap->page);
+    int64_t wish = nsh__round_up(block_bytes(heap, bytes), heap->page);
     nsh__agreement agreement = {.call = NSH__CALL_HEAP,
                                 .range = true,
-                                .low = min64(window_limit(comm), free_limit(comm)),
+                                .low = nsh__min(window_limit(comm), free_limit(comm)),
                                 .signature = (uint64_t)wish};
     bool added;
     int rc;
@@ -442,7 +433,7 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
         return nsh__fail(NSH_ERR_NOMEM, "limits leave %lld bytes for another heap window, not %lld",
                          (long long)agreement.low, (long long)wish);
     if (wish < 2 * heap->window[heap->windows - 1].bytes)
-        wish = min64(2 * heap->window[heap->windows - 1].bytes, agreement.low);
+        wish = nsh__min(2 * heap->window[heap->windows - 1].bytes, agreement.low);
     wish = wish / heap->page * heap->page;
     rc = add_window(comm, wish);
     if (rc == NSH_SUCCESS && !nsh__blocks_add_region(heap->blocks, wish))

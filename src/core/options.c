@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "core/options.h"
 
+#include "base/env.h"
 #include "base/error.h"
 #include "base/sized.h"
 
@@ -13,9 +14,9 @@
 
 static int env_choice(const char *name, const char *const words[3], int *choice)
 {
-    const char *value = getenv(name);
+    const char *value = nsh__env(name);
 
-    if (value == NULL || *value == '\0')
+    if (value == NULL)
         return NSH_SUCCESS;
     for (int i = 0; i < 3; i++)
         if (strcmp(value, words[i]) == 0) {
@@ -28,11 +29,11 @@ static int env_choice(const char *name, const char *const words[3], int *choice)
 
 static int env_ranks_per_node(int *out)
 {
-    const char *value = getenv("NSH_RANKS_PER_NODE");
+    const char *value = nsh__env("NSH_RANKS_PER_NODE");
     char *end;
     long n;
 
-    if (value == NULL || *value == '\0')
+    if (value == NULL)
         return NSH_SUCCESS;
     n = strtol(value, &end, 10);
     if (*end != '\0' || n < 1 || n > 1 << 30)
@@ -85,11 +86,4 @@ int nsh__options_read(const nsh_comm_options *given, int rank, nsh__options *out
     out->words_by_message = words == 2;
 #endif
     return rc;
-}
-
-bool nsh__env_is(const char *name, const char *value)
-{
-    const char *is = getenv(name);
-
-    return is != NULL && strcmp(is, value) == 0;
 }

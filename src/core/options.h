@@ -21,7 +21,4 @@ typedef struct nsh__options {
  * NSH_ERR_UNSUPPORTED (its size). */
 int nsh__options_read(const nsh_comm_options *given, int rank, nsh__options *out);
 
-/* [local] Is the environment variable set to this value? */
-bool nsh__env_is(const char *name, const char *value);
-
 #endif

@@ -6,6 +6,7 @@
 #include "core/ring.h"
 
 #include "base/fault.h"
+#include "base/math.h"
 #include "core/message.h"
 #include "core/replicate.h"
 #include "core/views.h"
@@ -14,11 +15,6 @@
 
 /* Half of the staging memory for what goes out, half for what comes in. */
 enum { PART = NSH__SEGMENT / 2 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static int leader_at(const nsh_comm *comm, int distance)
 {
@@ -54,7 +50,7 @@ typedef struct flow {
 
 static int64_t part_bytes(const flow *f, int64_t j)
 {
-    return min64(PART, f->nbytes - j * PART);
+    return nsh__min(PART, f->nbytes - j * PART);
 }
 
 static char *staging(const nsh_comm *comm, const flow *f, int slot)
@@ -180,9 +176,9 @@ typedef struct block {
 
 static char *part_of(const block *b, int node, int64_t *bytes)
 {
-    int64_t at = min64(node * b->part, b->nbytes);
+    int64_t at = nsh__min(node * b->part, b->nbytes);
 
-    *bytes = min64(b->part, b->nbytes - at);
+    *bytes = nsh__min(b->part, b->nbytes - at);
     return b->data + at;
 }
 
@@ -283,12 +279,12 @@ int nsh__ring_reduce(nsh_comm *comm, const nsh__destination *destination, MPI_Da
     int64_t item = destination->itemsize, total = destination_bytes(destination),
             n = comm->node_count;
     int64_t even = (total / item + n - 1) / n * item; /* a node's part of a small array */
-    int64_t part = min64(NSH__SEGMENT / item * item, even);
+    int64_t part = nsh__min(NSH__SEGMENT / item * item, even);
     MPI_Request *sends = nsh__transfer_requests(comm);
     int rc = NSH_SUCCESS;
 
     for (int64_t at = 0; at < total && rc == NSH_SUCCESS; at += n * part) {
-        block b = {destination->replica + at, min64(n * part, total - at), part, item};
+        block b = {destination->replica + at, nsh__min(n * part, total - at), part, item};
 
         rc = reduce_block(comm, &b, type, op, sends);
     }
@@ -319,8 +315,8 @@ int nsh__ring_reduce_ranks(nsh_comm *comm, const nsh__destination *destination, 
         MPI_Request request = MPI_REQUEST_NULL;
 
         rc = MPI_Ireduce(nsh__views_for_mpi((const char *)data + at * item),
-                         destination->replica + at * item, (int)min64(COUNT, size - at), type, op,
-                         0, comm->mpi, &request);
+                         destination->replica + at * item, (int)nsh__min(COUNT, size - at), type,
+                         op, 0, comm->mpi, &request);
         if (rc != MPI_SUCCESS || nsh__fault(mpi_reduce))
             rc = nsh__fail_mpi("nsh_array_allreduce: MPI_Ireduce", rc);
         else

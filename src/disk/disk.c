@@ -8,10 +8,11 @@
 #define _GNU_SOURCE
 #include "disk/disk.h"
 
-#include "disk/coherent.h"
-#include "disk/disk_lock.h"
 #include "base/error.h"
 #include "base/fault.h"
+#include "base/math.h"
+#include "disk/coherent.h"
+#include "disk/disk_lock.h"
 #include "disk/inherit.h"
 
 #include <dirent.h>
@@ -37,11 +38,6 @@ enum {
     SPARSE = 16,       /* gaps longer than so many runs, */
     GAP = 4 << 10      /* and than this, are not read through */
 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static int failed(const char *call, const char *what, const char *path, int error)
 {
@@ -110,7 +106,7 @@ static int write_all(const char *call, const char *path, int fd, int64_t at, con
 {
     while (n > 0) {
         ssize_t done = nsh__fault(disk_write) ? (errno = ENOSPC, -1)
-                                              : pwrite(fd, data, (size_t)min64(n, PART), at);
+                                              : pwrite(fd, data, (size_t)nsh__min(n, PART), at);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -126,8 +122,8 @@ static int write_all(const char *call, const char *path, int fd, int64_t at, con
 static int read_all(const char *call, const char *path, int fd, int64_t at, char *data, int64_t n)
 {
     while (n > 0) {
-        ssize_t done =
-            nsh__fault(disk_read) ? (errno = EIO, -1) : pread(fd, data, (size_t)min64(n, PART), at);
+        ssize_t done = nsh__fault(disk_read) ? (errno = EIO, -1)
+                                             : pread(fd, data, (size_t)nsh__min(n, PART), at);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -162,7 +158,7 @@ static char *direct(char *base, const nsh__slab *slab, int64_t from, int64_t n)
 /* The stretch at stream position pos: a piece of one run. */
 static stretch next_piece(const nsh__slab *slab, int64_t pos, int64_t end)
 {
-    int64_t n = min64(min64(slab->run - pos % slab->run, end - pos), PART);
+    int64_t n = nsh__min(nsh__min(slab->run - pos % slab->run, end - pos), PART);
 
     return (stretch){nsh__slab_at(slab, pos), n, n};
 }
@@ -183,8 +179,9 @@ static stretch next_stretch(const nsh__slab *slab, int64_t pos, int64_t end)
         if (at - s.span > most || at + run > PART)
             break;
         if (step - run <= most)
-            runs = min64(min64(slab->count[last] - i % slab->count[last], (end - pos - s.n) / run),
-                         1 + (PART - at - run) / step);
+            runs = nsh__min(
+                nsh__min(slab->count[last] - i % slab->count[last], (end - pos - s.n) / run),
+                1 + (PART - at - run) / step);
         s.n += runs * run;
         s.span = at + (runs - 1) * step + run;
     }
@@ -257,7 +254,7 @@ int nsh__disk_zero(const char *call, const char *path, int fd, int64_t at, int64
 
     nsh__disk_guard_begin(&guard);
     for (int64_t done = 0; done < n && rc == NSH_SUCCESS; done += DIRECT)
-        rc = write_all(call, path, fd, at + done, zeros, min64(n - done, DIRECT));
+        rc = write_all(call, path, fd, at + done, zeros, nsh__min(n - done, DIRECT));
     nsh__disk_guard_end(&guard);
     return rc;
 }

@@ -2,20 +2,17 @@
 /* file_part.c -- dividing bytes and hyperslabs. */
 #include "file/file_part.h"
 
+#include "base/math.h"
+
 #include <stddef.h>
 
 enum { CUT = 1 << 20 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 void nsh__part_of(int64_t n, int parts, int k, int64_t *begin, int64_t *end)
 {
     int64_t each = n / parts, more = n % parts;
 
-    *begin = k < parts ? k * each + min64(k, more) : n;
+    *begin = k < parts ? k * each + nsh__min(k, more) : n;
     *end = k < parts ? *begin + each + (k < more) : n;
 }
 
@@ -42,7 +39,8 @@ static void size_box(nsh__boxes *b)
         int64_t left = b->count[d] - b->at[d];
         int64_t into = (b->offset != NULL ? b->offset[d] : 0) % b->unit[d] + b->at[d];
 
-        b->size[d] = b->step[d] < b->count[d] ? min64(left, b->step[d] - into % b->unit[d]) : left;
+        b->size[d] =
+            b->step[d] < b->count[d] ? nsh__min(left, b->step[d] - into % b->unit[d]) : left;
     }
 }
 
@@ -53,7 +51,7 @@ static void choose_steps(nsh__boxes *b)
     int64_t bytes = b->item;
 
     for (int d = 0; d < b->ndim; d++) {
-        b->step[d] = min64(b->unit[d], b->count[d]);
+        b->step[d] = nsh__min(b->unit[d], b->count[d]);
         bytes *= b->step[d];
     }
     for (int d = b->ndim; d-- > 0 && b->step[d] > 0;) {

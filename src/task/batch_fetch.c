@@ -4,6 +4,7 @@
  *
  * Invariant: of the workers of a node that wait for other jobs one looks at the journal, as the one
  * who fetches (claim.h), and the others sleep. */
+#include "base/math.h"
 #include "task/batch.h"
 
 #include "base/error.h"
@@ -17,13 +18,6 @@ static const int64_t shortest = MS, longest = 1000 * MS, /* naps between two loo
 
 enum { NAP_SHARE = 16 }; /* a nap is this part of the wait so far */
 
-static int64_t in_range(int64_t value, int64_t least, int64_t most)
-{
-    if (value < least)
-        value = least;
-    return value < most ? value : most;
-}
-
 /* Until the next look at the journal. */
 static int nap(nsh_batch *b)
 {
@@ -34,7 +28,7 @@ static int nap(nsh_batch *b)
 
     if (now >= b->claims.deadline)
         return NSH_ERR_TIMEOUT;
-    ns = in_range(in_range(ns, shortest, longest), 0, b->claims.deadline - now);
+    ns = nsh__min(nsh__clamp(ns, shortest, longest), b->claims.deadline - now);
     rc = nsh__wait_event(&b->comm->wait, &event, now + ns);
     return rc == NSH_ERR_TIMEOUT ? NSH_SUCCESS : rc;
 }
@@ -83,7 +77,7 @@ static int claim_and_show(nsh_batch *b, int64_t *task, int64_t *count)
         int64_t now = nsh__wait_clock();
 
         b->claims.deadline =
-            in_range(nsh__status_line_next(&b->progress), now + shown_every, until);
+            nsh__min(nsh__max(nsh__status_line_next(&b->progress), now + shown_every), until);
         rc = nsh__claim_take(&b->claims, 0, task, count);
         if (rc != NSH_ERR_TIMEOUT)
             return rc;

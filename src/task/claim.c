@@ -6,6 +6,7 @@
 #include "task/claim.h"
 
 #include "base/assert.h"
+#include "base/math.h"
 #include "core/comm_break.h"
 
 #include <inttypes.h>
@@ -100,28 +101,21 @@ bool nsh__claim_holds(const nsh__claims *claims, int64_t number)
 
 /* ---- fetch ---- */
 
-static int64_t in_range(int64_t value, int64_t least, int64_t most)
-{
-    if (value > most)
-        value = most;
-    return value > least ? value : least;
-}
-
 /* How many numbers the next chunk should have, by how long the present one has lasted. */
 static int64_t next_size(const nsh__claims *claims, int64_t lasted)
 {
     int64_t size = claims->area->size;
-    int64_t enough = in_range(COSTS * claims->area->cost, SHORT_NS, LONG_NS);
+    int64_t enough = nsh__clamp(COSTS * claims->area->cost, SHORT_NS, LONG_NS);
 
     if (claims->chunk > 0)
-        return in_range(claims->chunk, 1, MOST_IN_CHUNK);
+        return nsh__clamp(claims->chunk, 1, MOST_IN_CHUNK);
     if (size == 0)
         return claims->workers;
     if (lasted < enough)
-        size *= in_range(enough / (lasted + 1), 2, GROWTH);
+        size *= nsh__clamp(enough / (lasted + 1), 2, GROWTH);
     else if (lasted > TOO_LONG_NS)
         size /= 2;
-    return in_range(size, claims->workers, MOST_IN_CHUNK);
+    return nsh__clamp(size, claims->workers, MOST_IN_CHUNK);
 }
 
 int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t everywhere)
@@ -132,7 +126,7 @@ int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t every
         return wish->most;
     /* in two steps: the product of the whole may be too large */
     share = left / parts * wish->workers + left % parts * wish->workers / parts;
-    return in_range(share, 1, wish->most);
+    return nsh__clamp(share, 1, wish->most);
 }
 
 /* From the word. Where numbers have taken long the word is read before, so that the chunk is a part
@@ -148,14 +142,14 @@ static int fetch_from_word(const nsh__claims *claims, const nsh__claim_wish *wis
     if (look)
         rc = nsh__word_read(claims->comm, claims->words, 0, &next);
     if (rc == NSH_SUCCESS) {
-        size = nsh__claim_part(wish, in_range(claims->n - (int64_t)next, 0, claims->n),
+        size = nsh__claim_part(wish, nsh__clamp(claims->n - (int64_t)next, 0, claims->n),
                                claims->everywhere);
         rc = nsh__word_add(claims->comm, claims->words, 0, (uint64_t)size, &next);
     }
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(claims->comm, rc); /* taken or not: nobody can tell */
-    *begin = in_range((int64_t)next, 0, claims->n);
-    *end = in_range((int64_t)next + size, 0, claims->n);
+    *begin = nsh__clamp((int64_t)next, 0, claims->n);
+    *end = nsh__clamp((int64_t)next + size, 0, claims->n);
     area->seen = *end;
     return NSH_SUCCESS;
 }
@@ -164,7 +158,7 @@ static int fetch_from_word(const nsh__claims *claims, const nsh__claim_wish *wis
 static int fetch_here(const nsh__claims *claims, int64_t *begin, int64_t *end)
 {
     *begin = claims->area->seen;
-    *end = *begin + in_range(claims->n - *begin, 0, MOST_IN_CHUNK);
+    *end = *begin + nsh__clamp(claims->n - *begin, 0, MOST_IN_CHUNK);
     claims->area->seen = *end;
     return NSH_SUCCESS;
 }

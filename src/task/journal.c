@@ -6,12 +6,13 @@
 #define _GNU_SOURCE
 #include "task/journal.h"
 
-#include "disk/disk.h"
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/machine.h"
+#include "base/math.h"
+#include "disk/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,11 +41,6 @@ enum {
 static int rank_of(const nsh__journal *j)
 {
     return j->comm != NULL ? j->comm->rank : 0;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* With errno. */
@@ -130,7 +126,7 @@ static int lock_file(const nsh__journal *j)
         now = nsh__wait_clock();
         report_wait(j, begin, now, &next_report);
         nap = nap == 0 ? 2 * (now - begin) : 2 * nap;
-        nap = nap < FIRST_NAP_NS ? FIRST_NAP_NS : least(nap, LAST_NAP_NS);
+        nap = nap < FIRST_NAP_NS ? FIRST_NAP_NS : nsh__min(nap, LAST_NAP_NS);
         rc = back_off(j, nap);
         if (rc == NSH_SUCCESS)
             rc = set_lock(j, F_WRLCK, LOCK_BYTE, false);
@@ -261,7 +257,7 @@ static int damaged(const nsh__journal *j, int64_t end, int64_t size, bool *found
 
     *found = size - end > j->capacity;
     for (int64_t at = end + 1; at < size && rc == NSH_SUCCESS && !*found; at += step) {
-        rc = read_at(j, j->buffer, least(j->capacity, size - at), at, &got);
+        rc = read_at(j, j->buffer, nsh__min(j->capacity, size - at), at, &got);
         if (rc == NSH_SUCCESS)
             *found = nsh__journal_table_any_record(&j->ledger, j->buffer, got);
     }
@@ -307,7 +303,7 @@ static int catch_up(nsh__journal *j)
                          "journal %s: has shrunk from %" PRId64 " to %" PRId64 " bytes (rank %d)",
                          j->path, end, size, rank_of(j));
     while (rc == NSH_SUCCESS && end < size && used > 0) {
-        rc = read_at(j, j->buffer, least(j->capacity, size - end), end, &got);
+        rc = read_at(j, j->buffer, nsh__min(j->capacity, size - end), end, &got);
         if (rc != NSH_SUCCESS)
             break;
         used = nsh__journal_table_replay(&j->ledger, j->buffer, got, end);
@@ -1029,9 +1025,9 @@ static int claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, i
     int rc;
 
     *begin = *end = 0;
-    most = j->max_attempts > 0 ? 1 : least(wish->most, MOST_CLAIMED);
+    most = j->max_attempts > 0 ? 1 : nsh__min(wish->most, MOST_CLAIMED);
     if (most > 1)
-        most = least(most, nsh__claim_part(wish, l->area->open, live_workers(j)));
+        most = nsh__min(most, nsh__claim_part(wish, l->area->open, live_workers(j)));
     rc = find(j, most, &record.first, &record.last);
     if (rc == NSH_SUCCESS && record.first == record.last) {
         rc = release_dead(j);
@@ -1171,7 +1167,8 @@ static void count(const nsh__journal *j, bool look, nsh_task_counts *out)
                              .failed = area->failed};
     for (int s = 0; s < NSH__SLOTS; s++) {
         int64_t taken = area->running[s];
-        int64_t running = look && taken > 0 && slot_free(j, s) ? 0 : least(taken, area->workers[s]);
+        int64_t running =
+            look && taken > 0 && slot_free(j, s) ? 0 : nsh__min(taken, area->workers[s]);
 
         out->running += running;
         out->open += taken - running;

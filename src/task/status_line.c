@@ -5,7 +5,7 @@
 #define _GNU_SOURCE
 #include "task/status_line.h"
 
-#include "core/options.h"
+#include "base/env.h"
 #include "core/wait.h"
 
 #include <inttypes.h>

@@ -8,6 +8,8 @@
 
 #include <nodeshare.h>
 
+enum { BENCH_MAX_REPS = 1001 };
+
 typedef struct bench {
     nsh_comm *comm;
     int rank, size;

@@ -5,9 +5,9 @@
  * reads it, looks for one that is open and marks it, and locks it again when the task has ended.
  * Tasks are empty where what is measured is taking and ending them. */
 #define _GNU_SOURCE
-#include "bench.h"
+#include "tool/bench.h"
 
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench_file.c -- files against what one would write instead: write(2), read(2), HDF5 per frame. */
 #define _GNU_SOURCE
-#include "bench.h"
+#include "tool/bench.h"
 
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <fcntl.h>
 #include <limits.h>

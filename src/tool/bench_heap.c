@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench_heap.c -- making arrays against making shared windows. */
-#include "bench.h"
+#include "tool/bench.h"
 
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <stdlib.h>
 #include <string.h>

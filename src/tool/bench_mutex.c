@@ -6,10 +6,10 @@
  * before each acquire. Times are per acquisition. Then fairness, what waiting costs, and what a
  * home that computes costs. */
 #define _GNU_SOURCE
-#include "bench.h"
+#include "tool/bench.h"
 
-#include "rival.h"
-#include "tool.h"
+#include "tool/rival.h"
+#include "tool/tool.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench_set.c -- set and its family against memcpy and MPI collectives into private copies. */
-#include "bench.h"
+#include "tool/bench.h"
 
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <stdio.h>
 #include <stdlib.h>

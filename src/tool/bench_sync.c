@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench_sync.c -- gates against MPI_Barrier, and the smallest set against gates. */
-#include "bench.h"
+#include "tool/bench.h"
 
-#include "tool.h"
+#include "tool/tool.h"
 
 typedef struct job {
     nsh_comm *comm;

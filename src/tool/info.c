@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* info.c -- nsh info: what is in an HDF5 file, a line each. */
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <inttypes.h>
 #include <stdio.h>

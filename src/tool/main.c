@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* main.c -- the nsh command. */
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,14 +17,6 @@ static const char usage[] =
     "  bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N]\n"
     "                            against what one would write instead, in the same run\n"
     "  --help, --version\n";
-
-void tool_must(int code, const char *what)
-{
-    if (code == NSH_SUCCESS)
-        return;
-    fprintf(stderr, "nsh: %s: %s: %s\n", what, nsh_strerror(code), nsh_error_detail());
-    MPI_Abort(MPI_COMM_WORLD, 1);
-}
 
 int main(int argc, char **argv)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rival.c -- the locks that ours are compared with. */
-#include "rival.h"
+#include "tool/rival.h"
 
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* status.c -- nsh status, nsh reset and nsh salvage: the journal of a batch, from outside. Without
  * MPI. */
 #define _GNU_SOURCE
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <inttypes.h>
 #include <stdio.h>

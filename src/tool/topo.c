@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* topo.c -- nsh topo: where the ranks are, and what the library makes of it. */
-#include "tool.h"
+#include "tool/tool.h"
 
 #include <stdio.h>
 #include <string.h>
