@@ -5,7 +5,6 @@
 #include <nodeshare/counter.h>
 
 #include "base/fault.h"
-#include "base/hash.h"
 #include "base/sized.h"
 #include "core/agree.h"
 #include "core/comm_break.h"

@@ -15,7 +15,6 @@
 #include <nodeshare/semaphore.h>
 
 #include "base/fault.h"
-#include "base/hash.h"
 #include "base/sized.h"
 #include "core/agree.h"
 #include "core/comm_break.h"

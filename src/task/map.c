@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include <nodeshare/map.h>
 
-#include "base/fault.h"
 #include "base/hash.h"
 #include "base/sized.h"
 #include "core/agree.h"
