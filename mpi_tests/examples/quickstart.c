@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* quickstart.c -- a table kept once per node, changed by any rank, read by all with plain loads. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <nodeshare.h>
-
-static void must(int code)
-{
-    if (code == NSH_SUCCESS)
-        return;
-    fprintf(stderr, "%s: %s\n", nsh_strerror(code), nsh_error_detail());
-    MPI_Abort(MPI_COMM_WORLD, 1);
-}
 
 static void show(const char *title, nsh_comm *comm, const nsh_array *table)
 {
@@ -20,7 +11,7 @@ static void show(const char *title, nsh_comm *comm, const nsh_array *table)
             printf("%s, rank %d on node %d sees\n", title, r, nsh_comm_node_index(comm));
             nsh_array_print(table, stdout);
         }
-        must(nsh_comm_barrier(comm));
+        NSH_OR_ABORT(nsh_comm_barrier(comm));
     }
 }
 
@@ -33,20 +24,20 @@ int main(int argc, char **argv)
     int last;
 
     MPI_Init(&argc, &argv);
-    must(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm));
-    must(nsh_array_create(comm, MPI_DOUBLE, 2, extent, NULL, &table));
+    NSH_OR_ABORT(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm));
+    NSH_OR_ABORT(nsh_array_create(comm, MPI_DOUBLE, 2, extent, NULL, &table));
     last = nsh_comm_size(comm) - 1;
 
-    must(nsh_array_set(table, block, offset, count, 0)); /* rank 0 has the data */
+    NSH_OR_ABORT(nsh_array_set(table, block, offset, count, 0)); /* rank 0 has the data */
     show("set by rank 0", comm, table);
-    must(nsh_array_set(table, nsh_comm_rank(comm) == last / 2 ? more : NULL, offset, count,
-                       NSH_ROOT_ANY)); /* whoever passes data */
+    NSH_OR_ABORT(nsh_array_set(table, nsh_comm_rank(comm) == last / 2 ? more : NULL, offset, count,
+                               NSH_ROOT_ANY)); /* the rank that passes data */
     show("set by any one rank", comm, table);
-    must(nsh_array_set(table, block, offset, count, last));
+    NSH_OR_ABORT(nsh_array_set(table, block, offset, count, last));
     show("set by the last rank", comm, table);
 
-    must(nsh_array_free(&table));
-    must(nsh_comm_free(&comm));
+    NSH_OR_ABORT(nsh_array_free(&table));
+    NSH_OR_ABORT(nsh_comm_free(&comm));
     MPI_Finalize();
     return 0;
 }
