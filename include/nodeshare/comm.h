@@ -38,7 +38,8 @@
  *     the call is about. It does not inside MPI calls of the program's own (nsh_progress_mode).
  *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
- *     be freed after it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
+ *     be freed after it. Communicators that threads create at the same time, in another order on
+ *     each rank, must be freed before it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
  *     that others wait for.
  *   - The library defines MPI_Finalize: it ends its helper threads and calls the next definition,
  *     that of a profiling tool or of MPI. No thread may be inside MPI when MPI finalises, and MPICH
@@ -63,8 +64,9 @@
  *     nsh_comm_create can hang when /dev/shm fills in that interval.
  *   - Ranks sleep on futexes, and memory is checked before it is used, on Linux; elsewhere a
  *     waiting rank calls sched_yield. Nodes of different byte order cannot be mixed.
- *   - While nsh_comm_create duplicates the caller's communicator, that one has MPI_ERRORS_RETURN
- *     as its error handler for a moment; it gets its own back before the call returns.
+ *   - While nsh_comm_create duplicates the caller's communicator, or nsh_comm_of sets its
+ *     attribute, that one has MPI_ERRORS_RETURN as its error handler for a moment; it gets its own
+ *     back before the call returns.
  */
 #ifndef NODESHARE_COMM_H
 #define NODESHARE_COMM_H
@@ -130,6 +132,35 @@ typedef struct nsh_comm_options {
  * (also: the MPI that runs is not the one the library was built with). */
 NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **out);
 
+/* [collective] The nsh_comm that comm itself keeps, as an attribute: for libraries that are given
+ * an MPI communicator. The first call creates it as nsh_comm_create does with default options;
+ * every later call returns the same handle, sends nothing and waits for no rank. A duplicate of
+ * comm gets one of its own.
+ *
+ * The handle is borrowed. nsh_comm_free, nsh_comm_free_all and nsh_comm_abandon only set it to
+ * NULL, on any rank at any time: all other callers of nsh_comm_of can still use it. MPI_Comm_free
+ * or MPI_Comm_disconnect of comm frees it as nsh_comm_free_all does, with what is alive on it, and
+ * waits for the other ranks like that; then the handle must not be used any more. These two MPI
+ * calls succeed in any case: inside a kernel of a map, in a sequential section, and where other
+ * ranks are in another call, the nsh_comm breaks instead, and MPI_Finalize frees it. The nsh_comm
+ * of MPI_COMM_WORLD, of MPI_COMM_SELF and of a communicator that is never freed goes in
+ * MPI_Finalize, and nsh_comm_free still takes its handle after that.
+ *
+ * A broken one is replaced. The first calls that find it broken, one on each rank, create a new one
+ * together and wait for each other. The broken one and what is alive on it stay as they are until
+ * comm is freed. A rank that has not heard that it is broken gets the broken one: its next call on
+ * it fails, and then this rank must call nsh_comm_of again, because the others wait for it. Where
+ * ranks agree by MPI calls of their own that something has failed, each of them calls nsh_comm_fail
+ * on it first: then every rank knows, and the next nsh_comm_of of each rank replaces it.
+ *
+ * comm  an intracommunicator
+ * out   the handle, good until comm is freed
+ *
+ * Errors: as nsh_comm_create; ARG (out is NULL); MPI (a rank cannot set the attribute: nothing is
+ * kept); STATE (broken, and this rank is inside a kernel of a map or a sequential section on it;
+ * or MPI_Finalize has taken it away). */
+NSH_API int nsh_comm_of(MPI_Comm comm, nsh_comm **out);
+
 /* [local] A communicator of this process alone that uses no MPI at all: works before MPI_Init,
  * without it, and after MPI_Finalize. Every call of every header behaves on it as on a
  * communicator of one rank. Errors: ARG, NOMEM. */
@@ -139,7 +170,7 @@ NSH_API int nsh_comm_create_serial(nsh_comm **out);
  * Errors: ARG (comm is NULL), STATE (a rank has objects alive on it: nothing is freed). A
  * communicator that is broken (by nsh_comm_fail, NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is
  * freed by each rank alone, which waits for no other rank; what ranks share is given back at
- * MPI_Finalize, to which all of them come. */
+ * MPI_Finalize, to which all of them come. A handle of nsh_comm_of is only set to NULL. */
 NSH_API int nsh_comm_free(nsh_comm **comm);
 
 /* [collective] Free the communicator with all objects that are alive on it, locks that are held
@@ -151,12 +182,14 @@ NSH_API int nsh_comm_free(nsh_comm **comm);
  * array's data, mpi_data, at and comm give NULL then, and type MPI_DATATYPE_NULL if it was a
  * derived one.
  * Errors: ARG (comm is NULL), STATE (in a sequential section), MISMATCH: nothing is freed. IO: all
- * is freed, but a journal lacks what could not be written. */
+ * is freed, but a journal lacks what could not be written. A handle of nsh_comm_of is only set to
+ * NULL. */
 NSH_API int nsh_comm_free_all(nsh_comm **comm);
 
 /* [local] Leave the communicator to MPI_Finalize and set *comm to NULL; *comm may be NULL already.
  * For languages whose garbage collector runs at another time on each rank. Objects on it go on
- * working. A serial one goes with its last object. Errors: ARG (comm is NULL). */
+ * working. A serial one goes with its last object. A handle of nsh_comm_of is only set to NULL.
+ * Errors: ARG (comm is NULL). */
 NSH_API int nsh_comm_abandon(nsh_comm **comm);
 
 /* [local] Break the communicator, because this rank cannot go on: every rank that is in or enters a

@@ -16,6 +16,7 @@
     X(comm_split, "MPI_Comm_split_type and MPI_Comm_split")                                        \
     X(comm_gather, "MPI_Allgather of the topology")                                                \
     X(comm_attr, "attribute on MPI_COMM_SELF")                                                     \
+    X(comm_of_attr, "attribute on the communicator of nsh_comm_of")                                \
     X(helper_start, "start of the helper thread")                                                  \
     X(window_alloc, "MPI_Win_allocate_shared or mmap of a heap window")                            \
     X(window_view, "mremap of the read-only view")                                                 \

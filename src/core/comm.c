@@ -452,10 +452,12 @@ static bool forget(nsh_comm **comm)
     nsh_comm *c = *comm;
     bool inherited = nsh__comm_inherited(c);
 
-    if (!inherited && c->gone == NULL)
+    if (!inherited && !c->borrowed && c->gone == NULL)
         return false;
     *comm = NULL;
-    if (inherited) /* its memory is a copy of the parent's, and goes with this process */
+    /* Others may have borrowed it too; the memory of an inherited one is a copy of the parent's,
+     * and goes with this process. */
+    if (inherited || c->borrowed)
         return true;
     c->handle = false;
     nsh__comm_unused(c);

@@ -207,7 +207,9 @@ struct nsh_comm {
     /* its end */
     int keyval; /* of the attribute on MPI_COMM_SELF through which MPI_Finalize reaches us */
     bool freeing;
-    bool handle; /* the program has the handle: it has neither freed nor abandoned it */
+    bool handle;           /* the program has the handle: it has neither freed nor abandoned it */
+    bool borrowed;         /* nsh_comm_of has it cached, and the program's handles are borrowed */
+    nsh_comm *replaced_by; /* a cached one that is broken: the next one; NULL: none yet */
     bool parked; /* it is gone, but its windows stay open until all ranks are in MPI_Finalize */
     const char *gone; /* what has taken it away, and its objects with it; NULL: nothing has. Private
                          memory stays until the program has given up all handles */

@@ -10,6 +10,7 @@
 #include "base/type.h"
 #include "core/boot.h"
 #include "core/comm_break.h"
+#include "core/finalize.h"
 #include "core/heap.h"
 #include "core/helper.h"
 #include "core/mismatch.h"
@@ -113,7 +114,7 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     /* Inside MPI_Finalize MPI is not safe for threads any more, and the barriers below drive it:
      * they serve the words of all communicators, so no helper is missed. */
     nsh__helpers_stop();
-    if (comm->rank == 0 && comm->gone == NULL) {
+    if (comm->rank == 0 && comm->gone == NULL && !(comm->borrowed && comm->live == 0)) {
         nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
                  (long long)comm->live);
         nsh__objects_log(comm);
@@ -160,6 +161,10 @@ void nsh__comm_end(nsh_comm *comm, const char *by)
     bool shares = comm->node_size > 1 || comm->rma != NULL; /* windows with other ranks */
 
     comm->handle = false;
+    /* A callback of MPI_Finalize has called. MPI is deleting the attributes of MPI_COMM_SELF, and
+     * MPICH aborts where one callback deletes another attribute: at_finalize comes for this one. */
+    if (atomic_load(&nsh__finalizing) && comm->keyval != MPI_KEYVAL_INVALID)
+        return;
     if (nsh__comm_broken(comm) && shares && nsh__mpi_alive()) {
         leave_broken(comm, by);
         return;

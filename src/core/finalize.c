@@ -11,6 +11,8 @@
  * library sees the call. Where a tool before this library calls PMPI_Finalize, at_finalize in
  * comm.c still stops the helpers: then only one that is inside MPI in that instant is too late. */
 #define _GNU_SOURCE
+#include "core/finalize.h"
+
 #include <dlfcn.h>
 #include <string.h>
 
@@ -21,11 +23,14 @@
 #include "base/fork.h"
 #include "core/helper.h"
 
+atomic_bool nsh__finalizing;
+
 NSH_API int MPI_Finalize(void)
 {
     void *symbol = dlsym(RTLD_NEXT, "MPI_Finalize");
     int (*next)(void) = PMPI_Finalize;
 
+    atomic_store(&nsh__finalizing, true);
     if (!nsh__mpi_inherited)
         nsh__helpers_stop();
     if (symbol != NULL)
