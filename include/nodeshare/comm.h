@@ -39,8 +39,8 @@
  *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
  *     be freed after it. Communicators that threads create at the same time, in another order on
- *     each rank, must be freed before it. All ranks come to MPI_Finalize, as MPI demands, and none inside a section
- *     that others wait for.
+ *     each rank, must be freed before it. All ranks come to MPI_Finalize, as MPI demands, and none
+ *     inside a section that others wait for.
  *   - The library defines MPI_Finalize: it ends its helper threads and calls the next definition,
  *     that of a profiling tool or of MPI. No thread may be inside MPI when MPI finalises, and MPICH
  *     aborts where one is. A tool that is linked before this library and calls PMPI_Finalize, and a
