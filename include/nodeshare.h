@@ -6,23 +6,23 @@
  *   nodeshare/array.h      arrays kept once per node, read with plain loads, changed by set
  *   nodeshare/mutex.h      ranks take turns: a mutex, first come, first served
  *   nodeshare/counter.h    a counter
- *   nodeshare/semaphore.h  a semaphore: so many ranks at a time
+ *   nodeshare/semaphore.h  a semaphore: a limited number of permits
  *   nodeshare/sequential.h a section that one rank after another runs
  *   nodeshare/file.h       arrays to and from HDF5 files
  *   nodeshare/batch.h      tasks for workers, with results, recorded in a journal
  *   nodeshare/map.h        a function over indices or over the rows of an array, on all workers
  *   nodeshare/datatype.h   MPI datatypes by name
- *   nodeshare/types.h      what several headers share: a piece of an array, limits, "any"
+ *   nodeshare/types.h      what several headers use: a piece of an array, limits, "any"
  *   nodeshare/error.h      status codes, their names, and the detail of the last failure
  *
  * Conventions of every function of nodeshare, unless its comment says otherwise:
- *   Result        NSH_SUCCESS (0) or a positive nsh_status; nsh_strerror() words it,
+ *   Result        NSH_SUCCESS (0) or a positive nsh_status; nsh_strerror() gives its text,
  *                 nsh_error_detail() gives call, values and rank.
  *   Outputs       come last and are written only on success.
  *   [collective]  called by every rank of the communicator in the same order; may synchronise;
  *                 returns the SAME code on every rank (the largest, when ranks fail differently).
  *                 On any code but NSH_ERR_MPI nothing has changed. NSH_ERR_MPI may differ between
- *                 ranks and leaves the communicator good for free only.
+ *                 ranks and then the communicator can only be freed.
  *   [local]       returns without waiting for another rank.
  *   [non-local]   called by one rank; may wait for others, and makes MPI progress while it waits.
  *   Handles       are opaque; _free() takes the handle's address, sets it to NULL, accepts NULL.
@@ -40,12 +40,11 @@
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.
  *   Fork          a forked child that does not exec may read what its parent has: getters, _find,
- *                 _data, _at, _get, _print, _snprintf, _hold go on, and see what the parent's ranks
- *                 change.
- *                 Free, close and abandon only forget the handle: the parent keeps all. Every other
- *                 call is NSH_ERR_STATE. What the child makes itself, on a serial communicator, is
- *                 its own. system, popen and exec work as usual.
- *                 A child that has a file open for a change ends by _exit or exec: at exit HDF5
+ *                 _data, _at, _get, _print, _snprintf, _hold still work, and see what the parent's
+ *                 ranks change. Free, close and abandon only release the child's handle: the parent
+ *                 keeps everything. Every other call is NSH_ERR_STATE. What the child makes itself,
+ *                 on a serial communicator, is its own. system, popen and exec work as usual. A
+ *                 child that has a file open for a change ends by _exit or exec: at exit HDF5
  *                 writes what it has cached.
  *   Side effects  no exit, no abort, no signal handler, no output (unless NSH_LOG=1; the
  *                 progress of a batch where stderr is a terminal; and NSH_OR_ABORT).
@@ -77,8 +76,8 @@
 extern "C" {
 #endif
 
-/* [local] The version of the library that is linked, as NSH_VERSION words that of the header:
- * major * 10000 + minor * 100 + patch. Works before MPI_Init. */
+/* [local] The version of the library that is linked, in the form of NSH_VERSION: major * 10000 +
+ * minor * 100 + patch. Works before MPI_Init. */
 NSH_API int nsh_version(void);
 
 #ifdef __cplusplus

@@ -22,9 +22,9 @@
  * Caveats
  *   - Replicas are read-only: a store through the pointer faults (SIGSEGV) at once. NSH_GUARD=0
  *     lifts that where a kernel refuses the second mapping.
- *   - Source data must not lie in the array's own replica (NSH_ERR_ARG); that of another array is
- *     welcome.
- *   - What MPI is to send from a replica is passed as nsh_array_mpi_data(), not nsh_array_data().
+ *   - Source data must not lie in the array's own replica (NSH_ERR_ARG); the replica of another
+ *     array is allowed.
+ *   - To send from a replica with MPI, pass nsh_array_mpi_data(), not nsh_array_data().
  *   - Bytes are copied, never converted; padding inside a struct type is copied too.
  *   - After nsh_array_free on a rank, that rank must not read the replica, unless it holds it.
  *   - ps and top count a replica in the resident size (RSS) of each process that reads it: 64
@@ -72,7 +72,7 @@ typedef struct nsh_array_options {
  *
  * All arguments are equal on every rank. Costs no communicator, no window and no broadcast: ranks
  * run the same allocator on one heap in shared memory, whose pages are touched here, in parallel,
- * so that memory that is not there is NSH_ERR_NOMEM now and not a fault later.
+ * so that missing memory is NSH_ERR_NOMEM now and not a fault later.
  * Errors: ARG, TYPE, MISMATCH, EXISTS (the name), NOMEM, STATE (comm is broken), MPI. */
 NSH_API int nsh_array_create(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
                              const nsh_array_options *options, nsh_array **out);
@@ -83,29 +83,30 @@ NSH_API int nsh_array_like(const nsh_array *array, const nsh_array_options *opti
                            nsh_array **out);
 
 /* [local] Free the array on this rank and set *array to NULL; *array may be NULL already. Each rank
- * frees when it likes, several arrays in any order, and none waits for another: the others go on
- * reading until they free it too. All ranks call collective functions with an array for as long as
- * one of them does.
+ * frees at any time, several arrays in any order, without waiting for another rank: the other ranks
+ * may read the array until they free it too. Collective calls with the array need all ranks, so a
+ * rank frees it after the last of them.
  *
- * When is what it had free again? Memory of arrays of 1 MiB and more goes back to the system when
- * the last rank of the node has freed. Address space, memory of smaller arrays and the name are
- * reclaimed in a create, of any kind of object, once all ranks have freed: at the latest in one
- * that would fail without it. Until then to create an object of that name is EXISTS, on all ranks;
- * to find it is NOT_FOUND on ranks that have freed it. Errors: ARG (array is NULL). */
+ * When can its memory be used again? Memory of arrays of 1 MiB and more goes back to the system
+ * when the last rank of the node has freed the array. Address space, the memory of smaller arrays
+ * and the name are reclaimed when an object of any kind is created after all ranks have freed the
+ * array: at the latest by a create that would fail otherwise. Until then creating an object of that
+ * name is EXISTS on all ranks; finding it is NOT_FOUND on ranks that have freed it. Errors: ARG
+ * (array is NULL). */
 NSH_API int nsh_array_free(nsh_array **array);
 
 /* ---- hold: for views that other libraries and languages keep ---- */
 
 typedef struct nsh_hold nsh_hold;
 
-/* [local] Keep this node's replica where it is, as it is, for whoever points at it: the pointer of
- * nsh_array_data stays good, with the array's values of then and nothing else, after nsh_array_free
- * on this rank, nsh_comm_free_all and MPI_Finalize, until nsh_hold_release. While the array lives,
- * collective calls change its values as ever. An array may be held several times. Held memory is
- * not reclaimed, on any rank, and one that outlives its communicator keeps the pages of all arrays
- * that were in the same window: hold what is looked at, not what might be.
+/* [local] Keep this node's replica for views that point at it: after nsh_array_free on this rank,
+ * nsh_comm_free_all and MPI_Finalize the pointer of nsh_array_data stays valid until
+ * nsh_hold_release, and the array's last values stay there. While the array lives, collective calls
+ * still change its values. An array may be held several times. Held memory is not reclaimed on any
+ * rank, and a hold that outlives its communicator keeps the pages of all arrays that were in the
+ * same window: hold only arrays whose views are in use.
  *
- * With NSH_GUARD=0 and several ranks on the node, pages go with the communicator though held.
+ * With NSH_GUARD=0 and several ranks on the node, the communicator's end frees held pages too.
  * Errors: ARG (NULL), STATE (the communicator is gone), NOMEM. */
 NSH_API int nsh_array_hold(nsh_array *array, nsh_hold **out);
 
@@ -127,8 +128,8 @@ NSH_API const void *nsh_array_data(const nsh_array *array);
  * for an array without elements and for NULL. */
 NSH_API const void *nsh_array_mpi_data(const nsh_array *array);
 
-/* [local] The element at index (ndim numbers; NULL: all zeros) in this node's replica; NULL where
- * there is none. */
+/* [local] The element at index (ndim numbers; NULL: all zeros) in this node's replica; NULL if that
+ * element does not exist. */
 NSH_API const void *nsh_array_at(const nsh_array *array, const int64_t index[]);
 
 /* [local] Copy a hyperslab out of this node's replica, packed in C order.
@@ -160,10 +161,10 @@ NSH_API int nsh_array_set(nsh_array *array, const void *data, const int64_t offs
 NSH_API int nsh_array_set_strided(nsh_array *array, const void *data, const int64_t stride[],
                                   const int64_t offset[], const int64_t count[], int root);
 
-/* [collective] Set n hyperslabs in one go, in order (where two overlap the later one wins), for
- * hardly more than the price of one set. n and pieces are read on root only; with NSH_ROOT_ANY
- * root is the one rank whose pieces is not NULL. Errors: as nsh_array_set; nothing is set when one
- * of them is wrong. */
+/* [collective] Set n hyperslabs in one call, in order (where two overlap the later one wins), at
+ * hardly more than the cost of one set. n and pieces are read on root only; with NSH_ROOT_ANY root
+ * is the one rank whose pieces is not NULL. Errors: as nsh_array_set; nothing is set when one of
+ * them is wrong. */
 NSH_API int nsh_array_set_many(nsh_array *array, int n, const nsh_piece pieces[], int root);
 
 /* [collective] Let root fill a hyperslab in place, without a copy: on root *view points at the
@@ -180,28 +181,29 @@ NSH_API int nsh_array_update_begin(nsh_array *array, const int64_t offset[], con
  * nothing is copied. Errors: STATE (none has begun), MISMATCH, MPI. */
 NSH_API int nsh_array_update_end(nsh_array *array);
 
-/* [collective] End the update although root has no data, or not all: on root, where the other ranks
- * call nsh_array_update_end. The hyperslab is zero on every node, the version counts up, and all
- * ranks return code with the detail "nsh_array_update_fail: TEXT (rank R)". code and text are as in
- * nsh_array_set_fail; a rank that is not root ends the update, and neither is read there.
+/* [collective] End the update although root does not have all the data: root calls this while the
+ * other ranks call nsh_array_update_end. The hyperslab is zero on every node, the version counts
+ * up, and all ranks return code with the detail "nsh_array_update_fail: TEXT (rank R)". code and
+ * text are as in nsh_array_set_fail; on another rank this is nsh_array_update_end, and neither is
+ * read.
  * Errors: code; else as nsh_array_update_end. */
 NSH_API int nsh_array_update_fail(nsh_array *array, int code, const char *text);
 
 /* ---- change: every rank has data ---- */
 
 /* [collective] Every rank contributes its own hyperslab of packed data, or none (a zero count);
- * all replicas get them all. Where hyperslabs overlap the result is one or the other, and may
- * differ between nodes; under NSH_CHECK=1 that is NSH_ERR_ARG.
- * offset NULL: all zeros; count NULL: the whole array. Errors: ARG, MISMATCH, STATE, NOMEM, MPI. */
+ * every replica gets all of them. Where hyperslabs overlap the result is one or the other, and may
+ * differ between nodes; under NSH_CHECK=1 that is NSH_ERR_ARG. offset NULL: all zeros; count NULL:
+ * the whole array. Errors: ARG, MISMATCH, STATE, NOMEM, MPI. */
 NSH_API int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset[],
                                 const int64_t count[]);
 
 /* [collective] Reduce, element by element, the private arrays of all ranks (each of the array's
- * whole extent, packed) into every replica. Bitwise the same on every node; in rank order where op
- * does not commute. op is one that MPI allows for the array's type (MPI-3.1, section 5.9.2), or the
- * user's own: the types of Fortran and C++ count, those of MPI_Type_create_f90_* too, as far as
- * this MPI reduces them. Errors: ARG (data NULL, op unusable with this type), UNSUPPORTED (an
- * element of more than 256 KiB), MISMATCH, STATE, NOMEM, MPI. */
+ * whole extent, packed) into every replica. The result is bitwise the same on every node, and is
+ * combined in rank order if op does not commute. op is one that MPI allows for the array's type
+ * (MPI-3.1, section 5.9.2), or the user's own: the types of Fortran and C++ count, those of
+ * MPI_Type_create_f90_* too, as far as this MPI reduces them. Errors: ARG (data NULL, op unusable
+ * with this type), UNSUPPORTED (an element of more than 256 KiB), MISMATCH, STATE, NOMEM, MPI. */
 NSH_API int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op);
 
 /* [collective] Set every element to *element, which has equal bytes on every rank (MISMATCH
@@ -210,20 +212,20 @@ NSH_API int nsh_array_fill(nsh_array *array, const void *element);
 
 /* ---- change: a rank has no data ---- */
 
-/* [collective] Take part in a change whose data cannot be had, because a file could not be read,
- * say: on the rank that lacks the data in place of the call that the other ranks make. All ranks
+/* [collective] Take part in a change for which this rank lacks the data, for example because a file
+ * could not be read. This rank calls it in place of the call that the other ranks make. All ranks
  * return code with the detail "nsh_array_set_fail: TEXT (rank R)"; of several failures the largest
  * code.
  *
- * code  a failure of nsh_status, which one is up to the program; any other number is NSH_ERR_ARG
- *       on all ranks
+ * code  a failure of nsh_status that the program chooses; any other number is NSH_ERR_ARG on all
+ *       ranks
  * text  why; cut off after 180 bytes; NULL: the meaning of code
  *
- * Nothing changes and the communicator works on. set_fail matches nsh_array_set, _set_strided and
- * _set_many. It counts on root; a rank that is not root is in a set, and neither code nor text is
- * read there. With NSH_ROOT_ANY its rank is the one that has data (ARG if there is another).
- * allgather_fail and allreduce_fail match nsh_array_allgather and nsh_array_allreduce, with the op
- * of the other ranks. Errors: code; else as the matching call. */
+ * Nothing changes and the communicator stays usable. set_fail matches nsh_array_set, _set_strided
+ * and _set_many. On root it ends the set with code; on another rank it is a set, and neither code
+ * nor text is read. With NSH_ROOT_ANY the calling rank counts as the one that has data (ARG if
+ * another rank has data). allgather_fail and allreduce_fail match nsh_array_allgather and
+ * nsh_array_allreduce, with the op of the other ranks. Errors: code; else as the matching call. */
 NSH_API int nsh_array_set_fail(nsh_array *array, int root, int code, const char *text);
 NSH_API int nsh_array_allgather_fail(nsh_array *array, int code, const char *text);
 NSH_API int nsh_array_allreduce_fail(nsh_array *array, MPI_Op op, int code, const char *text);
@@ -235,8 +237,8 @@ NSH_API int nsh_array_allreduce_fail(nsh_array *array, MPI_Op op, int code, cons
  * (RSS) that ps and top show of a process, though it exists once on the node. The library drops
  * these entries by itself after create, after the first change of an array of 1 MiB or more, and
  * when another change on the communicator finds that it has not been changed for 10 s. Call this
- * after later changes that will not come again soon: the next change of each page costs a page
- * fault. Contents and addresses stay as they are. Errors: ARG (NULL). */
+ * after a later change if the next one does not follow soon: the next change of each page costs a
+ * page fault. Contents and addresses stay as they are. Errors: ARG (NULL). */
 NSH_API int nsh_array_trim(nsh_array *array);
 
 /* ---- look ---- */
@@ -252,16 +254,16 @@ NSH_API int nsh_array_checksum(nsh_array *array, uint64_t *out);
  * on f. Errors: ARG, IO. */
 NSH_API int nsh_array_print(const nsh_array *array, FILE *f);
 
-/* [local] The same into text, of size bytes, cut off where it does not fit and always terminated;
- * text may be NULL where size is 0. Returns the length of the whole text without its terminator, as
- * snprintf does: it is cut off if that is not less than size. -1: nsh_error_detail says why (array
- * is NULL or gone; text is NULL; no memory). */
+/* [local] The same written to text, a buffer of size bytes, cut off where it does not fit and
+ * always terminated; text may be NULL if size is 0. Returns the length of the whole text without
+ * its terminator, as snprintf does: it is cut off if that is not less than size. -1:
+ * nsh_error_detail says why (array is NULL or gone; text is NULL; no memory). */
 NSH_API int nsh_array_snprintf(char *text, size_t size, const nsh_array *array);
 
 /* [local] What the array was created with. For NULL: -1, MPI_DATATYPE_NULL or NULL.
  * type is the array's own duplicate if it is derived. extent() points at ndim numbers that live
- * as long as the array; extent_of(d) is one of them, -1 where there is no dimension d.
- * size counts elements; itemsize is the bytes from one element to the next; name is NULL if none.
+ * as long as the array; extent_of(d) is one of them, -1 if dimension d does not exist. size counts
+ * elements; itemsize is the bytes from one element to the next; name is NULL if none.
  */
 NSH_API nsh_comm *nsh_array_comm(const nsh_array *array);
 NSH_API MPI_Datatype nsh_array_type(const nsh_array *array);

@@ -8,9 +8,9 @@
  *   node     the ranks that share one replica: a shared-memory domain of MPI, or a part of one
  *            (options node_comm, ranks_per_node)
  *   leader   the lowest rank of a node (node rank 0)
- *   host     a machine, told by hostname and boot id. Some MPI builds report one domain per rank
- *            on one machine; then node_count exceeds host_count and nothing is shared (nsh topo
- *            and NSH_LOG=1 say so)
+ *   host     a machine, identified by hostname and boot id. Some MPI builds report one domain per
+ *            rank on one machine; then node_count exceeds host_count and nothing is shared (nsh
+ *            topo and NSH_LOG=1 say so)
  *
  * Environment, read when a communicator is created (options given in code win):
  *   NSH_WAIT=auto|spin|block           how a rank waits for another (nsh_wait_mode)
@@ -22,11 +22,11 @@
  *                                      ranks name the same root and array; check overlap; see
  *                                      holders of mutexes in collective calls (mutex.h)
  *   NSH_GUARD=0                        hand out replicas without write protection
- *   NSH_LOG=1                          say on stderr what was decided and what was left alive; and
- *                                      of a call that has waited for 10 seconds, and every minute
- *                                      after that: which call, for which rank or node it waits,
- *                                      since when, and who holds a mutex as far as that is known
- *                                      without asking another node
+ *   NSH_LOG=1                          report on stderr what was decided and what was not freed;
+ *                                      and for a call that has waited for 10 seconds, and then
+ *                                      every minute: which call it is, for which rank or node it
+ *                                      waits, since when, and who holds a mutex as far as that is
+ *                                      known without asking another node
  *   NSH_PROGRESS_LINE=1                read when a batch is created: where stderr is no terminal,
  *                                      show the progress of the batch there, as a line every 10 s
  *
@@ -35,20 +35,21 @@
  *     rank, like those of MPI communicators.
  *   - A rank that waits inside a call of this library serves what other nodes ask of any
  *     communicator of its process (words of mutexes, counters, batches), not only of the one that
- *     the call is about. It does not inside MPI calls of the program's own (nsh_progress_mode).
+ *     the call is about. It does not serve them inside MPI calls of the program's own
+ *     (nsh_progress_mode).
  *   - What is alive at MPI_Finalize is freed there as nsh_comm_free_all does, communicators in the
  *     reverse order of their creation, and named on rank 0 under NSH_LOG=1; the handles may still
  *     be freed after it. Communicators that threads create at the same time, in another order on
- *     each rank, must be freed before it. All ranks come to MPI_Finalize, as MPI demands, and none
- *     inside a section that others wait for.
+ *     each rank, must be freed before it. All ranks call MPI_Finalize, as MPI demands, and none
+ *     calls it inside a sequential section.
  *   - The library defines MPI_Finalize: it ends its helper threads and calls the next definition,
  *     that of a profiling tool or of MPI. No thread may be inside MPI when MPI finalises, and MPICH
- *     aborts where one is. A tool that is linked before this library and calls PMPI_Finalize, and a
+ *     aborts if one is. A tool that is linked before this library and calls PMPI_Finalize, and a
  *     process that looks MPI_Finalize up in MPI's own library (Python), leave the helpers to a
- *     callback, which is too late for one that is inside MPI in that microsecond: free the
+ *     callback, which is too late for a helper that is inside MPI at that moment: free the
  *     communicators before, or call this library's MPI_Finalize.
  *   - Ranks that disagree: a call that creates an object always notices it; all ranks get
- *     NSH_ERR_MISMATCH, and the communicator works on. In a change of an array the ranks of one
+ *     NSH_ERR_MISMATCH, and the communicator stays usable. In a change of an array the ranks of one
  *     node always notice it. Ranks of different nodes notice it in that call or when the next
  *     message or wait shows it, so a program that ends first may not learn of it. The communicator
  *     is then broken: every call but free is NSH_ERR_STATE, and no rank waits permanently. Under
@@ -88,7 +89,7 @@ typedef struct nsh_comm nsh_comm;
 /* How a rank waits for another rank of its node. In every mode a waiting rank keeps MPI going. A
  * rank that waits in a collective call for another node drives MPI without sleeping. */
 typedef enum nsh_wait_mode {
-    NSH_WAIT_AUTO = 0, /* spin for 20 us, or for 100 us if ranks exceed cores, giving the core away
+    NSH_WAIT_AUTO = 0, /* spin for 20 us, or for 100 us if ranks exceed cores, yielding the core
                           meanwhile; then sleep */
     NSH_WAIT_SPIN,     /* never sleep: lowest latency, one core per waiting rank */
     NSH_WAIT_BLOCK     /* sleep at once: lowest cost when ranks exceed cores */
@@ -105,11 +106,11 @@ typedef struct nsh_comm_options {
     size_t size;        /* set by NSH_COMM_OPTIONS_INIT */
     MPI_Comm node_comm; /* this rank's node as the caller sees it; MPI_COMM_NULL: ask MPI. All
                               its ranks share memory and pass it; used during create only */
-    int ranks_per_node; /* > 0: split every node into nodes of so many ranks; 0: do not */
+    int ranks_per_node; /* > 0: split every node into nodes of this many ranks; 0: do not */
     nsh_wait_mode wait; /* may differ between ranks */
     nsh_progress_mode progress; /* the same on every rank */
-    int64_t heap_bytes; /* most bytes of arrays per node; 0: what memory, /dev/shm and limits
-                              allow. The least of all ranks counts */
+    int64_t heap_bytes; /* maximum bytes of arrays per node; 0: what memory, /dev/shm and limits
+                           allow. The smallest value of all ranks counts */
 } nsh_comm_options;
 
 #define NSH_COMM_OPTIONS_INIT                                                                      \
@@ -119,15 +120,15 @@ typedef struct nsh_comm_options {
 
 /* [collective] Over comm: find the nodes of comm and set up what its objects share.
  *
- * comm     an intracommunicator; it is duplicated, and no message is ever sent on the caller's
+ * comm     an intracommunicator; it is duplicated, and the library sends no message on the caller's
  * options  NULL for defaults; node_comm is given by all ranks or by none, ranks_per_node and
  *          progress are equal on all ranks
  * out      free it with nsh_comm_free
  *
  * Errors: ARG (MPI_COMM_NULL, an intercommunicator, an option or environment variable out of
  * range, a node_comm that reaches beyond comm or does not share memory), STATE (MPI is not
- * initialised or is finalised), MISMATCH (options differ), NOMEM (as every call that creates
- * something: also when /dev/shm is full, and then it succeeds once there is room), UNSUPPORTED
+ * initialised or is finalised), MISMATCH (options differ), NOMEM (as for every call that creates
+ * something: also when /dev/shm is full; the call succeeds once space is free there), UNSUPPORTED
  * (NSH_PROGRESS_THREAD without MPI_THREAD_MULTIPLE; an MPI without unified shared windows), MPI
  * (also: the MPI that runs is not the one the library was built with). */
 NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **out);
@@ -143,22 +144,23 @@ NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_
  * waits for the other ranks like that; then the handle must not be used any more. These two MPI
  * calls succeed in any case: inside a kernel of a map, in a sequential section, and where other
  * ranks are in another call, the nsh_comm breaks instead, and MPI_Finalize frees it. The nsh_comm
- * of MPI_COMM_WORLD, of MPI_COMM_SELF and of a communicator that is never freed goes in
- * MPI_Finalize, and nsh_comm_free still takes its handle after that.
+ * of MPI_COMM_WORLD, of MPI_COMM_SELF and of a communicator that is never freed is freed in
+ * MPI_Finalize, and nsh_comm_free still accepts its handle after that.
  *
- * A broken one is replaced. The first calls that find it broken, one on each rank, create a new one
- * together and wait for each other. The broken one and what is alive on it stay as they are until
- * comm is freed. A rank that has not heard that it is broken gets the broken one: its next call on
- * it fails, and then this rank must call nsh_comm_of again, because the others wait for it. Where
- * ranks agree by MPI calls of their own that something has failed, each of them calls nsh_comm_fail
- * on it first: then every rank knows, and the next nsh_comm_of of each rank replaces it.
+ * A broken one is replaced. The first call on each rank that finds it broken creates a new one
+ * together with those of the other ranks, and waits for them. The broken one and what is alive on
+ * it stay as they are until comm is freed. A rank that has not heard that it is broken gets the
+ * broken one: its next call on it fails, and then this rank must call nsh_comm_of again, because
+ * the others wait for it. Where ranks agree by MPI calls of their own that something has failed,
+ * each of them calls nsh_comm_fail on it first: then every rank knows, and the next nsh_comm_of of
+ * each rank replaces it.
  *
  * comm  an intracommunicator
  * out   the handle, good until comm is freed
  *
  * Errors: as nsh_comm_create; ARG (out is NULL); MPI (a rank cannot set the attribute: nothing is
  * kept); STATE (broken, and this rank is inside a kernel of a map or a sequential section on it;
- * or MPI_Finalize has taken it away). */
+ * or MPI_Finalize has freed it). */
 NSH_API int nsh_comm_of(MPI_Comm comm, nsh_comm **out);
 
 /* [local] A communicator of this process alone that uses no MPI at all: works before MPI_Init,
@@ -169,14 +171,14 @@ NSH_API int nsh_comm_create_serial(nsh_comm **out);
 /* [collective] Free the communicator and set *comm to NULL; *comm may be NULL already.
  * Errors: ARG (comm is NULL), STATE (a rank has objects alive on it: nothing is freed). A
  * communicator that is broken (by nsh_comm_fail, NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is
- * freed by each rank alone, which waits for no other rank; what ranks share is given back at
- * MPI_Finalize, to which all of them come. A handle of nsh_comm_of is only set to NULL. */
+ * freed by each rank alone, which waits for no other rank; what ranks share is freed in
+ * MPI_Finalize, which all of them call. A handle of nsh_comm_of is only set to NULL. */
 NSH_API int nsh_comm_free(nsh_comm **comm);
 
 /* [collective] Free the communicator with all objects that are alive on it, locks that are held
  * included, and set *comm to NULL; *comm may be NULL already. Files are closed without a commit;
- * what is RUNNING in journals is OPEN again. Handles of objects become shells: free, close and
- * abandon release the shell and succeed (nsh_file_close of a file that could be changed answers
+ * tasks that are RUNNING in journals are OPEN again. Handles of objects become shells: free, close
+ * and abandon release the shell and succeed (nsh_file_close of a file that could be changed answers
  * STATE, because it did not commit), and every other call is STATE, but for getters, which answer
  * as before: names, homes, numbers of workers, statistics, and what describes an array. Only an
  * array's data, mpi_data, at and comm give NULL then, and type MPI_DATATYPE_NULL if it was a
@@ -187,20 +189,21 @@ NSH_API int nsh_comm_free(nsh_comm **comm);
 NSH_API int nsh_comm_free_all(nsh_comm **comm);
 
 /* [local] Leave the communicator to MPI_Finalize and set *comm to NULL; *comm may be NULL already.
- * For languages whose garbage collector runs at another time on each rank. Objects on it go on
- * working. A serial one goes with its last object. A handle of nsh_comm_of is only set to NULL.
+ * For languages whose garbage collector runs at another time on each rank. Objects on it remain
+ * usable. A serial communicator is freed with its last object. A handle of nsh_comm_of is only set
+ * to NULL.
  * Errors: ARG (comm is NULL). */
 NSH_API int nsh_comm_abandon(nsh_comm **comm);
 
-/* [local] Break the communicator, because this rank cannot go on: every rank that is in or enters a
- * call on it gets NSH_ERR_STATE, with this rank, code and text in the detail, instead of waiting
- * for a rank that will not come. Ranks of other nodes learn of it while they wait, and otherwise
- * from any call but getters, reads and nsh_batch_finish (the nsh_batch_next after it tells), for
- * each of them looks for such news if none has done so for 10 ms. The communicator is then good for
- * free only.
+/* [local] Break the communicator, because this rank cannot continue: every rank that is in or
+ * enters a call on it gets NSH_ERR_STATE, with this rank, code and text in the detail, instead of
+ * waiting for a rank that will not come. Ranks of other nodes learn of it while they wait, and
+ * otherwise in any call but getters, reads and nsh_batch_finish (the next nsh_batch_next reports
+ * it): each such call checks if no call has checked for 10 ms. After that the communicator can only
+ * be freed.
  *
- * code  why: one of nsh_status but NSH_SUCCESS, or any positive number of the caller's own
- * text  what happened; NULL: nothing to say; cut off where it is too long for a detail
+ * code  why: one of nsh_status but NSH_SUCCESS, or any positive number that the caller chooses
+ * text  what happened; NULL: no text; cut off where it is too long for a detail
  *
  * Errors: ARG (comm is NULL, code < 1), STATE (it is broken already; what broke it is in the
  * detail). */
@@ -248,15 +251,15 @@ NSH_API MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm);
  * memory are seen after it. Errors: ARG (comm is NULL), MISMATCH, STATE (comm is broken), MPI. */
 NSH_API int nsh_comm_barrier(nsh_comm *comm);
 
-/* [collective] Over this rank's node: the same among the ranks of one node, without messages. Where
- * there are several nodes it lets MPI make progress every 10 ms, to learn of a communicator that
+/* [collective] Over this rank's node: a barrier among the ranks of one node, without messages. With
+ * several nodes it lets MPI make progress every 10 ms, so that it learns of a communicator that
  * another node has broken. */
 NSH_API int nsh_comm_node_barrier(nsh_comm *comm);
 
 /* [local] Let MPI make progress: for programs that compute for long without calling MPI while
- * others wait for messages or words that live here. Cheap enough for every millisecond. It also
- * gives back a mutex that was granted after nsh_mutex_timedlock had given up (mutex.h), for which
- * it waits until the home has answered.
+ * others wait for messages or words that live here. It is cheap enough to be called every
+ * millisecond. It also unlocks a mutex that was granted after nsh_mutex_timedlock had given up
+ * (mutex.h); for that it waits until the home has answered.
  * Errors: ARG (comm is NULL), MPI. */
 NSH_API int nsh_comm_progress(nsh_comm *comm);
 

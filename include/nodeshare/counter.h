@@ -39,17 +39,17 @@ NSH_API int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counte
  */
 NSH_API int nsh_counter_free(nsh_counter **counter);
 
-/* [local] Give the counter up on this rank, as nsh_mutex_abandon does. Errors: ARG (counter is
+/* [local] Abandon the counter on this rank, as nsh_mutex_abandon does. Errors: ARG (counter is
  * NULL).
  */
 NSH_API int nsh_counter_abandon(nsh_counter **counter);
 
-/* [non-local] Add delta at once, as no other rank can come between; wraps around modulo 2^64.
- * before, if not NULL, gets the value before: ranks that add 1 draw different numbers.
+/* [non-local] Add delta atomically; the value wraps around modulo 2^64. *before, if before is not
+ * NULL, gets the value before the addition: ranks that add 1 get different numbers.
  * Errors: ARG (counter is NULL), STATE (comm is broken), MPI. */
 NSH_API int nsh_counter_add(nsh_counter *counter, int64_t delta, int64_t *before);
 
-/* [non-local] The value. Errors: ARG (NULL), STATE (comm is broken), MPI. */
+/* [non-local] Read the value. Errors: ARG (NULL), STATE (comm is broken), MPI. */
 NSH_API int nsh_counter_read(nsh_counter *counter, int64_t *value);
 
 /* [local] The counter with this name. Errors: ARG (NULL), NOT_FOUND. */

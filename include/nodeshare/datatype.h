@@ -22,14 +22,14 @@
 extern "C" {
 #endif
 
-/* [local] The predefined datatype of this name. It is not to be freed. Works before MPI_Init and
- * without it. Errors: ARG (NULL), NOT_FOUND (none of the names above). */
+/* [local] The predefined datatype of this name. The caller does not free it. Works before MPI_Init
+ * and without it. Errors: ARG (NULL), NOT_FOUND (none of the names above). */
 NSH_API int nsh_datatype_by_name(const char *name, MPI_Datatype *out);
 
 /* [local] The name of a datatype, one of those above: also of MPI's other names for the same bits,
- * as MPI_LONG or MPI_REAL8. NULL for MPI_DATATYPE_NULL, derived types, pairs, long double, and what
- * else has no name here. The text is static. A Fortran type whose size the compiler chooses, such
- * as MPI_REAL, has a name only while MPI is initialised. */
+ * as MPI_LONG or MPI_REAL8. NULL for MPI_DATATYPE_NULL, derived types, pairs, long double, and
+ * other types without a name here. The text is static. A Fortran type whose size the compiler
+ * chooses, such as MPI_REAL, has a name only while MPI is initialised. */
 NSH_API const char *nsh_datatype_name(MPI_Datatype type);
 
 #ifdef __cplusplus

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* map.h -- a function over the indices 0 .. n-1, on all workers of a communicator; and the
- * arithmetic of sharing indices out.
+ * arithmetic of dividing indices.
  *
  * Every index is run exactly once, by one worker. What a worker is, the context says:
  *   NSH_MAP_SERIAL         rank 0, alone
- *   NSH_MAP_THREADS        so many threads of rank 0; the other ranks wait, and the threads may run
- *                          on the cores of those that are on rank 0's host
+ *   NSH_MAP_THREADS        options.threads threads of rank 0; the other ranks wait, and the threads
+ *                          may run on the cores of those that are on rank 0's host
  *   NSH_MAP_RANKS          every rank
- *   NSH_MAP_RANKS_THREADS  so many threads of every rank
+ *   NSH_MAP_RANKS_THREADS  options.threads threads of every rank
  * and who gets which index, the schedule:
- *   NSH_MAP_STATIC   worker w the part of 0 .. n-1 that nsh_split names, known beforehand; with a
- *                    reduction it is the blocks that are split
+ *   NSH_MAP_STATIC   worker w runs the part of 0 .. n-1 that nsh_split names, known beforehand;
+ *                    with a reduction the blocks are split instead
  *   NSH_MAP_DYNAMIC  a free worker takes the next block
- *   NSH_MAP_GUIDED   a free worker takes a share of what is left, so large pieces first and small
- *                    ones last; for very many very short indices
+ *   NSH_MAP_GUIDED   a free worker takes a fraction of the remaining indices: large pieces first,
+ *                    small ones last; for very many very short indices
  * Taking a block costs one atomic operation on one node. Over several nodes, a node takes a chunk
- * of blocks with one remote operation when one of its workers finds none, and its workers share
- * that as on one node. A chunk has as many blocks as the node has workers, so that blocks begin in
- * the order of their numbers, and more where blocks are very short (options.chunk). What
- * nodeshare/mutex.h says of a home that computes for long holds here too.
+ * of blocks with one remote operation when one of its workers finds none, and its workers take
+ * blocks from it as on one node. A chunk has as many blocks as the node has workers, so that blocks
+ * begin in the order of their numbers, and more where blocks are very short (options.chunk). What
+ * nodeshare/mutex.h says of a home that computes for long applies here too.
  *
  * Kernels on threads (NSH_MAP_THREADS, NSH_MAP_RANKS_THREADS) call neither MPI nor this library;
  * the thread that has called nsh_map keeps MPI going meanwhile. Kernels in the other contexts run
  * on the rank itself and may call what is [local] or [non-local], on objects of this communicator
  * too: lock and unlock mutexes, add to counters, take tasks. A [collective] call on the map's own
  * communicator, a nested map among them, returns STATE on this rank alone and does nothing; the map
- * goes on, and so does the communicator. On another communicator, a serial one for example,
+ * continues, and the communicator stays usable. On another communicator, a serial one for example,
  * collective calls and maps are allowed if all ranks of that one make them.
  *
  * Reductions give the same bits from run to run and for any number of ranks, threads and nodes: n
@@ -46,18 +46,19 @@
 extern "C" {
 #endif
 
-/* ---- shares ---- */
+/* ---- splitting ---- */
 
-/* [local] The part of 0 .. n-1 that belongs to one of nparts: [*begin, *end). Parts are in order
- * and differ by one at most, the first n % nparts have one more. A pure function.
+/* [local] The part of 0 .. n-1 that belongs to one of nparts: [*begin, *end). Parts are in order,
+ * and the first n % nparts have one index more than the others. A pure function.
  * Errors: ARG (n < 0 or > 2^62, nparts < 1, part not in 0 .. nparts-1, a NULL output). */
 NSH_API int nsh_split(int64_t n, int nparts, int part, int64_t *begin, int64_t *end);
 
-/* [local] The same sizes of parts, of the indices in a random order that seed determines: over all
- * parts each index comes once. The same on every rank, without communication and without a table of
- * n: a rank computes its own indices only. For tasks whose length depends on where they are.
+/* [local] Like nsh_split, with parts of the same sizes, but of the indices in a random order that
+ * seed determines: each index is in one part. The result is the same on every rank, without
+ * communication and without a table of n: a rank computes its own indices only. For tasks whose
+ * length depends on their index.
  *
- * count    gets how many there are; may be NULL if indices is not
+ * count    gets their number; may be NULL if indices is not
  * indices  space for the part's indices, as many as nsh_split says; NULL: only their number
  *
  * Errors: as nsh_split. */
@@ -78,7 +79,7 @@ typedef enum nsh_map_context {
 typedef enum nsh_map_schedule {
     NSH_MAP_DYNAMIC = 0, /* the next block, when it is free */
     NSH_MAP_STATIC,      /* the part of all indices that nsh_split names */
-    NSH_MAP_GUIDED       /* a share of what is left, when it is free */
+    NSH_MAP_GUIDED       /* a fraction of the remaining indices, when it is free */
 } nsh_map_schedule;
 
 /* Who runs a kernel. */
@@ -108,9 +109,9 @@ typedef struct nsh_map_options {
     size_t size; /* set by NSH_MAP_OPTIONS_INIT */
     nsh_map_context context;
     nsh_map_schedule schedule;
-    int threads;          /* per rank; 0: the cores of the host shared out among its ranks, the
-                             least of all hosts; for NSH_MAP_THREADS all cores that the ranks of
-                             rank 0's host may use */
+    int threads;          /* per rank; 0: the cores of the host divided among its ranks, the
+                             smallest number of all hosts; for NSH_MAP_THREADS all cores that the
+                             ranks of rank 0's host may use */
     int keep_going;       /* not 0: a kernel that fails stops nothing, every index is run */
     int64_t block;        /* indices that are taken at once; 0: n / 4096, fewer and larger blocks
                              where accumulators would take more than 64 MiB per node. NSH_MAP_STATIC
@@ -147,8 +148,8 @@ NSH_API int nsh_map(nsh_comm *comm, int64_t n, nsh_map_kernel kernel, void *arg,
                     const nsh_map_options *options);
 
 /* [collective] As nsh_map over the rows of out (its first dimension), each filled in place in the
- * replica of the worker's node, and at the end replicated from there. Rows that a kernel leaves
- * alone keep their values. Until the call returns, replicas are indeterminate.
+ * replica of the worker's node, and at the end replicated from there. Rows that a kernel does not
+ * write keep their values. Until the call returns, replicas are indeterminate.
  *
  * When a kernel fails, the rows are replicated as they are: those that no worker has run keep their
  * values, and replicas are equal.

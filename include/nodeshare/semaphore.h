@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* semaphore.h -- a semaphore over all ranks of a communicator: at most so many at a time.
+/* semaphore.h -- a semaphore over all ranks of a communicator: a limited number of permits.
  *
  * It works as mutex.h does and has its caveats: C11 atomics on one node; words at a home, changed
  * by MPI's one-sided atomics, on several. A rank that waits sleeps, and keeps MPI going meanwhile.
@@ -29,8 +29,8 @@ typedef struct nsh_semaphore_options {
         sizeof(nsh_semaphore_options), NSH_HOME_ANY, NULL                                          \
     }
 
-/* [collective] Create a semaphore with so many permits, the same number on every rank: at most so
- * many are held at any time, by all ranks together.
+/* [collective] Create a semaphore with a number of permits, equal on every rank: all ranks together
+ * never hold more.
  * Errors: ARG (permits < 1, home out of range, name), MISMATCH, EXISTS, NOMEM, STATE (comm is
  * broken), MPI. */
 NSH_API int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_options *options,
@@ -41,7 +41,7 @@ NSH_API int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphor
  * different semaphores), MPI; nothing is freed then. */
 NSH_API int nsh_semaphore_free(nsh_semaphore **semaphore);
 
-/* [local] Give the semaphore up on this rank, as nsh_mutex_abandon does. Errors: ARG (semaphore is
+/* [local] Abandon the semaphore on this rank, as nsh_mutex_abandon does. Errors: ARG (semaphore is
  * NULL), STATE (this rank holds a permit). */
 NSH_API int nsh_semaphore_abandon(nsh_semaphore **semaphore);
 
@@ -50,7 +50,7 @@ NSH_API int nsh_semaphore_abandon(nsh_semaphore **semaphore);
  * Errors: ARG (NULL), STATE (this rank holds all of them; comm is or becomes broken), MPI. */
 NSH_API int nsh_semaphore_acquire(nsh_semaphore *semaphore);
 
-/* [non-local] Take a permit if one is free; does not wait for who holds them.
+/* [non-local] Take a permit if one is free; does not wait for a rank that holds one.
  * Errors: as nsh_semaphore_acquire, and BUSY. */
 NSH_API int nsh_semaphore_tryacquire(nsh_semaphore *semaphore);
 

@@ -12,18 +12,17 @@
 extern "C" {
 #endif
 
-/* [collective] What stands between begin and end happens on one rank after another, in the order of
- * ranks: begin returns on a rank when the rank before it has called end. Inside, what is collective
- * on comm is NSH_ERR_STATE on this rank alone, and the section goes on; mutexes, counters and what
- * is [local] work as ever.
- * A rank that calls something else instead is found by begin under NSH_CHECK=1 only, which is
- * MISMATCH on all ranks, and nothing has happened. Otherwise it is found by the end, when other
- * ranks have been through the section: MISMATCH, and comm is broken.
+/* [collective] The code between begin and end runs on one rank after another, in the order of
+ * ranks: begin returns on a rank when the rank before it has called end. Inside the section a
+ * collective call on comm returns NSH_ERR_STATE on this rank alone, and the section continues;
+ * mutexes, counters and [local] calls work as usual. If a rank makes another call instead, begin
+ * finds that only under NSH_CHECK=1: it returns MISMATCH on all ranks, and nothing has happened.
+ * Otherwise end finds it, after other ranks have run the section: MISMATCH, and comm is broken.
  * Errors: ARG (NULL), STATE (begin inside a section; comm is broken), MISMATCH, MPI. */
 NSH_API int nsh_sequential_begin(nsh_comm *comm);
 
-/* [collective] Passes the turn on, and returns when all ranks are through. What they stored into
- * shared memory is seen then.
+/* [collective] Pass the turn on, and return when all ranks have run the section. This rank then
+ * sees what they have stored into shared memory.
  * Errors: ARG (NULL), STATE (end without begin; comm is broken), MISMATCH, MPI. */
 NSH_API int nsh_sequential_end(nsh_comm *comm);
 
