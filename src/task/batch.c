@@ -13,6 +13,7 @@
 #include "core/comm_break.h"
 #include "core/enter.h"
 #include "core/object_free.h"
+#include "task/journal_open.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -97,7 +98,7 @@ static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
     b->journal = calloc(1, sizeof *b->journal);
     if (b->path == NULL || b->journal == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", b->comm->rank);
-    b->journal->ledger = (nsh__journal_table){
+    b->journal->table = (nsh__journal_table){
         .tasks = b->tasks,
         .result_bytes = b->result_bytes,
         .result_signature = b->result_bytes > 0 ? nsh__mix(nsh__type_file_signature(&b->type),
@@ -268,7 +269,7 @@ static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
     b->states = (_Atomic unsigned char *)(void *)p;
     p += padded(b->tasks);
     if (b->journal != NULL) {
-        b->journal->ledger.attempts = (unsigned char *)p;
+        b->journal->table.attempts = (unsigned char *)p;
         p += padded(b->tasks);
     }
     b->results = b->result_bytes > 0 ? p : NULL;
@@ -285,9 +286,9 @@ static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
                               .source = b->journal != NULL ? nsh__batch_fetch : NULL,
                               .owner = b};
     if (b->journal != NULL) {
-        b->journal->ledger.area = &b->area->ledger;
-        b->journal->ledger.states = b->states;
-        b->journal->ledger.results = b->results;
+        b->journal->table.area = &b->area->table;
+        b->journal->table.states = b->states;
+        b->journal->table.results = b->results;
         b->journal->writer =
             (nsh__journal_writer){.comm = comm, .area = &b->area->writer, .entries = entries};
     }
@@ -313,7 +314,7 @@ static int open_journal(nsh_batch *b, nsh_batch_mode mode)
     int rc;
 
     if (comm->rank == 0) {
-        agreement.code = nsh__journal_enter(b->journal, mode, &agreement.low);
+        agreement.code = nsh__journal_open_first(b->journal, mode, &agreement.low);
         agreement.high = agreement.low;
     }
     nsh__agreement_enter(comm, &agreement);
@@ -321,7 +322,7 @@ static int open_journal(nsh_batch *b, nsh_batch_mode mode)
     if (rc != NSH_SUCCESS)
         return rc;
     if (comm->rank != 0)
-        rc = nsh__journal_attach(b->journal, agreement.low);
+        rc = nsh__journal_open_shared(b->journal, agreement.low);
     return nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
 }
 
@@ -332,7 +333,7 @@ static int read_journal(nsh_batch *b, const nsh_batch_options *o)
     int rc = NSH_SUCCESS;
 
     if (nsh__comm_leads(comm))
-        nsh__journal_table_init(&b->journal->ledger);
+        nsh__journal_table_init(&b->journal->table);
     if (comm->rank == 0)
         rc = nsh__journal_begin(b->journal, o->mode, b->worker_count, o->states);
     rc = nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);

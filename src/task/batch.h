@@ -39,7 +39,7 @@ typedef struct nsh__batch_counts {
  * largest node, the states and the results. */
 typedef struct nsh__batch_area {
     nsh__claim_area claims;
-    _Alignas(64) nsh__journal_table_area ledger;
+    _Alignas(64) nsh__journal_table_area table;
     nsh__journal_writer_area writer;
     _Alignas(64) _Atomic int64_t published[NSH__WORDS]; /* of this node's counts, to the words */
     atomic_uint published_at;                           /* the generation of the chunk then */

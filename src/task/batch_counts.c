@@ -2,7 +2,7 @@
 /* batch_counts.c -- how many tasks of a batch are in which state.
  *
  * On one node that is the sum of what each rank counts for itself. Nodes add up theirs in words at
- * the home, once a chunk and when they run out of tasks; with a journal, the ledger counts.
+ * the home, once a chunk and when they run out of tasks; with a journal, the table counts.
  *
  * Invariant: a word is the sum of what the nodes have exchanged into published. */
 #include "core/comm_break.h"

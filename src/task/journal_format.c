@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* journal_format.c -- what a journal's bytes say.
+/* journal_format.c -- the bytes of a journal.
  *
  * Invariant: the counts are those of the states and attempts, and no task below area->lowest is
  * OPEN without an attempt. */
@@ -22,10 +22,10 @@ static const char magic[8] = {'n', 's', 'h', 'j', 'r', 'n', 'l', NSH__JOURNAL_FO
 
 enum { ORDER = 0x01020304, REVERSE = 0x04030201, NAME = sizeof magic - 1 };
 
-void nsh__journal_table_init(nsh__journal_table *ledger)
+void nsh__journal_table_init(nsh__journal_table *table)
 {
-    memset(ledger->area, 0, sizeof *ledger->area);
-    ledger->area->open = ledger->area->fresh = ledger->tasks;
+    memset(table->area, 0, sizeof *table->area);
+    table->area->open = table->area->fresh = table->tasks;
 }
 
 /* ---- the header ---- */
@@ -35,14 +35,14 @@ static uint64_t head_sum(const nsh__journal_head *head)
     return nsh__mix_bytes(0x6e7368, head, offsetof(nsh__journal_head, checksum));
 }
 
-void nsh__journal_table_head(const nsh__journal_table *ledger, nsh__journal_head *out)
+void nsh__journal_table_head(const nsh__journal_table *table, nsh__journal_head *out)
 {
     *out = (nsh__journal_head){.order = ORDER,
                                .bytes = NSH__JOURNAL_HEAD,
-                               .tasks = ledger->tasks,
-                               .result_bytes = ledger->result_bytes,
-                               .result_signature = ledger->result_signature,
-                               .tag = ledger->tag};
+                               .tasks = table->tasks,
+                               .result_bytes = table->result_bytes,
+                               .result_signature = table->result_signature,
+                               .tag = table->tag};
     memcpy(out->magic, magic, sizeof magic);
     out->checksum = head_sum(out);
 }
@@ -77,7 +77,7 @@ bool nsh__journal_head_mend(nsh__journal_head *head)
             if (nsh__journal_head_kind(head, NSH__JOURNAL_HEAD) == NSH__HEAD_GOOD)
                 return true;
         }
-        bytes[i]++; /* what it was */
+        bytes[i]++; /* its old value again */
     }
     return false;
 }
@@ -91,21 +91,21 @@ char nsh__journal_format(const nsh__journal_head *head)
 
 /* ---- records ---- */
 
-static int64_t padded(int64_t bytes)
+static int64_t padded_bytes(int64_t bytes)
 {
     return (bytes + 7) / 8 * 8;
 }
 
 int64_t nsh__record_bytes(const nsh__record *record)
 {
-    return NSH__RECORD + padded(record->result_bytes);
+    return NSH__RECORD + padded_bytes(record->result_bytes);
 }
 
-/* A checksum is the sum of the bytes, and the place times an odd number over it: from the bytes and
- * the checksum follows the place for which they were written. */
+/* A checksum is the sum of the bytes, XOR the place times an odd number. So the bytes and the
+ * checksum together tell the place for which they were written. */
 static const uint64_t place_factor = 0x9e3779b97f4a7c15u, place_inverse = 0xf1de83e19937733du;
 
-#define FARTHEST (UINT64_C(1) << 48) /* no place is that far */
+#define FARTHEST (UINT64_C(1) << 48) /* every place is below */
 
 /* n is a multiple of 8. */
 static uint64_t record_sum(const char *bytes, int64_t n)
@@ -132,23 +132,23 @@ void nsh__record_write(const nsh__record *record, const void *result, int64_t pl
     memcpy(out, &sum, sizeof sum);
 }
 
-/* Bytes that follow such a record. */
-static int64_t bytes_behind(const nsh__journal_table *ledger, const nsh__record *r)
+/* Bytes that follow a record of this kind. */
+static int64_t bytes_after(const nsh__journal_table *table, const nsh__record *r)
 {
     if (r->kind == NSH__RECORD_JOIN)
         return (int64_t)sizeof(nsh__job);
-    return r->kind == NSH__RECORD_END && r->state == NSH_TASK_DONE ? ledger->result_bytes : 0;
+    return r->kind == NSH__RECORD_END && r->state == NSH_TASK_DONE ? table->result_bytes : 0;
 }
 
-/* Could such a record be one of this ledger? */
-static bool fits(const nsh__journal_table *ledger, const nsh__record *r)
+/* Can this record belong to a journal with this table? */
+static bool record_fits(const nsh__journal_table *table, const nsh__record *r)
 {
     return r->kind >= NSH__RECORD_JOIN && r->kind < NSH__RECORD_KINDS && r->slot < NSH__SLOTS &&
            r->state <= NSH_TASK_FAILED && r->first >= 0 && r->first <= r->last &&
-           r->last <= ledger->tasks && r->result_bytes == bytes_behind(ledger, r);
+           r->last <= table->tasks && r->result_bytes == bytes_after(table, r);
 }
 
-int64_t nsh__record_find(const nsh__journal_table *ledger, const char *bytes, int64_t n,
+int64_t nsh__record_find(const nsh__journal_table *table, const char *bytes, int64_t n,
                          int64_t *place, nsh__record *out, const char **result)
 {
     uint64_t origin;
@@ -157,7 +157,7 @@ int64_t nsh__record_find(const nsh__journal_table *ledger, const char *bytes, in
     if (n < NSH__RECORD)
         return 0;
     memcpy(out, bytes, sizeof *out);
-    if (!fits(ledger, out))
+    if (!record_fits(table, out))
         return 0;
     all = nsh__record_bytes(out);
     if (n < all)
@@ -170,10 +170,10 @@ int64_t nsh__record_find(const nsh__journal_table *ledger, const char *bytes, in
     return all;
 }
 
-int64_t nsh__record_read(const nsh__journal_table *ledger, const char *bytes, int64_t n,
+int64_t nsh__record_read(const nsh__journal_table *table, const char *bytes, int64_t n,
                          int64_t place, nsh__record *out, const char **result)
 {
-    int64_t origin, all = nsh__record_find(ledger, bytes, n, &origin, out, result);
+    int64_t origin, all = nsh__record_find(table, bytes, n, &origin, out, result);
 
     return all > 0 && origin == place ? all : 0;
 }
@@ -194,198 +194,197 @@ static int64_t *count_of(nsh__journal_table_area *area, unsigned char state)
     }
 }
 
-static unsigned char state_of(const nsh__journal_table *ledger, int64_t task)
+static unsigned char state_of(const nsh__journal_table *table, int64_t task)
 {
-    return atomic_load_explicit(&ledger->states[task], memory_order_relaxed);
+    return atomic_load_explicit(&table->states[task], memory_order_relaxed);
 }
 
-static unsigned attempts_of(const nsh__journal_table *ledger, int64_t task)
+static unsigned attempts_of(const nsh__journal_table *table, int64_t task)
 {
-    return ledger->attempts != NULL ? ledger->attempts[task] : 0;
+    return table->attempts != NULL ? table->attempts[task] : 0;
 }
 
-static bool is_fresh(const nsh__journal_table *ledger, int64_t task)
+static bool is_fresh(const nsh__journal_table *table, int64_t task)
 {
-    return state_of(ledger, task) == NSH_TASK_OPEN && attempts_of(ledger, task) == 0;
+    return state_of(table, task) == NSH_TASK_OPEN && attempts_of(table, task) == 0;
 }
 
-/* release: who sees DONE sees the result. */
-static void set_state(nsh__journal_table *ledger, int64_t task, unsigned char state)
+/* release: a reader that sees DONE sees the result. */
+static void set_state(nsh__journal_table *table, int64_t task, unsigned char state)
 {
-    nsh__journal_table_area *area = ledger->area;
+    nsh__journal_table_area *area = table->area;
 
-    area->fresh -= is_fresh(ledger, task);
-    --*count_of(area, state_of(ledger, task));
-    nsh__assert(*count_of(area, state_of(ledger, task)) >= 0 && area->fresh >= 0,
+    area->fresh -= is_fresh(table, task);
+    --*count_of(area, state_of(table, task));
+    nsh__assert(*count_of(area, state_of(table, task)) >= 0 && area->fresh >= 0,
                 "task %" PRId64 " leaves state 0x%x with a count of %" PRId64 ", %" PRId64 " fresh",
-                task, state_of(ledger, task), *count_of(area, state_of(ledger, task)), area->fresh);
+                task, state_of(table, task), *count_of(area, state_of(table, task)), area->fresh);
     ++*count_of(area, state);
-    atomic_store_explicit(&ledger->states[task], state, memory_order_release);
-    if (!is_fresh(ledger, task))
+    atomic_store_explicit(&table->states[task], state, memory_order_release);
+    if (!is_fresh(table, task))
         return;
     area->fresh++;
     if (task < area->lowest)
         area->lowest = task;
 }
 
-/* Of a task that is not OPEN. */
-static void set_attempts(nsh__journal_table *ledger, int64_t task, unsigned attempts)
+/* Only for a task that is not OPEN. */
+static void set_attempts(nsh__journal_table *table, int64_t task, unsigned attempts)
 {
-    if (ledger->attempts != NULL && attempts <= UCHAR_MAX)
-        ledger->attempts[task] = (unsigned char)attempts;
+    if (table->attempts != NULL && attempts <= UCHAR_MAX)
+        table->attempts[task] = (unsigned char)attempts;
 }
 
-static void reopen(nsh__journal_table *ledger, int64_t task)
+static void reopen_task(nsh__journal_table *table, int64_t task)
 {
-    set_state(ledger, task, NSH_TASK_OPEN);
-    if (ledger->results != NULL)
-        memset(ledger->results + task * ledger->result_bytes, 0, (size_t)ledger->result_bytes);
+    set_state(table, task, NSH_TASK_OPEN);
+    if (table->results != NULL)
+        memset(table->results + task * table->result_bytes, 0, (size_t)table->result_bytes);
 }
 
-static void release(nsh__journal_table *ledger, unsigned slot, unsigned manner)
+static void release_slot(nsh__journal_table *table, unsigned slot, unsigned manner)
 {
     unsigned char running = (unsigned char)(slot << NSH__STATE_BITS | NSH_TASK_RUNNING);
 
-    for (int64_t t = 0; t < ledger->tasks && ledger->area->running[slot] > 0; t++) {
-        if (state_of(ledger, t) != running)
+    for (int64_t t = 0; t < table->tasks && table->area->running[slot] > 0; t++) {
+        if (state_of(table, t) != running)
             continue;
         if (manner == NSH__KILLED)
-            set_attempts(ledger, t, attempts_of(ledger, t) + 1);
-        reopen(ledger, t);
+            set_attempts(table, t, attempts_of(table, t) + 1);
+        reopen_task(table, t);
     }
-    ledger->area->workers[slot] = 0;
+    table->area->workers[slot] = 0;
 }
 
-static void join(nsh__journal_table *ledger, const nsh__record *record, const char *name)
+static void apply_join(nsh__journal_table *table, const nsh__record *record, const char *name)
 {
-    nsh__job *job = &ledger->area->jobs[record->slot];
+    nsh__job *job = &table->area->jobs[record->slot];
 
-    release(ledger, record->slot, record->state);
-    ledger->area->workers[record->slot] = record->value;
+    release_slot(table, record->slot, record->state);
+    table->area->workers[record->slot] = record->value;
     memcpy(job, name, sizeof *job);
     job->host[sizeof job->host - 1] = 0;
 }
 
-static void reopen_ended(nsh__journal_table *ledger, unsigned from)
+static void reopen_ended(nsh__journal_table *table, unsigned from)
 {
-    for (int64_t t = 0; t < ledger->tasks; t++) {
-        unsigned char state = state_of(ledger, t);
+    for (int64_t t = 0; t < table->tasks; t++) {
+        unsigned char state = state_of(table, t);
 
         if (state <= NSH_TASK_RUNNING || state > NSH_TASK_FAILED || (from & 1U << state) == 0)
             continue;
-        set_attempts(ledger, t, 0);
-        reopen(ledger, t);
+        set_attempts(table, t, 0);
+        reopen_task(table, t);
     }
 }
 
-static void end(nsh__journal_table *ledger, const nsh__record *record, const char *result)
+static void apply_end(nsh__journal_table *table, const nsh__record *record, const char *result)
 {
     /* A task that is DONE stays so, whatever else has been written about it. */
-    if (record->first >= ledger->tasks ||
-        (state_of(ledger, record->first) & NSH__STATE_MASK) == NSH_TASK_DONE)
+    if (record->first >= table->tasks ||
+        (state_of(table, record->first) & NSH__STATE_MASK) == NSH_TASK_DONE)
         return;
-    if (ledger->results != NULL && record->state == NSH_TASK_DONE && result != NULL)
-        memcpy(ledger->results + record->first * ledger->result_bytes, result,
-               (size_t)ledger->result_bytes);
-    set_state(ledger, record->first,
+    if (table->results != NULL && record->state == NSH_TASK_DONE && result != NULL)
+        memcpy(table->results + record->first * table->result_bytes, result,
+               (size_t)table->result_bytes);
+    set_state(table, record->first,
               record->state == NSH_TASK_RUNNING ? NSH_TASK_OPEN : record->state);
 }
 
-void nsh__journal_table_apply(nsh__journal_table *ledger, const nsh__record *record,
+void nsh__journal_table_apply(nsh__journal_table *table, const nsh__record *record,
                               const char *result)
 {
     switch (record->kind) {
     case NSH__RECORD_JOIN:
-        join(ledger, record, result);
+        apply_join(table, record, result);
         break;
     case NSH__RECORD_RELEASE:
-        release(ledger, record->slot, record->state);
+        release_slot(table, record->slot, record->state);
         break;
     case NSH__RECORD_CLAIM:
         for (int64_t t = record->first; t < record->last; t++)
-            if (state_of(ledger, t) == NSH_TASK_OPEN)
-                set_state(ledger, t,
+            if (state_of(table, t) == NSH_TASK_OPEN)
+                set_state(table, t,
                           (unsigned char)(record->slot << NSH__STATE_BITS | NSH_TASK_RUNNING));
         break;
     case NSH__RECORD_END:
-        end(ledger, record, result);
+        apply_end(table, record, result);
         break;
     default:
-        reopen_ended(ledger, record->value);
+        reopen_ended(table, record->value);
     }
 }
 
-/* Does another job join in this one's slot? */
-static bool is_robbed(const nsh__journal_table *ledger, const nsh__record *record,
-                      const char *result)
+/* Has another job begun in this job's slot, or released it? */
+static bool takes_slot(const nsh__journal_table *table, const nsh__record *record,
+                       const char *result)
 {
     nsh__job job;
 
-    if (record->slot != ledger->slot ||
+    if (record->slot != table->slot ||
         (record->kind != NSH__RECORD_JOIN && record->kind != NSH__RECORD_RELEASE))
         return false;
     if (record->kind == NSH__RECORD_RELEASE)
         return true;
     memcpy(&job, result, sizeof job);
-    return job.witness != ledger->witness;
+    return job.witness != table->witness;
 }
 
-int64_t nsh__journal_table_replay(nsh__journal_table *ledger, const char *bytes, int64_t n,
+int64_t nsh__journal_table_replay(nsh__journal_table *table, const char *bytes, int64_t n,
                                   int64_t place)
 {
     const char *result;
     nsh__record record;
     int64_t done = 0, all;
 
-    while ((all = nsh__record_read(ledger, bytes + done, n - done, place + done, &record,
-                                   &result)) > 0) {
-        if (is_robbed(ledger, &record, result))
-            atomic_store(&ledger->area->robbed, true);
-        nsh__journal_table_apply(ledger, &record, result);
+    while ((all = nsh__record_read(table, bytes + done, n - done, place + done, &record, &result)) >
+           0) {
+        if (takes_slot(table, &record, result))
+            atomic_store(&table->area->robbed, true);
+        nsh__journal_table_apply(table, &record, result);
         done += all;
     }
     return done;
 }
 
-bool nsh__journal_table_any_record(const nsh__journal_table *ledger, const char *bytes, int64_t n)
+bool nsh__journal_table_any_record(const nsh__journal_table *table, const char *bytes, int64_t n)
 {
     const char *result;
     nsh__record record;
     int64_t place;
 
     for (int64_t at = 0; at + NSH__RECORD <= n; at++)
-        if (nsh__record_find(ledger, bytes + at, n - at, &place, &record, &result) > 0)
+        if (nsh__record_find(table, bytes + at, n - at, &place, &record, &result) > 0)
             return true;
     return false;
 }
 
-/* The first of the OPEN tasks with the fewest attempts; tasks: there is none. */
-static int64_t find_tried(const nsh__journal_table *ledger)
+/* The first of the OPEN tasks with the fewest attempts, or table->tasks if no task is OPEN. */
+static int64_t find_tried(const nsh__journal_table *table)
 {
-    int64_t best = ledger->tasks;
+    int64_t best = table->tasks;
 
-    for (int64_t t = 0; t < ledger->tasks; t++)
-        if (state_of(ledger, t) == NSH_TASK_OPEN &&
-            (best == ledger->tasks || attempts_of(ledger, t) < attempts_of(ledger, best)))
+    for (int64_t t = 0; t < table->tasks; t++)
+        if (state_of(table, t) == NSH_TASK_OPEN &&
+            (best == table->tasks || attempts_of(table, t) < attempts_of(table, best)))
             best = t;
     return best;
 }
 
-void nsh__journal_table_find(nsh__journal_table *ledger, int64_t most, int64_t *begin,
-                             int64_t *end_)
+void nsh__journal_table_find(nsh__journal_table *table, int64_t most, int64_t *begin, int64_t *end_)
 {
-    int64_t t = ledger->area->lowest;
+    int64_t t = table->area->lowest;
 
-    if (ledger->area->fresh == 0) {
-        ledger->area->lowest = ledger->tasks;
-        *begin = ledger->area->open > 0 ? find_tried(ledger) : ledger->tasks;
-        *end_ = *begin + (*begin < ledger->tasks);
+    if (table->area->fresh == 0) {
+        table->area->lowest = table->tasks;
+        *begin = table->area->open > 0 ? find_tried(table) : table->tasks;
+        *end_ = *begin + (*begin < table->tasks);
         return;
     }
-    while (t < ledger->tasks && !is_fresh(ledger, t))
+    while (t < table->tasks && !is_fresh(table, t))
         t++;
-    ledger->area->lowest = *begin = t;
-    while (t < ledger->tasks && t - *begin < most && is_fresh(ledger, t))
+    table->area->lowest = *begin = t;
+    while (t < table->tasks && t - *begin < most && is_fresh(table, t))
         t++;
     *end_ = t;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* journal_salvage.c -- the good records of a damaged journal, in a new one.
+/* journal_salvage.c -- copy the good records of a damaged journal to a new one.
  *
- * A record's checksum tells the place for which it was written, so a good record is known wherever
- * reading begins and wherever it has moved: no stretch of damage hides those after it, nor do bytes
- * that were lost or came in. What comes a second time is left out, for it may undo what came after
- * it. Records may be applied in any ledger, also where some are missing: a task whose end is lost
- * is run again.
+ * The checksum of a record tells the place for which it was written. So a good record is recognised
+ * wherever reading begins and wherever it has moved: damage does not hide the records after it, nor
+ * do bytes that were lost or inserted. A record that comes a second time is left out, because it
+ * may undo what came after it. Records may be applied to any table, also where some are missing: a
+ * task whose end is lost is run again.
  *
  * Invariant: the bytes written are a journal, and its records are those of the old one in order. */
 #define _GNU_SOURCE
@@ -32,7 +32,7 @@ typedef struct content {
     mode_t mode;
 } content;
 
-static int load(const char *path, content *out)
+static int load_file(const char *path, content *out)
 {
     nsh__slab all;
     struct stat st;
@@ -55,7 +55,8 @@ static int load(const char *path, content *out)
     return rc;
 }
 
-static int read_head(const char *path, const content *in, nsh__journal_head *head, bool *mended)
+static int read_or_mend_head(const char *path, const content *in, nsh__journal_head *head,
+                             bool *mended)
 {
     int64_t n = in->n < NSH__JOURNAL_HEAD ? in->n : NSH__JOURNAL_HEAD;
     nsh__head_kind kind;
@@ -76,7 +77,7 @@ static int read_head(const char *path, const content *in, nsh__journal_head *hea
     return nsh__fail(NSH_ERR_FORMAT, "%s: %.120s has no header of a journal", call, path);
 }
 
-static void drop(int64_t begin, int64_t end, nsh__salvage_report report, nsh__salvage *found)
+static void report_gap(int64_t begin, int64_t end, nsh__salvage_report report, nsh__salvage *found)
 {
     if (begin >= end)
         return;
@@ -85,37 +86,38 @@ static void drop(int64_t begin, int64_t end, nsh__salvage_report report, nsh__sa
     report(begin, end - begin);
 }
 
-/* The good records in `in`, sealed for their new places, after each other in out. Returns where
- * they end. */
-static int64_t keep_records(const content *in, const nsh__journal_table *ledger,
+/* Write the good records of `in`, with checksums for their new places, one after the other to out.
+ * Returns where they end. */
+static int64_t copy_records(const content *in, const nsh__journal_table *table,
                             nsh__salvage_report report, char *out, nsh__salvage *found)
 {
     int64_t end = NSH__JOURNAL_HEAD, bytes;
-    int64_t good = end, origin = end; /* where the last good one ends, and where it was to end */
+    int64_t good = end, origin = end; /* where the last good one ends, and where it ended when it
+                                         was written */
 
     for (int64_t at = good; at < in->n; at += bytes) {
         const char *result = NULL;
         nsh__record record;
         int64_t place;
 
-        bytes = nsh__record_find(ledger, in->bytes + at, in->n - at, &place, &record, &result);
+        bytes = nsh__record_find(table, in->bytes + at, in->n - at, &place, &record, &result);
         if (bytes == 0 || place < origin) {
             bytes = 1;
             continue;
         }
-        drop(good, at, report, found);
+        report_gap(good, at, report, found);
         nsh__record_write(&record, result, end, out + end);
         end += bytes;
         good = at + bytes;
         origin = place + bytes;
         found->records++;
     }
-    drop(good, in->n, report, found);
+    report_gap(good, in->n, report, found);
     return end;
 }
 
-/* A new file at `to`, by way of one beside it. */
-static int store(const char *to, const char *bytes, int64_t n, mode_t mode)
+/* Write a temporary file beside `to`, then rename it to `to`. */
+static int write_new_file(const char *to, const char *bytes, int64_t n, mode_t mode)
 {
     char work[NSH__PATH];
     nsh__slab all;
@@ -143,25 +145,25 @@ int nsh__journal_salvage(const char *from, const char *to, nsh__salvage_report r
 {
     content in = {NULL, 0, 0};
     nsh__journal_head head;
-    nsh__journal_table ledger = {.area = NULL};
-    char *kept = NULL;
+    nsh__journal_table table = {.area = NULL};
+    char *good = NULL;
     int rc;
 
     *out = (nsh__salvage){0};
     if (access(to, F_OK) == 0)
         return nsh__fail(NSH_ERR_EXISTS, "%s: %.160s exists", call, to);
-    rc = load(from, &in);
+    rc = load_file(from, &in);
     if (rc == NSH_SUCCESS)
-        rc = read_head(from, &in, &head, &out->mended);
-    if (rc == NSH_SUCCESS && (kept = malloc((size_t)in.n)) == NULL)
+        rc = read_or_mend_head(from, &in, &head, &out->mended);
+    if (rc == NSH_SUCCESS && (good = malloc((size_t)in.n)) == NULL)
         rc = nsh__fail(NSH_ERR_NOMEM, "%s: no memory for %lld bytes", call, (long long)in.n);
     if (rc == NSH_SUCCESS) {
-        ledger.tasks = head.tasks;
-        ledger.result_bytes = head.result_bytes;
-        memcpy(kept, &head, sizeof head);
-        rc = store(to, kept, keep_records(&in, &ledger, report, kept, out), in.mode);
+        table.tasks = head.tasks;
+        table.result_bytes = head.result_bytes;
+        memcpy(good, &head, sizeof head);
+        rc = write_new_file(to, good, copy_records(&in, &table, report, good, out), in.mode);
     }
-    free(kept);
+    free(good);
     free(in.bytes);
     return rc;
 }

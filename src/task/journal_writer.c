@@ -12,8 +12,8 @@ bool nsh__journal_writer_try(const nsh__journal_writer *writer, unsigned *round)
 
     if (writer->area == NULL)
         return true;
-    /* The round is read first: a writer that goes in between has ended it, and is not waited
-     * for. */
+    /* The round is read first. If a writer finishes between the two steps, its round is over, and
+     * nobody waits for it. */
     *round = atomic_load(&writer->area->rounds);
     return atomic_compare_exchange_strong(&writer->area->busy, &free, 1);
 }
