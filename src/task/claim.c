@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* claim.c -- who gets which of 0 .. n-1.
+/* claim.c -- workers take the numbers 0 .. n-1.
  *
  * Invariant: every number below n is in exactly one chunk, and every number of a chunk is taken by
  * the one compare-and-swap that counts it off. */
@@ -14,11 +14,11 @@
 enum {
     MOST_IN_CHUNK = 1 << 30, /* fits beside a generation, and below the states */
     GENERATION_SHIFT = 32,
-    COSTS = 32,               /* a chunk that lasts less than so many times its cost, */
-    SHORT_NS = 1000 * 1000,   /* but this at the least, */
-    LONG_NS = 10 * SHORT_NS,  /* and this at the most, is followed by a larger one, */
-    GROWTH = 16,              /* at most so many times as large, which lasts no longer than that, */
-    TOO_LONG_NS = 4 * LONG_NS /* and one that lasts longer than this by a smaller one */
+    COSTS = 32,               /* a chunk that lasts less than this many times its cost, */
+    SHORT_NS = 1000 * 1000,   /* but at least this, */
+    LONG_NS = 10 * SHORT_NS,  /* and at most this, is followed by a larger one, */
+    GROWTH = 16,              /* at most this many times as large; */
+    TOO_LONG_NS = 4 * LONG_NS /* one that lasts longer than this is followed by a smaller one */
 };
 
 static const uint32_t IDLE = 0, FETCHING = UINT32_MAX, CLOSED = UINT32_MAX - 1;
@@ -30,19 +30,19 @@ static uint64_t word_of(uint32_t generation, uint32_t state)
 
 /* ---- take ---- */
 
-static nsh__claim_result take_directly(const nsh__claims *claims, int64_t *first, int64_t *count)
+static nsh__claim_result take_direct(const nsh__claims *claims, int64_t *first, int64_t *count)
 {
-    /* relaxed: what is taken is a number; what it stands for was there before */
+    /* relaxed: only the number is taken; the data of the task was written before */
     int64_t next = atomic_fetch_add_explicit(&claims->area->next, 1, memory_order_relaxed);
 
-    if (next >= claims->n) /* who asks on and on would get far beyond, in centuries */
+    if (next >= claims->n) /* the counter cannot overflow in practice */
         return NSH__CLAIM_NONE;
     *first = next;
     *count = 1;
     return NSH__CLAIM_TAKEN;
 }
 
-static uint32_t share_of(uint32_t left, int parts)
+static uint32_t part_of_chunk(uint32_t left, int parts)
 {
     uint32_t part = parts > 0 ? left / (uint32_t)parts : 1;
 
@@ -56,7 +56,7 @@ nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *
     uint64_t word;
 
     if (claims->direct)
-        return take_directly(claims, first, count);
+        return take_direct(claims, first, count);
     word = atomic_load_explicit(&area->word, memory_order_acquire);
     for (;;) {
         uint32_t now = (uint32_t)(word >> GENERATION_SHIFT), left = (uint32_t)word, part = 0;
@@ -68,7 +68,7 @@ nsh__claim_result nsh__claim_try(const nsh__claims *claims, int parts, int64_t *
         if (left == FETCHING)
             return NSH__CLAIM_WAIT;
         if (left != IDLE)
-            part = share_of(left, parts);
+            part = part_of_chunk(left, parts);
         /* acquire again: a new word stands for a new end */
         if (!atomic_compare_exchange_weak_explicit(&area->word, &word,
                                                    word_of(now, part > 0 ? left - part : FETCHING),
@@ -89,7 +89,7 @@ bool nsh__claim_holds(const nsh__claims *claims, int64_t number)
     uint32_t left;
     int64_t end;
 
-    do { /* until the end is that of the word */
+    do { /* until word and end are of one generation */
         word = again;
         left = (uint32_t)word;
         end = atomic_load_explicit(&area->end[word >> GENERATION_SHIFT & 1], memory_order_acquire);
@@ -101,7 +101,7 @@ bool nsh__claim_holds(const nsh__claims *claims, int64_t number)
 
 /* ---- fetch ---- */
 
-/* How many numbers the next chunk should have, by how long the present one has lasted. */
+/* How many numbers the next chunk should have, from the time that the present one lasted. */
 static int64_t next_size(const nsh__claims *claims, int64_t lasted)
 {
     int64_t size = claims->area->size;
@@ -124,13 +124,13 @@ int64_t nsh__claim_part(const nsh__claim_wish *wish, int64_t left, int64_t every
 
     if (wish->workers == 0 || wish->workers >= everywhere)
         return wish->most;
-    /* in two steps: the product of the whole may be too large */
+    /* in two steps: left * workers may overflow */
     share = left / parts * wish->workers + left % parts * wish->workers / parts;
     return nsh__clamp(share, 1, wish->most);
 }
 
-/* From the word. Where numbers have taken long the word is read before, so that the chunk is a part
- * of what is left now and not of what was left when this node last looked. */
+/* Fetch from the word. If the last chunk lasted long, the word is read first, so that the chunk is
+ * a part of what is left now and not of what was left when this node last looked. */
 static int fetch_from_word(const nsh__claims *claims, const nsh__claim_wish *wish, bool look,
                            int64_t *begin, int64_t *end)
 {
@@ -147,14 +147,14 @@ static int fetch_from_word(const nsh__claims *claims, const nsh__claim_wish *wis
         rc = nsh__word_add(claims->comm, claims->words, 0, (uint64_t)size, &next);
     }
     if (rc != NSH_SUCCESS)
-        return nsh__comm_break(claims->comm, rc); /* taken or not: nobody can tell */
+        return nsh__comm_break(claims->comm, rc); /* nobody knows whether the numbers are taken */
     *begin = nsh__clamp((int64_t)next, 0, claims->n);
     *end = nsh__clamp((int64_t)next + size, 0, claims->n);
     area->seen = *end;
     return NSH_SUCCESS;
 }
 
-/* On one node: all of it, or what fits. */
+/* On one node: all numbers, or as many as fit. */
 static int fetch_here(const nsh__claims *claims, int64_t *begin, int64_t *end)
 {
     *begin = claims->area->seen;
@@ -163,7 +163,7 @@ static int fetch_here(const nsh__claims *claims, int64_t *begin, int64_t *end)
     return NSH_SUCCESS;
 }
 
-static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
+static int fetch_chunk(const nsh__claims *claims, int64_t *begin, int64_t *end)
 {
     nsh__claim_area *area = claims->area;
     int64_t now = nsh__wait_clock(), lasted = now - area->since;
@@ -188,7 +188,7 @@ static int fetch(const nsh__claims *claims, int64_t *begin, int64_t *end)
     return rc;
 }
 
-static void publish(nsh__claim_area *area, int64_t end, uint32_t state)
+static void publish_chunk(nsh__claim_area *area, int64_t end, uint32_t state)
 {
     uint32_t next =
         (uint32_t)(atomic_load_explicit(&area->word, memory_order_relaxed) >> GENERATION_SHIFT) + 1;
@@ -207,13 +207,13 @@ int nsh__claim_refill(const nsh__claims *claims, bool *none)
     nsh__assert((uint32_t)atomic_load(&claims->area->word) == FETCHING,
                 "the state is 0x%" PRIx32 " while a rank fetches",
                 (uint32_t)atomic_load(&claims->area->word));
-    rc = fetch(claims, &begin, &end);
+    rc = fetch_chunk(claims, &begin, &end);
 
     *none = begin == end;
     if (rc != NSH_SUCCESS || (*none && claims->source != NULL))
-        publish(claims->area, 0, IDLE);
+        publish_chunk(claims->area, 0, IDLE);
     else
-        publish(claims->area, end, *none ? CLOSED : (uint32_t)(end - begin));
+        publish_chunk(claims->area, end, *none ? CLOSED : (uint32_t)(end - begin));
     return rc;
 }
 
@@ -250,11 +250,11 @@ void nsh__claim_reset(nsh__claim_area *area)
 {
     area->size = area->since = area->seen = 0;
     atomic_store(&area->next, 0);
-    publish(area, 0, IDLE);
+    publish_chunk(area, 0, IDLE);
 }
 
 void nsh__claim_reopen(nsh__claim_area *area)
 {
     if ((uint32_t)atomic_load(&area->word) == CLOSED)
-        publish(area, 0, IDLE);
+        publish_chunk(area, 0, IDLE);
 }

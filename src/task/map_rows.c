@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* map_rows.c -- rows of which each was written on one node -> the same rows on every node.
+/* map_rows.c -- send rows, each of which one node has written, to every node.
  *
- * Invariant: a transfer per node, each a collective call of its own, so that no leader takes the
- * message of one for that of another. */
+ * Invariant: there is one transfer for each node, and each is a collective call of its own, so that
+ * no leader takes the message of one for that of another. */
 #include "task/map_rows.h"
 
 #include "base/fault.h"
@@ -30,37 +30,37 @@ int nsh__map_rows_create(const nsh_comm *comm, int64_t pieces, nsh__map_rows *ou
                      comm->rank);
 }
 
-void nsh__map_rows_destroy(nsh__map_rows *owned)
+void nsh__map_rows_destroy(nsh__map_rows *row_pieces)
 {
-    free(owned->pieces);
-    free(owned->where);
-    *owned = (nsh__map_rows){NULL, NULL};
+    free(row_pieces->pieces);
+    free(row_pieces->where);
+    *row_pieces = (nsh__map_rows){NULL, NULL};
 }
 
-/* This node's rows, adjacent blocks as one piece. */
-static int find_pieces(const nsh__destination *rows, const unsigned char begun[], int64_t blocks,
-                       int64_t block, const nsh__map_rows *owned)
+/* Describe this node's rows; adjacent blocks are one piece. */
+static int find_pieces(const nsh__destination *rows, const unsigned char own_blocks[],
+                       int64_t blocks, int64_t block, const nsh__map_rows *row_pieces)
 {
     int n = 0;
 
     for (int64_t b = 0; b < blocks; b++) {
-        int64_t *where = owned->where + 2 * n, end;
+        int64_t *where = row_pieces->where + 2 * n, end;
 
-        if (!begun[b])
+        if (!own_blocks[b])
             continue;
         where[0] = b * block;
-        while (b + 1 < blocks && begun[b + 1])
+        while (b + 1 < blocks && own_blocks[b + 1])
             b++;
         end = b + 1 < blocks ? (b + 1) * block : rows->extent[0];
         where[1] = end - where[0];
-        owned->pieces[n++] = (nsh_piece){NULL, where, where + 1, NULL};
+        row_pieces->pieces[n++] = (nsh_piece){NULL, where, where + 1, NULL};
     }
     return n;
 }
 
 int nsh__map_rows_spread(nsh_comm *comm, nsh__call call, const nsh__destination *rows,
-                         const unsigned char begun[], int64_t blocks, int64_t block,
-                         const nsh__map_rows *owned)
+                         const unsigned char own_blocks[], int64_t blocks, int64_t block,
+                         const nsh__map_rows *row_pieces)
 {
     int rc = NSH_SUCCESS, n;
     nsh__remote_status remote;
@@ -72,8 +72,8 @@ int nsh__map_rows_spread(nsh_comm *comm, nsh__call call, const nsh__destination 
         if (!nsh__comm_leads(comm))
             continue;
         if (node == comm->node_index) {
-            n = find_pieces(rows, begun, blocks, block, owned);
-            rc = nsh__replicate_send(comm, rows, n, owned->pieces, true, NSH_SUCCESS);
+            n = find_pieces(rows, own_blocks, blocks, block, row_pieces);
+            rc = nsh__replicate_send(comm, rows, n, row_pieces->pieces, true, NSH_SUCCESS);
         } else {
             rc = nsh__replicate_receive(comm, rows, comm->leader_of[node], false, &remote);
         }

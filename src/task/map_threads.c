@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* map_threads.c -- the workers of one rank.
  *
- * Invariant: for every chunk that a thread of this rank has to fetch and cannot, there is one
- * order, and the rank leaves no order behind: others of the node may be waiting for that chunk. */
+ * Invariant: for every chunk that a thread of this rank must fetch and cannot, there is one refill
+ * request, and the rank serves every request: other ranks of the node may wait for that chunk. */
 #include "task/map_threads.h"
 
 #include "base/fault.h"
@@ -11,37 +11,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How threads call their rank. */
+/* Threads ask their rank for chunks here. */
 typedef struct refill_request {
-    atomic_uint changes; /* what the rank sleeps on: one for every order and every end */
+    atomic_uint changes; /* the rank sleeps on it: incremented for every request and every end of a
+                            thread */
     atomic_uint sleepers;
-    atomic_uint requests; /* chunks to be fetched so far */
-    atomic_uint ended;    /* threads */
-    atomic_int failed;    /* the rank could not fetch: no thread waits any more */
+    atomic_uint requests; /* chunks that were requested so far */
+    atomic_uint ended;    /* threads that have ended */
+    atomic_int failed;    /* the code if the rank could not fetch: then all threads stop */
 } refill_request;
 
-typedef struct hand {
+typedef struct thread_worker {
     const nsh__work *work;
     nsh_map_worker worker;
     nsh__failure failure;
     int rc;
-    refill_request *request; /* NULL: this is the rank itself */
+    refill_request *request; /* NULL: this worker is the rank itself */
     nsh__wait wait;          /* of a thread: without MPI */
     pthread_t thread;
-} hand;
+} thread_worker;
 
-static hand hand_of(const nsh__work *work, int thread)
+static thread_worker thread_worker_of(const nsh__work *work, int thread)
 {
-    return (hand){.work = work,
-                  .worker = {.id = work->first + thread,
-                             .count = work->workers,
-                             .rank = work->claims.comm->rank,
-                             .thread = thread},
-                  .failure = {INT64_MAX, NSH_SUCCESS, thread}};
+    return (thread_worker){.work = work,
+                           .worker = {.id = work->first + thread,
+                                      .count = work->workers,
+                                      .rank = work->claims.comm->rank,
+                                      .thread = thread},
+                           .failure = {INT64_MAX, NSH_SUCCESS, thread}};
 }
 
-/* False: this worker is through. */
-static bool run_blocks(hand *h, int64_t first, int64_t count)
+/* False: this worker stops. */
+static bool run_blocks(thread_worker *h, int64_t first, int64_t count)
 {
     for (int64_t b = first; b < first + count; b++) {
         int64_t failed = 0;
@@ -57,7 +58,7 @@ static bool run_blocks(hand *h, int64_t first, int64_t count)
     return true;
 }
 
-static void run_fixed(hand *h)
+static void run_fixed(thread_worker *h)
 {
     int64_t begin, end;
 
@@ -67,32 +68,32 @@ static void run_fixed(hand *h)
 
 /* ---- threads ---- */
 
-/* Counts one up and wakes the rank. */
-static void ring(refill_request *request, atomic_uint *what)
+/* Increment a counter and wake the rank. */
+static void count_and_wake(refill_request *request, atomic_uint *what)
 {
     atomic_fetch_add_explicit(what, 1, memory_order_release);
     atomic_fetch_add_explicit(&request->changes, 1, memory_order_seq_cst); /* for nsh__wake */
     nsh__wake(&request->changes, &request->sleepers);
 }
 
-/* Does fetching a chunk take more than this node? */
-static bool fetches_afar(const nsh__claims *claims)
+/* Does a new chunk come from beyond this node? */
+static bool fetches_from_outside(const nsh__claims *claims)
 {
     return claims->source != NULL || claims->comm->node_count > 1;
 }
 
-static void order(hand *h)
+static void request_refill(thread_worker *h)
 {
     bool none;
 
-    if (fetches_afar(&h->work->claims))
-        ring(h->request, &h->request->requests);
+    if (fetches_from_outside(&h->work->claims))
+        count_and_wake(h->request, &h->request->requests);
     else
         nsh__claim_refill(&h->work->claims, &none);
 }
 
-/* nsh__claim_take for a thread. False: none is left, or none can be had. */
-static bool take(hand *h, int64_t *first, int64_t *count)
+/* nsh__claim_take for a thread. False: no block is left, or fetching has failed. */
+static bool take_blocks(thread_worker *h, int64_t *first, int64_t *count)
 {
     const nsh__claims *claims = &h->work->claims;
     unsigned generation = 0;
@@ -102,7 +103,7 @@ static bool take(hand *h, int64_t *first, int64_t *count)
         case NSH__CLAIM_TAKEN:
             return true;
         case NSH__CLAIM_REFILL:
-            order(h);
+            request_refill(h);
             break;
         case NSH__CLAIM_WAIT:
             h->rc = nsh__wait_word(&h->wait, &claims->area->generation, generation + 1,
@@ -119,7 +120,7 @@ static bool take(hand *h, int64_t *first, int64_t *count)
 
 static void *thread_main(void *arg)
 {
-    hand *h = arg;
+    thread_worker *h = arg;
     int64_t first, count;
 
     if (h->work->affinity != NULL)
@@ -127,15 +128,15 @@ static void *thread_main(void *arg)
     if (h->work->fixed)
         run_fixed(h);
     else
-        while (take(h, &first, &count) && run_blocks(h, first, count))
+        while (take_blocks(h, &first, &count) && run_blocks(h, first, count))
             ;
-    ring(h->request, &h->request->ended);
+    count_and_wake(h->request, &h->request->ended);
     return NULL;
 }
 
-/* Until all threads have ended and all requests are served. `ended` is looked at first: an order
- * comes before its thread's end. */
-static int serve(const nsh__work *work, refill_request *request, unsigned threads)
+/* [by the rank] Fetch until all threads have ended and all requests are served. `ended` is read
+ * first: a thread makes its requests before its end. */
+static int serve_requests(const nsh__work *work, refill_request *request, unsigned threads)
 {
     nsh__wait *wait = &work->claims.comm->wait;
     int rc = NSH_SUCCESS;
@@ -152,7 +153,8 @@ static int serve(const nsh__work *work, refill_request *request, unsigned thread
         } else if (all) {
             return rc;
         } else {
-            /* A broken communicator shows here too; threads see it for themselves and end. */
+            /* This wait also ends when the communicator is broken; threads see that themselves and
+             * end. */
             wait->unreported = true;
             nsh__wait_word(wait, &request->changes, seen + 1, &request->sleepers);
             wait->unreported = false;
@@ -160,11 +162,12 @@ static int serve(const nsh__work *work, refill_request *request, unsigned thread
     }
 }
 
-static int start(hand *h, const nsh__work *work, int thread, refill_request *request)
+static int start_thread(thread_worker *h, const nsh__work *work, int thread,
+                        refill_request *request)
 {
     int rc;
 
-    *h = hand_of(work, thread);
+    *h = thread_worker_of(work, thread);
     h->request = request;
     h->wait = (nsh__wait){.comm = MPI_COMM_NULL,
                           .watch_tag = -1,
@@ -172,13 +175,12 @@ static int start(hand *h, const nsh__work *work, int thread, refill_request *req
                           .yield = work->claims.comm->wait.yield,
                           .broken = work->claims.comm->wait.broken};
     rc = nsh__fault(map_thread) ? -1 : pthread_create(&h->thread, NULL, thread_main, h);
-    return rc == 0
-               ? NSH_SUCCESS
-               : nsh__fail(NSH_ERR_NOMEM, "no thread %d: %s (rank %d)", thread,
-                           rc > 0 ? strerror(rc) : "failure on purpose", work->claims.comm->rank);
+    return rc == 0 ? NSH_SUCCESS
+                   : nsh__fail(NSH_ERR_NOMEM, "no thread %d: %s (rank %d)", thread,
+                               rc > 0 ? strerror(rc) : "injected failure", work->claims.comm->rank);
 }
 
-static void gather(const hand *h, nsh__failure *failure, int *rc)
+static void merge_failure(const thread_worker *h, nsh__failure *failure, int *rc)
 {
     if (h->failure.index < failure->index)
         *failure = h->failure;
@@ -188,24 +190,25 @@ static void gather(const hand *h, nsh__failure *failure, int *rc)
 
 int nsh__map_threads_run(const nsh__work *work, int threads, nsh__failure *failure)
 {
-    hand *hands = nsh__fault(map_alloc) ? NULL : calloc((size_t)threads, sizeof *hands);
+    thread_worker *workers =
+        nsh__fault(map_alloc) ? NULL : calloc((size_t)threads, sizeof *workers);
     refill_request request = {.changes = 0};
     int rc = NSH_SUCCESS, served, started = 0;
 
     failure->index = INT64_MAX;
-    if (hands == NULL)
+    if (workers == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "no memory for %d threads (rank %d)", threads,
                          work->claims.comm->rank);
     while (started < threads && rc == NSH_SUCCESS) {
-        rc = start(&hands[started], work, started, &request);
+        rc = start_thread(&workers[started], work, started, &request);
         started += rc == NSH_SUCCESS;
     }
-    served = serve(work, &request, (unsigned)started);
+    served = serve_requests(work, &request, (unsigned)started);
     for (int i = 0; i < started; i++) {
-        pthread_join(hands[i].thread, NULL);
-        gather(&hands[i], failure, &rc);
+        pthread_join(workers[i].thread, NULL);
+        merge_failure(&workers[i], failure, &rc);
     }
-    free(hands);
+    free(workers);
     return rc != NSH_SUCCESS ? rc : served;
 }
 
@@ -213,7 +216,7 @@ int nsh__map_threads_run(const nsh__work *work, int threads, nsh__failure *failu
 
 int nsh__map_threads_none(const nsh__work *work, nsh__failure *failure)
 {
-    hand h = hand_of(work, 0);
+    thread_worker h = thread_worker_of(work, 0);
     int64_t first, count = 1;
     int rc = NSH_SUCCESS;
 

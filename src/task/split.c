@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* split.c -- shares of 0 .. n-1: in order, and in a random order without a table.
+/* split.c -- parts of 0 .. n-1: consecutive, or in a random order without a table.
  *
- * The order is a Feistel network over the smallest even number of bits that holds n values, walked
- * along its cycle until it comes back below n: a bijection of 0 .. n-1, because the network is one
- * of 0 .. 2^bits-1. (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.) The
- * domain is smaller than 4 n, so a value takes less than 4 walks on average. */
+ * The order is a Feistel network over the smallest even number of bits that holds n values. A value
+ * is permuted again until it is below n (cycle walking). This is a bijection of 0 .. n-1, because
+ * the network is one of 0 .. 2^bits-1. (Black and Rogaway, "Ciphers with arbitrary finite domains",
+ * CT-RSA 2002.) The domain is smaller than 4 n, so a value takes less than 4 steps on average. */
 #include <nodeshare/map.h>
 
 #include "base/error.h"
@@ -21,7 +21,7 @@ typedef struct permutation {
     unsigned bits;          /* of one half */
 } permutation;
 
-static int check(const char *call, int64_t n, int nparts, int part)
+static int check_split(const char *call, int64_t n, int nparts, int part)
 {
     if (n < 0 || n > MOST)
         return nsh__fail(NSH_ERR_ARG, "%s: n %" PRId64 " is not in 0 .. 2^62", call, n);
@@ -30,7 +30,7 @@ static int check(const char *call, int64_t n, int nparts, int part)
     return NSH_SUCCESS;
 }
 
-static void split(int64_t n, int nparts, int part, int64_t *begin, int64_t *end)
+static void split_range(int64_t n, int nparts, int part, int64_t *begin, int64_t *end)
 {
     int64_t each = n / nparts, more = n % nparts;
 
@@ -40,13 +40,13 @@ static void split(int64_t n, int nparts, int part, int64_t *begin, int64_t *end)
 
 int nsh_split(int64_t n, int nparts, int part, int64_t *begin, int64_t *end)
 {
-    int rc = check("nsh_split", n, nparts, part);
+    int rc = check_split("nsh_split", n, nparts, part);
 
     if (rc != NSH_SUCCESS)
         return rc;
     if (begin == NULL || end == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_split: %s is NULL", begin == NULL ? "begin" : "end");
-    split(n, nparts, part, begin, end);
+    split_range(n, nparts, part, begin, end);
     return NSH_SUCCESS;
 }
 
@@ -59,7 +59,7 @@ static permutation permutation_of(uint64_t n, uint64_t seed)
     return (permutation){n, nsh__mix(seed, n), (UINT64_C(1) << bits) - 1, bits};
 }
 
-static uint64_t shuffle(const permutation *p, uint64_t value)
+static uint64_t permute(const permutation *p, uint64_t value)
 {
     do {
         uint64_t left = value >> p->bits, right = value & p->mask;
@@ -79,7 +79,7 @@ static uint64_t shuffle(const permutation *p, uint64_t value)
 int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t *count,
                        int64_t indices[])
 {
-    int rc = check("nsh_split_permuted", n, nparts, part);
+    int rc = check_split("nsh_split_permuted", n, nparts, part);
     int64_t begin, end;
     permutation p;
 
@@ -87,10 +87,10 @@ int nsh_split_permuted(int64_t n, int nparts, int part, uint64_t seed, int64_t *
         return rc;
     if (indices == NULL && count == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_split_permuted: indices and count are NULL");
-    split(n, nparts, part, &begin, &end);
+    split_range(n, nparts, part, &begin, &end);
     p = permutation_of((uint64_t)n, seed);
     for (int64_t i = begin; indices != NULL && i < end; i++)
-        indices[i - begin] = (int64_t)shuffle(&p, (uint64_t)i);
+        indices[i - begin] = (int64_t)permute(&p, (uint64_t)i);
     if (count != NULL)
         *count = end - begin;
     return NSH_SUCCESS;

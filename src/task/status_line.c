@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* status_line.c -- how far a batch is, as text.
+/* status_line.c -- the progress of a batch, as text.
  *
  * Invariant: each line is one write, so that lines of programs do not mix. */
 #define _GNU_SOURCE

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* worker_group.c -- some consecutive ranks that act as one.
+/* worker_group.c -- consecutive ranks that act as one worker.
  *
- * Invariant: in round r a member's counters have come to r times its ranks (reports) and r
- * (answers), modulo 2^32. */
+ * Invariant: in round r a leader's `reports` is r times the number of other ranks of its node in
+ * the group, and its `answers` is r, modulo 2^32. */
 #include "task/worker_group.h"
 
 #include "base/fault.h"
@@ -31,12 +31,12 @@ void nsh__worker_group_init(nsh__worker_group *group, nsh_comm *comm, nsh__group
                                  .tag = NSH__TAG_WORKER + (int)(batch % NSH__WORKER_TAGS)};
 }
 
-static bool near(const nsh__worker_group *group, int rank)
+static bool on_this_node(const nsh__worker_group *group, int rank)
 {
     return group->comm->node_of[rank] == group->comm->node_index;
 }
 
-static nsh__group_member *member_of(const nsh__worker_group *group, int rank)
+static nsh__group_member *member_at(const nsh__worker_group *group, int rank)
 {
     return &group->members[group->comm->node_rank_of[rank]];
 }
@@ -58,10 +58,10 @@ static int send_message(const nsh__worker_group *group, int to, const nsh__round
     return nsh__wait_requests(&group->comm->wait, 1, &request);
 }
 
-/* The next message with the group's tag; from is who it comes from. */
+/* Receive the next message with the group's tag; *from is its sender. */
 static int receive_message(const nsh__worker_group *group, message *m, int *from)
 {
-    nsh__group_member *own = member_of(group, group->comm->rank);
+    nsh__group_member *own = member_at(group, group->comm->rank);
     const nsh__event event = {&own->never, ~0U, 1, &own->answers_sleepers, group->tag};
     MPI_Status status;
     int rc = nsh__wait_event(&group->comm->wait, &event, NSH__NEVER);
@@ -82,8 +82,8 @@ static int receive_message(const nsh__worker_group *group, message *m, int *from
 
 /* ---- reports ---- */
 
-/* Remember the largest, and its words as this thread's last failure. */
-static void heed(nsh__round *round, int from, int code, int flag, const char *text)
+/* Keep the largest code and flag; the detail of the code becomes this thread's last failure. */
+static void merge_report(nsh__round *round, int from, int code, int flag, const char *text)
 {
     if (code > round->code) {
         round->code = code;
@@ -93,16 +93,16 @@ static void heed(nsh__round *round, int from, int code, int flag, const char *te
         round->flag = flag;
 }
 
-/* By the leader. */
-static int collect(nsh__worker_group *group, nsh__round *round)
+/* [by the leader] Wait for all reports. */
+static int collect_reports(nsh__worker_group *group, nsh__round *round)
 {
-    nsh__group_member *own = member_of(group, group->leader);
+    nsh__group_member *own = member_at(group, group->leader);
     unsigned here = 0;
     int rc, far = 0, from;
     message m;
 
     for (int r = group->leader + 1; r < group->leader + group->size; r++) {
-        if (near(group, r))
+        if (on_this_node(group, r))
             here++;
         else
             far++;
@@ -110,15 +110,15 @@ static int collect(nsh__worker_group *group, nsh__round *round)
     rc = nsh__wait_word(&group->comm->wait, &own->reports, group->rounds * here,
                         &own->reports_sleepers);
     for (int r = group->leader + 1; r < group->leader + group->size && rc == NSH_SUCCESS; r++) {
-        const nsh__group_member *member = member_of(group, r); /* of another node: not read */
+        const nsh__group_member *member = member_at(group, r); /* read only if it is on this node */
 
-        if (near(group, r))
-            heed(round, r, member->code, member->flag, member->text);
+        if (on_this_node(group, r))
+            merge_report(round, r, member->code, member->flag, member->text);
     }
     for (; far > 0 && rc == NSH_SUCCESS; far--) {
         rc = receive_message(group, &m, &from);
         if (rc == NSH_SUCCESS)
-            heed(round, from, m.code, m.flag, m.text);
+            merge_report(round, from, m.code, m.flag, m.text);
     }
     return rc;
 }
@@ -132,7 +132,7 @@ static void write_member(nsh__group_member *member, const nsh__round *round)
         snprintf(member->text, sizeof member->text, "%.*s", NSH__TEXT - 1, nsh_error_detail());
 }
 
-static int broken(const nsh__worker_group *group, int rc)
+static int break_on_error(const nsh__worker_group *group, int rc)
 {
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(group->comm, rc);
 }
@@ -143,11 +143,11 @@ int nsh__worker_group_report_all(nsh__worker_group *group, nsh__round *round)
 
     group->rounds++;
     if (nsh__worker_group_leads(group))
-        return broken(group, collect(group, round));
-    if (!near(group, group->leader))
-        return broken(group, send_message(group, group->leader, round));
-    write_member(member_of(group, group->comm->rank), round);
-    at = member_of(group, group->leader);
+        return break_on_error(group, collect_reports(group, round));
+    if (!on_this_node(group, group->leader))
+        return break_on_error(group, send_message(group, group->leader, round));
+    write_member(member_at(group, group->comm->rank), round);
+    at = member_at(group, group->leader);
     atomic_fetch_add_explicit(&at->reports, 1, memory_order_seq_cst); /* for nsh__wake */
     nsh__wake(&at->reports, &at->reports_sleepers);
     return NSH_SUCCESS;
@@ -155,27 +155,27 @@ int nsh__worker_group_report_all(nsh__worker_group *group, nsh__round *round)
 
 /* ---- answers ---- */
 
-static int tell(const nsh__worker_group *group, const nsh__round *round)
+static int send_answer(const nsh__worker_group *group, const nsh__round *round)
 {
-    nsh__group_member *own = member_of(group, group->leader);
+    nsh__group_member *own = member_at(group, group->leader);
     int rc = NSH_SUCCESS;
 
     write_member(own, round);
     atomic_fetch_add_explicit(&own->answers, 1, memory_order_seq_cst); /* for nsh__wake */
     nsh__wake(&own->answers, &own->answers_sleepers);
     for (int r = group->leader + 1; r < group->leader + group->size && rc == NSH_SUCCESS; r++)
-        if (!near(group, r))
+        if (!on_this_node(group, r))
             rc = send_message(group, r, round);
     return rc;
 }
 
-static int hear(const nsh__worker_group *group, nsh__round *round)
+static int receive_answer(const nsh__worker_group *group, nsh__round *round)
 {
-    nsh__group_member *at = member_of(group, group->leader);
+    nsh__group_member *at = member_at(group, group->leader);
     message m = {.code = NSH_SUCCESS};
     int rc, from = group->leader;
 
-    if (!near(group, group->leader)) {
+    if (!on_this_node(group, group->leader)) {
         rc = receive_message(group, &m, &from);
     } else {
         rc = nsh__wait_word(&group->comm->wait, &at->answers, group->rounds, &at->answers_sleepers);
@@ -197,11 +197,11 @@ int nsh__worker_group_answer_all(nsh__worker_group *group, nsh__round *round)
     int rc;
 
     if (nsh__worker_group_leads(group)) {
-        rc = tell(group, round);
+        rc = send_answer(group, round);
     } else {
         group->comm->partner = group->leader;
-        rc = hear(group, round);
+        rc = receive_answer(group, round);
         group->comm->partner = -1;
     }
-    return rc != NSH_SUCCESS ? broken(group, rc) : round->code;
+    return rc != NSH_SUCCESS ? break_on_error(group, rc) : round->code;
 }

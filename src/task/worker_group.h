@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* worker_group.h -- some consecutive ranks that act as one: they report to the lowest, which tells
- * them.
+/* worker_group.h -- consecutive ranks that act as one worker: they report to the lowest rank, their
+ * leader, and it answers.
  *
- * Ranks of the leader's node do so through memory they share, others by messages with the group's
- * tag. Every call is a report by all and an answer to all, so no answer is overwritten before it
- * was read. Who waits sleeps. */
+ * Ranks of the leader's node do so through shared memory, others by messages with the group's tag.
+ * In every call all ranks report and all get an answer, so no answer is overwritten before it was
+ * read. A waiting rank sleeps. */
 #ifndef NSH_TASK_WORKER_GROUP_H
 #define NSH_TASK_WORKER_GROUP_H
 
 #include "core/comm.h"
 
-/* A rank's place in shared memory, zero at first. Fields but the counters are written by the rank
- * itself before it counts up, and read by who has seen that. */
+/* A rank's place in shared memory, zero at first. The rank itself writes all fields but the
+ * counters, and increments a counter after it; a rank that sees the new count may read them. */
 typedef struct nsh__group_member {
-    _Alignas(64) atomic_uint reports; /* to a leader, by ranks of its node */
+    _Alignas(64) atomic_uint reports; /* incremented at a leader's place by ranks of its node */
     atomic_uint reports_sleepers;
-    _Alignas(64) atomic_uint answers; /* by a leader */
+    _Alignas(64) atomic_uint answers; /* incremented by a leader */
     atomic_uint answers_sleepers;
-    atomic_uint never; /* 0: to wait for a message only */
+    atomic_uint never; /* always 0: a rank that waits only for a message waits on it */
     int code, flag;    /* a rank's report; a leader's answer */
     int64_t value;
     char text[NSH__TEXT];
@@ -27,19 +27,20 @@ typedef struct nsh__group_member {
 typedef struct nsh__worker_group {
     nsh_comm *comm;
     nsh__group_member *members; /* of this node's ranks */
-    int leader, size;           /* a rank, and how many from there on */
+    int leader, size;           /* the leader's rank, and how many ranks from it on */
     int tag;
     unsigned rounds;
 } nsh__worker_group;
 
-/* What a round is about. */
+/* The values of one round: a report of all ranks and an answer. */
 typedef struct nsh__round {
     int code;      /* the largest that was reported, with its detail; then the leader's answer */
-    int flag;      /* likewise the largest */
+    int flag;      /* the largest that was reported, then the leader's */
     int64_t value; /* the leader's answer */
 } nsh__round;
 
-/* [local] Squad k of those that comm's ranks make in groups of size; tags of batches differ. */
+/* [local] The group of this rank, where groups are `size` consecutive ranks of comm; different
+ * batches have different tags. */
 void nsh__worker_group_init(nsh__worker_group *group, nsh_comm *comm, nsh__group_member *members,
                             int size, uint64_t batch);
 
@@ -49,8 +50,9 @@ static inline bool nsh__worker_group_leads(const nsh__worker_group *group)
 }
 
 /* [collective over the group] Report code and flag. On the leader they become the largest of all,
- * and it must answer; the others wait for the answer next. NSH_SUCCESS, or what has broken the
- * communicator: then there is no answer. The inline part is for workers of one rank. */
+ * and it must answer; the others call the answer function next and wait there. Returns NSH_SUCCESS,
+ * or what has broken the communicator: then there is no answer. The inline function is for groups
+ * of one rank. */
 int nsh__worker_group_report_all(nsh__worker_group *group, nsh__round *round);
 
 static inline int nsh__worker_group_report(nsh__worker_group *group, nsh__round *round)
@@ -58,7 +60,7 @@ static inline int nsh__worker_group_report(nsh__worker_group *group, nsh__round 
     return group->size == 1 ? NSH_SUCCESS : nsh__worker_group_report_all(group, round);
 }
 
-/* [collective over the group] The leader's code and value become everybody's. Returns the code. */
+/* [collective over the group] All ranks get the leader's code and value. Returns the code. */
 int nsh__worker_group_answer_all(nsh__worker_group *group, nsh__round *round);
 
 static inline int nsh__worker_group_answer(nsh__worker_group *group, nsh__round *round)
