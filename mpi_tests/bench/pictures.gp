@@ -42,9 +42,9 @@ plot rows("set", "one-node", 2, "set-.*-vs-MPI_Bcast") using 1:3 ls 1 title "nod
      rows("set", "one-node", 2, "set-.*-vs-MPI_Bcast") using 1:4 ls 2 \
          title "MPI\\_Bcast, a copy per rank", \
      rows("set", "one-node", 2, "set-.*-vs-memcpy") using 1:4 ls 3 title "memcpy"
-set title "set, two nodes of 2 ranks"
-plot rows("set", "cliques-2", 4, "set-.*-vs-MPI_Bcast") using 1:3 ls 1 title "nodeshare", \
-     rows("set", "cliques-2", 4, "set-.*-vs-MPI_Bcast") using 1:4 ls 2 \
+set title "set, two nodes of 1 rank"
+plot rows("set", "cliques-2", 2, "set-.*-vs-MPI_Bcast") using 1:3 ls 1 title "nodeshare", \
+     rows("set", "cliques-2", 2, "set-.*-vs-MPI_Bcast") using 1:4 ls 2 \
          title "MPI\\_Bcast, a copy per rank"
 unset multiplot
 
@@ -57,6 +57,7 @@ set ylabel "microseconds per acquisition"
 set format x "%g"
 set xrange [1.7:9.5]
 set xtics (2, 4, 8)
+set yrange [0.01:1e8]
 set title "mutex, one node"
 plot rows("mutex", "one-node", 0, "mutex-contended-vs-MCS over MPI") using 2:3 ls 1 \
          title "nodeshare", \
@@ -104,6 +105,7 @@ unset multiplot
 # ---- save by size --------------------------------------------------------------------------------
 
 set output "file.svg"
+set key bottom right
 set multiplot layout 1,2
 set autoscale
 set xlabel "bytes"
@@ -113,8 +115,8 @@ set title "save, one node of 2 ranks"
 plot rows("file", "one-node", 2, "save-.*-vs-write-fsync-rename") using 1:3 ls 1 \
          title "nodeshare (HDF5)", \
      rows("file", "one-node", 2, "save-.*-vs-write-fsync-rename") using 1:4 ls 2 \
-         title "write, fsync, rename of raw bytes"
+         title "write, fsync, rename"
 set title "restore from page cache, one node of 2 ranks"
 plot rows("file", "one-node", 2, "restore-.*-vs-read") using 1:3 ls 1 title "nodeshare (HDF5)", \
-     rows("file", "one-node", 2, "restore-.*-vs-read") using 1:4 ls 2 title "read of raw bytes"
+     rows("file", "one-node", 2, "restore-.*-vs-read") using 1:4 ls 2 title "read"
 unset multiplot
