@@ -28,10 +28,13 @@ rows(subject, layout, ranks, case) = sprintf("< awk -F, -v layout='%s' -v ranks=
          print number(substr($2, RSTART, RLENGTH)), $3, $5, $6 }' %s.csv", \
     layout, ranks, case, subject)
 
+# Has the subject rows of two nodes?
+nodes(subject) = int(system(sprintf("grep -c '^cliques-2' %s.csv || true", subject)))
+
 # ---- set by size ---------------------------------------------------------------------------------
 
 set output "set.svg"
-set multiplot layout 1,2
+set multiplot layout 1,(nodes("set") ? 2 : 1)
 set logscale xy
 set xlabel "bytes"
 set ylabel "milliseconds"
@@ -42,16 +45,18 @@ plot rows("set", "one-node", 2, "set-.*-vs-MPI_Bcast") using 1:3 ls 1 title "nod
      rows("set", "one-node", 2, "set-.*-vs-MPI_Bcast") using 1:4 ls 2 \
          title "MPI\\_Bcast, a copy per rank", \
      rows("set", "one-node", 2, "set-.*-vs-memcpy") using 1:4 ls 3 title "memcpy"
-set title "set, two nodes of 1 rank"
-plot rows("set", "cliques-2", 2, "set-.*-vs-MPI_Bcast") using 1:3 ls 1 title "nodeshare", \
-     rows("set", "cliques-2", 2, "set-.*-vs-MPI_Bcast") using 1:4 ls 2 \
-         title "MPI\\_Bcast, a copy per rank"
+if (nodes("set")) {
+    set title "set, two nodes of 1 rank"
+    plot rows("set", "cliques-2", 2, "set-.*-vs-MPI_Bcast") using 1:3 ls 1 title "nodeshare", \
+         rows("set", "cliques-2", 2, "set-.*-vs-MPI_Bcast") using 1:4 ls 2 \
+             title "MPI\\_Bcast, a copy per rank"
+}
 unset multiplot
 
 # ---- hand-off of the mutex by ranks --------------------------------------------------------------
 
 set output "mutex.svg"
-set multiplot layout 1,2
+set multiplot layout 1,(nodes("mutex") ? 2 : 1)
 set xlabel "ranks that all want the lock (2 cores)"
 set ylabel "microseconds per acquisition"
 set format x "%g"
@@ -67,13 +72,15 @@ plot rows("mutex", "one-node", 0, "mutex-contended-vs-MCS over MPI") using 2:3 l
          title "MPI\\_Win\\_lock", \
      rows("mutex", "one-node", 0, "mutex-contended-vs-pthread_mutex") using 2:4 ls 4 \
          title "pthread\\_mutex (not fair)"
-set title "mutex, two nodes"
-plot rows("mutex", "cliques-2", 0, "mutex-contended-vs-MCS over MPI") using 2:3 ls 1 \
-         title "nodeshare", \
-     rows("mutex", "cliques-2", 0, "mutex-contended-vs-MCS over MPI") using 2:4 ls 2 \
-         title "queue lock over MPI", \
-     rows("mutex", "cliques-2", 0, "mutex-contended-vs-MPI_Win_lock") using 2:4 ls 3 \
-         title "MPI\\_Win\\_lock (not fair)"
+if (nodes("mutex")) {
+    set title "mutex, two nodes"
+    plot rows("mutex", "cliques-2", 0, "mutex-contended-vs-MCS over MPI") using 2:3 ls 1 \
+             title "nodeshare", \
+         rows("mutex", "cliques-2", 0, "mutex-contended-vs-MCS over MPI") using 2:4 ls 2 \
+             title "queue lock over MPI", \
+         rows("mutex", "cliques-2", 0, "mutex-contended-vs-MPI_Win_lock") using 2:4 ls 3 \
+             title "MPI\\_Win\\_lock (not fair)"
+}
 unset multiplot
 
 # ---- claims by tasks -----------------------------------------------------------------------------
