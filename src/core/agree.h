@@ -21,8 +21,8 @@ typedef struct nsh__agreement {
     int gate_rc;        /* between enter and leave: why there is no agreement */
 } nsh__agreement;
 
-/* Under NSH_CHECK=1: what looks at each agreement of a rank as it enters and leaves. A member of who
- * looks, in the list comm->hooks. */
+/* Under NSH_CHECK=1: what looks at each agreement of a rank as it enters and leaves. A member of
+ * who looks, in the list comm->hooks. */
 typedef struct nsh__agreement_hook {
     /* [non-local] code is what the rank brings so far; returns what it brings now. */
     int (*enter)(struct nsh__agreement_hook *hook, nsh__call call, int code);

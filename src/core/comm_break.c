@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* comm_break.c -- a communicator is broken: one flag per node, and a notice to every rank elsewhere.
+/* comm_break.c -- a communicator is broken: one flag per node, and a notice to every rank
+ * elsewhere.
  *
  * Invariant: a broken communicator stays so, and no rank waits on it any more. */
 #include "core/comm_break.h"

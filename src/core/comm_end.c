@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* comm_end.c -- how a communicator goes: freed, abandoned, or taken away by MPI_Finalize.
  *
- * Invariant: what ranks share goes before private memory, and private memory stays until the program
- * has given up the handle of the communicator and those of its objects. */
+ * Invariant: what ranks share goes before private memory, and private memory stays until the
+ * program has given up the handle of the communicator and those of its objects. */
 #define _GNU_SOURCE
 #include "core/comm_end.h"
 

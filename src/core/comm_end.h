@@ -8,11 +8,12 @@
 /* [local] From now on MPI_Finalize takes the communicator away. NSH_ERR_MPI. */
 int nsh__comm_hook_finalize(nsh_comm *comm);
 
-/* [by all ranks, at the same stage] Undo a create that has failed. Accepts every stage, and NULL. */
+/* [by all ranks, at the same stage] Undo a create that has failed. Accepts every stage, and
+ * NULL. */
 void nsh__comm_destroy(nsh_comm *comm);
 
-/* [collective, or local where it is broken] Free the communicator: all ranks have agreed to that, or
- * no rank waits for another. by names the public function. */
+/* [collective, or local where it is broken] Free the communicator: all ranks have agreed to that,
+ * or no rank waits for another. by names the public function. */
 void nsh__comm_end(nsh_comm *comm, const char *by);
 
 /* [local] An object's handle was given up: if that was the last of an abandoned communicator that

@@ -5,8 +5,8 @@
 
 #include "core/comm.h"
 
-/* [local] Nonblocking messages on the private communicator. What is sent may lie in a read-only view.
- * NSH_ERR_MPI. */
+/* [local] Nonblocking messages on the private communicator. What is sent may lie in a read-only
+ * view. NSH_ERR_MPI. */
 int nsh__isend(nsh_comm *comm, const void *data, int64_t bytes, int to, int tag,
                MPI_Request *request);
 int nsh__irecv(nsh_comm *comm, void *data, int64_t bytes, int from, int tag, MPI_Request *request);

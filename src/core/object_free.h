@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* object_free.h -- the program gives an object up, and with the last one perhaps the communicator. */
+/* object_free.h -- the program gives an object up, and with the last one perhaps the
+ * communicator. */
 #ifndef NSH_CORE_OBJECT_FREE_H
 #define NSH_CORE_OBJECT_FREE_H
 

@@ -9,7 +9,8 @@
 #include "task/claim.h"
 #include "task/journal_file.h"
 
-/* [local] Allocate its buffer; the table's members are set before, area->end is 0. NSH_ERR_NOMEM. */
+/* [local] Allocate its buffer; the table's members are set before, area->end is 0.
+ * NSH_ERR_NOMEM. */
 int nsh__journal_init(nsh__journal *journal, nsh_comm *comm, const char *path, bool sync);
 
 /* [local] Close it; accepts every stage. */
@@ -37,12 +38,12 @@ int nsh__journal_end(nsh__journal *journal, int64_t task, nsh_task_state state, 
  * written before may not have reached the disk. */
 int nsh__journal_flush(nsh__journal *journal);
 
-/* [non-local, by rank 0, between agreements] Tasks in these states are OPEN again; RUNNING: those of
- * this job. */
+/* [non-local, by rank 0, between agreements] Tasks in these states are OPEN again; RUNNING: those
+ * of this job. */
 int nsh__journal_reopen(nsh__journal *journal, unsigned states);
 
-/* [non-local, by rank 0, when all ranks free the batch] This job's claimed tasks are OPEN again, for
- * it will run no more. */
+/* [non-local, by rank 0, when all ranks free the batch] This job's claimed tasks are OPEN again,
+ * for it will run no more. */
 int nsh__journal_leave(nsh__journal *journal);
 
 /* [non-local, by a process alone] nsh status and nsh reset: a journal of which only the path is

@@ -58,8 +58,8 @@ int nsh__journal_io_failed(const nsh__journal *journal, int code, const char *wh
 /* [local] Open the path with these flags. Returns errno, or 0. */
 int nsh__journal_try_open(nsh__journal *journal, int flags);
 
-/* [local] After nsh__journal_try_open, which has returned error: is a regular file open? EXISTS, IO,
- * FORMAT. */
+/* [local] After nsh__journal_try_open, which has returned error: is a regular file open? EXISTS,
+ * IO, FORMAT. */
 int nsh__journal_check_open(const nsh__journal *journal, int error);
 
 /* [local] Close the file and release its locks; accepts a file that is not open. */

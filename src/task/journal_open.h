@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* journal_open.h -- the four steps by which a job begins to work on a journal.
  *
- * After each step all ranks agree. Nothing is written before all ranks of the job have the same file
- * open. */
+ * After each step all ranks agree. Nothing is written before all ranks of the job have the same
+ * file open. */
 #ifndef NSH_TASK_JOURNAL_OPEN_H
 #define NSH_TASK_JOURNAL_OPEN_H
 
