@@ -113,7 +113,7 @@ static const char *below(const char *name, const char *root)
 
 /* The first mount of the hierarchy in which the group is. In a container the names may be those of
  * the host, of which nothing is mounted: then the root of the first mount is the group. */
-static void find(const char *proc, const char *controller, nsh__cgroup *out)
+static void find_cgroup(const char *proc, const char *controller, nsh__cgroup *out)
 {
     char path[PATH_MAX], name[PATH_MAX], line[4 * PATH_MAX];
     bool inside = false;
@@ -149,9 +149,9 @@ static void find(const char *proc, const char *controller, nsh__cgroup *out)
 
 void nsh__cgroups_find(const char *proc, nsh__cgroups *out)
 {
-    find(proc, NULL, &out->unified);
-    find(proc, "memory", &out->memory);
-    find(proc, "cpu", &out->cpu);
+    find_cgroup(proc, NULL, &out->unified);
+    find_cgroup(proc, "memory", &out->memory);
+    find_cgroup(proc, "cpu", &out->cpu);
 }
 
 /* ---- read ---- */
@@ -167,7 +167,7 @@ static bool go_up(nsh__cgroup *group)
     return true;
 }
 
-static FILE *open_file(const nsh__cgroup *group, const char *file)
+static FILE *open_cgroup_file(const nsh__cgroup *group, const char *file)
 {
     char path[PATH_MAX + 64];
 
@@ -176,9 +176,9 @@ static FILE *open_file(const nsh__cgroup *group, const char *file)
 }
 
 /* Up to two numbers at the beginning of a file; how many there are. */
-static int read_numbers(const nsh__cgroup *group, const char *file, int64_t *a, int64_t *b)
+static int read_cgroup_numbers(const nsh__cgroup *group, const char *file, int64_t *a, int64_t *b)
 {
-    FILE *f = open_file(group, file);
+    FILE *f = open_cgroup_file(group, file);
     long long x = 0, y = 0;
     int n = f != NULL ? fscanf(f, "%lld %lld", &x, &y) : 0;
 
@@ -189,10 +189,10 @@ static int read_numbers(const nsh__cgroup *group, const char *file, int64_t *a, 
     return n > 0 ? n : 0;
 }
 
-static bool read_number(const nsh__cgroup *group, const char *file, int64_t *out)
+static bool read_cgroup_number(const nsh__cgroup *group, const char *file, int64_t *out)
 {
     int64_t value, none;
-    bool ok = read_numbers(group, file, &value, &none) >= 1;
+    bool ok = read_cgroup_numbers(group, file, &value, &none) >= 1;
 
     if (ok)
         *out = value;
@@ -215,7 +215,7 @@ static const names memory_names = {"memory.limit_in_bytes", "memory.usage_in_byt
  * too, but there is nowhere to put it. */
 static int64_t droppable(const nsh__cgroup *group, const names *n)
 {
-    FILE *f = open_file(group, "memory.stat");
+    FILE *f = open_cgroup_file(group, "memory.stat");
     int64_t inactive = 0, active = 0, cache = INT64_MAX, shmem = 0;
     char line[256], name[128];
     long long value;
@@ -245,7 +245,7 @@ static int64_t limit_of(nsh__cgroup group, const names *n)
     if (group.path[0] == '\0')
         return limit;
     do
-        if (read_number(&group, n->limit, &value))
+        if (read_cgroup_number(&group, n->limit, &value))
             limit = nsh__min(limit, value);
     while (go_up(&group));
     return limit;
@@ -258,7 +258,8 @@ static int64_t left_of(nsh__cgroup group, const names *n)
     if (group.path[0] == '\0')
         return left;
     do
-        if (read_number(&group, n->limit, &limit) && read_number(&group, n->used, &used)) {
+        if (read_cgroup_number(&group, n->limit, &limit) &&
+            read_cgroup_number(&group, n->used, &used)) {
             used -= nsh__min(used, droppable(&group, n));
             left = nsh__min(left, limit > used ? limit - used : 0);
         }
@@ -292,14 +293,14 @@ int64_t nsh__cgroups_cores(const nsh__cgroups *groups)
 
     if (group.path[0] != '\0')
         do
-            if (read_numbers(&group, "cpu.max", &quota, &period) == 2)
+            if (read_cgroup_numbers(&group, "cpu.max", &quota, &period) == 2)
                 cores = nsh__min(cores, cores_of_quota(quota, period));
         while (go_up(&group));
     group = groups->cpu;
     if (group.path[0] != '\0')
         do
-            if (read_number(&group, "cpu.cfs_quota_us", &quota) &&
-                read_number(&group, "cpu.cfs_period_us", &period))
+            if (read_cgroup_number(&group, "cpu.cfs_quota_us", &quota) &&
+                read_cgroup_number(&group, "cpu.cfs_period_us", &period))
                 cores = nsh__min(cores, cores_of_quota(quota, period));
         while (go_up(&group));
     return cores;

@@ -16,7 +16,7 @@ typedef struct named {
 
 /* The first named type that matches the key; false: there is none. In Open MPI handles are
  * addresses, so the table cannot be static. */
-static bool find(bool (*matches)(const named *, const void *), const void *key, named *out)
+static bool find_datatype(bool (*matches)(const named *, const void *), const void *key, named *out)
 {
     const named table[] = {
         {"int8", MPI_INT8_T, NSH__CLASS_INTEGER, 1},
@@ -72,7 +72,7 @@ int nsh_datatype_by_name(const char *name, MPI_Datatype *out)
     if (name == NULL || out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_datatype_by_name: %s is NULL",
                          name == NULL ? "name" : "out");
-    if (!find(has_name, name, &type))
+    if (!find_datatype(has_name, name, &type))
         return nsh__fail(NSH_ERR_NOT_FOUND, "nsh_datatype_by_name: there is no datatype \"%.60s\"",
                          name);
     *out = type.handle;
@@ -90,5 +90,5 @@ const char *nsh_datatype_name(MPI_Datatype type)
         nsh__detail_restore(&kept);
         return NULL;
     }
-    return !described.derived && find(has_bits, &described, &found) ? found.name : NULL;
+    return !described.derived && find_datatype(has_bits, &described, &found) ? found.name : NULL;
 }

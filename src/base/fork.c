@@ -45,14 +45,14 @@ static void in_child(void)
     atomic_fetch_add_explicit(&nsh__forks, 1, memory_order_relaxed);
 }
 
-static void watch(void)
+static void watch_forks(void)
 {
     watching = pthread_atfork(before_fork, after_fork, in_child) == 0;
 }
 
 bool nsh__fork_watch(void)
 {
-    pthread_once(&once, watch);
+    pthread_once(&once, watch_forks);
     return watching;
 }
 

@@ -27,7 +27,7 @@ static bool read_line(const char *path, char *line, int size)
     return ok;
 }
 
-static bool read_number(const char *path, int64_t *out)
+static bool read_number_file(const char *path, int64_t *out)
 {
     char line[64];
     long long value;
@@ -81,7 +81,7 @@ int64_t nsh__machine_address_space(void)
 
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return INT64_MAX;
-    if (!read_number("/proc/self/statm", &mapped))
+    if (!read_number_file("/proc/self/statm", &mapped))
         mapped = 0;
     mapped *= sysconf(_SC_PAGESIZE);
     return (int64_t)limit.rlim_cur > mapped ? (int64_t)limit.rlim_cur - mapped : 0;

@@ -16,7 +16,7 @@ static size_t size_of(const void *given)
 }
 
 /* The fields that both have. given: the struct of the program, and one of the two. */
-static void copy(const nsh__sized *kind, const void *given, const void *from, void *out)
+static void copy_common(const nsh__sized *kind, const void *given, const void *from, void *out)
 {
     size_t size = size_of(given) < kind->known ? size_of(given) : kind->known;
 
@@ -50,11 +50,11 @@ int nsh__sized_read(const nsh__sized *kind, const char *call, int rank, const vo
     if (given == NULL)
         return NSH_SUCCESS;
     rc = nsh__sized_check(kind, call, rank, given);
-    copy(kind, given, given, out);
+    copy_common(kind, given, given, out);
     return rc;
 }
 
 void nsh__sized_write(const nsh__sized *kind, const void *from, void *out)
 {
-    copy(kind, out, from, out);
+    copy_common(kind, out, from, out);
 }

@@ -16,7 +16,7 @@ static int no_memory(const char *call)
 }
 
 /* Copies a text of this length, cut off where it does not fit. */
-static void copy(const char *from, size_t length, char *text, size_t size)
+static void copy_text(const char *from, size_t length, char *text, size_t size)
 {
     size_t fits = length < size ? length : size - 1;
 
@@ -42,7 +42,7 @@ int nsh__text_of(const char *call, int (*print)(const void *object, FILE *f), co
     rc = print(object, f);
     closed = fclose(f);
     if (rc == NSH_SUCCESS && closed == 0 && size > 0)
-        copy(whole, length, text, size);
+        copy_text(whole, length, text, size);
     free(whole);
     if (closed != 0 || length > INT_MAX)
         return no_memory(call);

@@ -226,7 +226,7 @@ static nsh__type_class class_of(int combiner)
  * there. */
 typedef uint64_t (*leaf_signature)(MPI_Datatype handle, const predefined *type, int index);
 
-static uint64_t type_signature(MPI_Datatype handle, int depth, leaf_signature leaf);
+static uint64_t type_tree_signature(MPI_Datatype handle, int depth, leaf_signature leaf);
 
 /* MPI's constructors of types in numbers of our own, which are the same under every MPI. 0: its
  * arguments hold constants that are not. */
@@ -291,7 +291,7 @@ static uint64_t derived_signature(MPI_Datatype handle, int depth, leaf_signature
         for (int i = 0; i < naddresses; i++)
             signature = nsh__mix(signature, (uint64_t)addresses[i]);
         for (int i = 0; i < ntypes; i++) {
-            signature = nsh__mix(signature, type_signature(types[i], depth - 1, leaf));
+            signature = nsh__mix(signature, type_tree_signature(types[i], depth - 1, leaf));
             nsh__type_drop(types[i]);
         }
     }
@@ -301,7 +301,7 @@ static uint64_t derived_signature(MPI_Datatype handle, int depth, leaf_signature
     return signature;
 }
 
-static uint64_t type_signature(MPI_Datatype handle, int depth, leaf_signature leaf)
+static uint64_t type_tree_signature(MPI_Datatype handle, int depth, leaf_signature leaf)
 {
     predefined known = {.handle = handle};
     int index = -1;
@@ -436,7 +436,7 @@ int nsh__type_init(const char *call, int rank, MPI_Datatype handle, nsh__type *o
     }
     if (rc == NSH_SUCCESS)
         out->signature =
-            nsh__mix(type_signature(handle, DEPTH, leaf_in_job), (uint64_t)out->itemsize);
+            nsh__mix(type_tree_signature(handle, DEPTH, leaf_in_job), (uint64_t)out->itemsize);
     return rc;
 }
 
@@ -453,7 +453,7 @@ uint64_t nsh__type_signature(MPI_Datatype handle)
 
 uint64_t nsh__type_file_signature(const nsh__type *type)
 {
-    return type_signature(type->handle, DEPTH, leaf_in_file);
+    return type_tree_signature(type->handle, DEPTH, leaf_in_file);
 }
 
 int nsh__type_own(nsh__type *type)
