@@ -101,8 +101,8 @@ int nsh__disk_open(const char *call, const char *path, bool write, int *fd)
     return NSH_SUCCESS;
 }
 
-static int write_all(const char *call, const char *path, int fd, int64_t at, const char *data,
-                     int64_t n)
+static int write_all_bytes(const char *call, const char *path, int fd, int64_t at, const char *data,
+                           int64_t n)
 {
     while (n > 0) {
         ssize_t done = nsh__fault(disk_write) ? (errno = ENOSPC, -1)
@@ -119,7 +119,8 @@ static int write_all(const char *call, const char *path, int fd, int64_t at, con
     return NSH_SUCCESS;
 }
 
-static int read_all(const char *call, const char *path, int fd, int64_t at, char *data, int64_t n)
+static int read_all_bytes(const char *call, const char *path, int fd, int64_t at, char *data,
+                          int64_t n)
 {
     while (n > 0) {
         ssize_t done = nsh__fault(disk_read) ? (errno = EIO, -1)
@@ -148,7 +149,7 @@ typedef struct stretch {
 } stretch;
 
 /* Is the memory side contiguous here, so that no staging is needed? */
-static char *direct(char *base, const nsh__slab *slab, int64_t from, int64_t n)
+static char *direct_memory(char *base, const nsh__slab *slab, int64_t from, int64_t n)
 {
     int64_t run = from / slab->run, within = from % slab->run;
 
@@ -164,7 +165,7 @@ static stretch next_piece(const nsh__slab *slab, int64_t pos, int64_t end)
 }
 
 /* To read: as many runs as lie near each other. */
-static stretch next_stretch(const nsh__slab *slab, int64_t pos, int64_t end)
+static stretch next_slab_stretch(const nsh__slab *slab, int64_t pos, int64_t end)
 {
     stretch s = next_piece(slab, pos, end);
     int64_t run = slab->run, most = run < GAP / SPARSE ? GAP : SPARSE * run;
@@ -199,7 +200,7 @@ int nsh__disk_write(const char *call, const char *path, int fd, int64_t at,
     nsh__disk_guard_begin(&guard);
     for (int64_t pos = from; pos < from + n && rc == NSH_SUCCESS;) {
         stretch s = next_piece(in_file, pos, from + n);
-        const char *data = direct((char *)(uintptr_t)base, in_memory, pos, s.n);
+        const char *data = direct_memory((char *)(uintptr_t)base, in_memory, pos, s.n);
 
         if (data == NULL) {
             if (staging == NULL && (staging = malloc(PART)) == NULL)
@@ -209,7 +210,7 @@ int nsh__disk_write(const char *call, const char *path, int fd, int64_t at,
             data = staging;
         }
         if (rc == NSH_SUCCESS)
-            rc = write_all(call, path, fd, at + s.at, data, s.n);
+            rc = write_all_bytes(call, path, fd, at + s.at, data, s.n);
         pos += s.n;
     }
     nsh__disk_guard_end(&guard);
@@ -225,8 +226,8 @@ int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const
     int rc = NSH_SUCCESS;
 
     for (int64_t pos = from; pos < from + n && rc == NSH_SUCCESS;) {
-        stretch s = next_stretch(in_file, pos, from + n);
-        char *data = s.n == s.span ? direct(base, in_memory, pos, s.n) : NULL;
+        stretch s = next_slab_stretch(in_file, pos, from + n);
+        char *data = s.n == s.span ? direct_memory(base, in_memory, pos, s.n) : NULL;
         bool staged = data == NULL;
 
         if (staged) {
@@ -234,7 +235,7 @@ int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const
                 return nsh__fail(NSH_ERR_NOMEM, "%s: no memory to read", call);
             data = staging;
         }
-        rc = read_all(call, path, fd, at + s.at, data, s.span);
+        rc = read_all_bytes(call, path, fd, at + s.at, data, s.span);
         if (staged && rc == NSH_SUCCESS) {
             in_staging = *in_file;
             in_staging.start -= s.at;
@@ -254,7 +255,7 @@ int nsh__disk_zero(const char *call, const char *path, int fd, int64_t at, int64
 
     nsh__disk_guard_begin(&guard);
     for (int64_t done = 0; done < n && rc == NSH_SUCCESS; done += DIRECT)
-        rc = write_all(call, path, fd, at + done, zeros, nsh__min(n - done, DIRECT));
+        rc = write_all_bytes(call, path, fd, at + done, zeros, nsh__min(n - done, DIRECT));
     nsh__disk_guard_end(&guard);
     return rc;
 }

@@ -14,7 +14,7 @@
 #define LOCK_BYTE (INT64_C(1) << 60)
 
 #ifdef F_OFD_SETLK
-static int set(int fd, short type)
+static int set_lock(int fd, short type)
 {
     struct flock byte = {
         .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)LOCK_BYTE, .l_len = 1};
@@ -28,7 +28,7 @@ nsh__disk_lock nsh__disk_lock_take(int fd)
 #ifdef F_OFD_SETLK
     if (nsh__fault(disk_lock))
         return NSH__LOCK_NONE;
-    if (set(fd, F_WRLCK) == 0)
+    if (set_lock(fd, F_WRLCK) == 0)
         return NSH__LOCK_HELD;
     return errno == EAGAIN || errno == EACCES ? NSH__LOCK_BUSY : NSH__LOCK_NONE;
 #else
@@ -40,7 +40,7 @@ nsh__disk_lock nsh__disk_lock_take(int fd)
 void nsh__disk_lock_drop(int fd)
 {
 #ifdef F_OFD_SETLK
-    (void)!set(fd, F_UNLCK);
+    (void)!set_lock(fd, F_UNLCK);
 #else
     (void)fd;
 #endif
