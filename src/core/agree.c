@@ -67,7 +67,7 @@ static void merge_mismatch(nsh__agreement_message *message)
 }
 
 /* What the node brings, from the slots of its ranks. All have arrived. */
-static void collect(nsh_comm *comm, nsh__call call, nsh__agreement_message *message)
+static void collect_slots(nsh_comm *comm, nsh__call call, nsh__agreement_message *message)
 {
     bool unanimous = nsh__gate_unanimous(&comm->gate);
     uint64_t signature = comm->gate.signature;
@@ -114,7 +114,7 @@ static void combine(nsh__agreement_message *mine, const nsh__agreement_message *
     merge_error(mine, theirs->worst, theirs->text);
 }
 
-static int message_bytes(const nsh__agreement_message *message)
+static int agreement_bytes(const nsh__agreement_message *message)
 {
     return message->worst != 0 ? (int)sizeof *message : (int)offsetof(nsh__agreement_message, text);
 }
@@ -123,7 +123,7 @@ static int message_bytes(const nsh__agreement_message *message)
 static int check_message(const nsh_comm *comm, const nsh__agreement_message *theirs, int64_t bytes,
                          int from)
 {
-    if (bytes < (int64_t)offsetof(nsh__agreement_message, text) || bytes != message_bytes(theirs))
+    if (bytes < (int64_t)offsetof(nsh__agreement_message, text) || bytes != agreement_bytes(theirs))
         return nsh__fail(NSH_ERR_MISMATCH, "an agreement of %lld bytes has come from node %d",
                          (long long)bytes, from);
     if (theirs->sequence != comm->sequence)
@@ -134,7 +134,7 @@ static int check_message(const nsh_comm *comm, const nsh__agreement_message *the
 }
 
 /* One round: tell the leader of node `to`, hear that of node `from`. */
-static int exchange(nsh_comm *comm, int to, int from)
+static int exchange_messages(nsh_comm *comm, int to, int from)
 {
     nsh__agreement_message *mine = &comm->messages[0], *theirs = &comm->messages[1];
     MPI_Request receive = MPI_REQUEST_NULL, send = MPI_REQUEST_NULL;
@@ -146,7 +146,7 @@ static int exchange(nsh_comm *comm, int to, int from)
     rc = MPI_Irecv(theirs, (int)sizeof *theirs, MPI_BYTE, comm->leader_of[from], tag, comm->mpi,
                    &receive);
     if (rc == MPI_SUCCESS)
-        rc = MPI_Isend(mine, message_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
+        rc = MPI_Isend(mine, agreement_bytes(mine), MPI_BYTE, comm->leader_of[to], tag, comm->mpi,
                        &send);
     if (rc != MPI_SUCCESS || nsh__fault(mpi_send))
         rc = nsh__fail_mpi("agreement among leaders", rc);
@@ -172,7 +172,7 @@ static int disseminate(nsh_comm *comm)
 
     comm->wait.watch_tag = nsh__transfer_tag(comm->sequence); /* the sender is in another call */
     for (int distance = 1; distance < n && rc == NSH_SUCCESS; distance *= 2)
-        rc = exchange(comm, (me + distance) % n, (int)((me - (int64_t)distance + n) % n));
+        rc = exchange_messages(comm, (me + distance) % n, (int)((me - (int64_t)distance + n) % n));
     comm->wait.watch_tag = -1;
     return rc;
 }
@@ -224,7 +224,7 @@ static int decide(nsh_comm *comm, nsh__agreement *agreement)
 
     if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
         return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
-    collect(comm, agreement->call, message);
+    collect_slots(comm, agreement->call, message);
     if (agreement->code != NSH_SUCCESS) /* perhaps since it entered */
         merge_error(message, encode_error(agreement->code, comm->rank), nsh_error_detail());
     if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
@@ -241,7 +241,7 @@ static int decide(nsh_comm *comm, nsh__agreement *agreement)
     return rc;
 }
 
-static int leave(nsh_comm *comm, nsh__agreement *agreement)
+static int leave_agreement(nsh_comm *comm, nsh__agreement *agreement)
 {
     int rc = agreement->gate_rc;
 
@@ -262,7 +262,7 @@ static int leave(nsh_comm *comm, nsh__agreement *agreement)
 
 int nsh__agreement_leave(nsh_comm *comm, nsh__agreement *agreement)
 {
-    int rc = leave(comm, agreement), left = NSH_SUCCESS;
+    int rc = leave_agreement(comm, agreement), left = NSH_SUCCESS;
 
     if (comm->check && agreement->gate_rc == NSH_SUCCESS)
         left = leave_hooks(comm);

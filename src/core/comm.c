@@ -365,14 +365,14 @@ int nsh_comm_print(const nsh_comm *comm, FILE *f)
     return NSH_SUCCESS;
 }
 
-static int print_to(const void *comm, FILE *f)
+static int print_comm_to(const void *comm, FILE *f)
 {
     return nsh_comm_print(comm, f);
 }
 
 int nsh_comm_snprintf(char *text, size_t size, const nsh_comm *comm)
 {
-    return nsh__text_of("nsh_comm_snprintf", print_to, comm, text, size);
+    return nsh__text_of("nsh_comm_snprintf", print_comm_to, comm, text, size);
 }
 
 int nsh_comm_fail(nsh_comm *comm, int code, const char *text)

@@ -40,7 +40,7 @@ static atomic_int keyval = MPI_KEYVAL_INVALID; /* written once, under the lock; 
 /* [collective] The program's communicator goes, so nobody keeps this one. It cannot be freed by a
  * rank that is inside a kernel of a map or a sequential section, or while the others are in another
  * call: then it breaks, no rank waits for another, and MPI_Finalize frees it. */
-static void give_up(nsh_comm *comm)
+static void give_up_comm(nsh_comm *comm)
 {
     int rc;
 
@@ -66,7 +66,7 @@ static int at_comm_free(MPI_Comm mpi, int key, void *value, void *extra)
         return MPI_SUCCESS;
     for (nsh_comm *comm = value; comm != NULL && comm->borrowed; comm = next) {
         next = comm->replaced_by;
-        give_up(comm);
+        give_up_comm(comm);
     }
     return MPI_SUCCESS;
 }
@@ -151,7 +151,7 @@ static int create_first(MPI_Comm mpi, nsh_comm **out)
 
 /* [collective, by the ranks that find it broken: all of them in the end] Another one. What is alive
  * on the broken one stays readable until mpi is freed. */
-static int replace(MPI_Comm mpi, nsh_comm *broken, nsh_comm **out)
+static int replace_broken(MPI_Comm mpi, nsh_comm *broken, nsh_comm **out)
 {
     nsh_comm *made = NULL;
     int rc = nsh__comm_callable(broken, "nsh_comm_of"); /* a map that runs would miss its own */
@@ -192,7 +192,7 @@ int nsh_comm_of(MPI_Comm comm, nsh_comm **out)
     if (rc != NSH_SUCCESS)
         return rc;
     if (find_broken(cached))
-        return replace(comm, cached, out);
+        return replace_broken(comm, cached, out);
     if (out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_comm_of: out is NULL (rank %d)", cached->rank);
     *out = cached;

@@ -230,7 +230,7 @@ static bool held_on(window *w)
     return true;
 }
 
-static void window_close(window *w)
+static void heap_window_close(window *w)
 {
     bool held = held_on(w);
 
@@ -273,7 +273,7 @@ static int add_window(nsh_comm *comm, int64_t bytes)
 
 static void drop_window(nsh__heap *heap)
 {
-    window_close(&heap->window[--heap->windows]);
+    heap_window_close(&heap->window[--heap->windows]);
 }
 
 /* ---- create and destroy ---- */
@@ -448,8 +448,8 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
 }
 
 /* The page-aligned part of a large extent that is this share. */
-static char *share_of(const nsh__heap *heap, const nsh__heap_block *extent, int share, int shares,
-                      int64_t *bytes)
+static char *share_of_block(const nsh__heap *heap, const nsh__heap_block *extent, int share,
+                            int shares, int64_t *bytes)
 {
     int64_t pages = block_bytes(heap, extent->bytes) / heap->page;
     int64_t begin = pages * share / shares, end = pages * (share + 1) / shares;
@@ -489,7 +489,7 @@ int nsh__heap_clear(const nsh_comm *comm, const nsh__heap_block *extent, int sha
             memset(extent->rw, 0, (size_t)extent->bytes);
         return rc;
     }
-    p = share_of(heap, extent, share, shares, &bytes);
+    p = share_of_block(heap, extent, share, shares, &bytes);
     if (bytes == 0)
         return NSH_SUCCESS;
     /* Small blocks may have left bytes there; new pages come as zeros. */
@@ -542,7 +542,7 @@ void nsh__heap_undo(nsh_comm *comm, nsh__heap_block *extent, int share, int shar
 {
     if (extent->block != NULL && extent->large) {
         int64_t bytes;
-        char *p = share_of(comm->heap, extent, share, shares, &bytes);
+        char *p = share_of_block(comm->heap, extent, share, shares, &bytes);
 
         release_pages(p, bytes);
     }

@@ -75,7 +75,7 @@ static void unlink_object(nsh_comm *comm, nsh__object *object)
 }
 
 /* Sums of these are hashes of sets: an object is added or taken away in any order. */
-static uint64_t hash_of(const nsh__object *object)
+static uint64_t hash_of_object(const nsh__object *object)
 {
     return nsh__mix(1, object->id);
 }
@@ -87,7 +87,7 @@ void nsh__object_release(nsh_comm *comm, nsh__object *object)
     if (object->state == NSH__OBJECT_HELD)
         return;
     comm->released++;
-    comm->released_hash += hash_of(object);
+    comm->released_hash += hash_of_object(object);
     nsh__heap_leave(comm, &object->shared.block);
 }
 
@@ -148,7 +148,7 @@ void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
     if (object->state == NSH__OBJECT_LIVE)
         nsh__object_release(comm, object);
     comm->released--;
-    comm->released_hash -= hash_of(object);
+    comm->released_hash -= hash_of_object(object);
     /* Zero before the words are taken again: the rank that uses them then has agreed with this one.
      */
     if (whole && object->kind->clear != NULL) {

@@ -302,8 +302,8 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__destination 
 
 /* ---- transfers ---- */
 
-static int send_message(nsh_comm *comm, const tree *t, const void *message, int64_t bytes,
-                        MPI_Request requests[MAX_CHILDREN])
+static int send_header(nsh_comm *comm, const tree *t, const void *message, int64_t bytes,
+                       MPI_Request requests[MAX_CHILDREN])
 {
     int rc = NSH_SUCCESS, tag = nsh__transfer_tag(comm->sequence);
 
@@ -343,7 +343,7 @@ static int64_t body_bytes(const nsh__destination *destination, const header *h)
     return text_bytes(h) + (int64_t)h->pieces * 2 * destination->ndim * (int64_t)sizeof(int64_t);
 }
 
-static int64_t message_bytes(const nsh__destination *destination, const header *h)
+static int64_t transfer_bytes(const nsh__destination *destination, const header *h)
 {
     int64_t bytes = (int64_t)sizeof *h + body_bytes(destination, h);
 
@@ -391,7 +391,7 @@ static int send_batch(nsh_comm *comm, const tree *t, const nsh__destination *des
     init_stream(&c, destination, h, pieces);
     if (h->nbytes <= NSH__INLINE)
         nsh__stream_pack(&c, 0, h->nbytes, inlined);
-    rc = send_message(comm, t, h, message_bytes(destination, h), requests);
+    rc = send_header(comm, t, h, transfer_bytes(destination, h), requests);
     if (h->nbytes <= NSH__INLINE) {
         init_stream(&c, destination, h, pieces);
         nsh__stream_copy(&c, 0, h->nbytes);
@@ -451,11 +451,11 @@ static bool right_message(const nsh_comm *comm, const nsh__destination *destinat
                           const header *h, int64_t bytes)
 {
     return bytes >= (int64_t)sizeof *h && h->sequence == comm->sequence &&
-           h->signature == comm->signature && bytes == message_bytes(destination, h);
+           h->signature == comm->signature && bytes == transfer_bytes(destination, h);
 }
 
 /* Receive one message from the parent; only root's header says who that is. */
-static int receive_message(nsh_comm *comm, const nsh__destination *destination, int root, header *h)
+static int receive_header(nsh_comm *comm, const nsh__destination *destination, int root, header *h)
 {
     MPI_Request request = MPI_REQUEST_NULL;
     int64_t bytes = 0;
@@ -485,13 +485,13 @@ static int receive_batch(nsh_comm *comm, const nsh__destination *destination, in
 {
     MPI_Request requests[MAX_CHILDREN];
     nsh__stream c;
-    int rc = receive_message(comm, destination, root, h);
+    int rc = receive_header(comm, destination, root, h);
 
     if (rc != NSH_SUCCESS)
         return rc;
     nsh__clear_requests(MAX_CHILDREN, requests);
     find_tree(comm, root, (shape)h->shape, t);
-    rc = send_message(comm, t, h, message_bytes(destination, h), requests);
+    rc = send_header(comm, t, h, transfer_bytes(destination, h), requests);
     if (rc == NSH_SUCCESS && await) {
         rc = nsh__gate_await(&comm->gate);
         if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {

@@ -178,9 +178,9 @@ static void drop_operation(nsh_comm *comm)
 }
 
 /* Begin what rma->ask says. MPI_Win_flush spins through a time slice that the home may need to
- * answer: where ranks exceed cores this rank waits as wait.c does, and the flush in finish() finds
- * nothing to wait for. So it does where the operation may be given up. */
-static int begin(nsh_comm *comm, int home, int64_t deadline)
+ * answer: where ranks exceed cores this rank waits as wait.c does, and the flush in
+ * finish_operation() finds nothing to wait for. So it does where the operation may be given up. */
+static int begin_operation(nsh_comm *comm, int home, int64_t deadline)
 {
     int rc;
 
@@ -195,7 +195,7 @@ static int begin(nsh_comm *comm, int home, int64_t deadline)
 }
 
 /* The answer. No RMA result is read before its flush. */
-static int finish(nsh_comm *comm, int64_t deadline)
+static int finish_operation(nsh_comm *comm, int64_t deadline)
 {
     nsh__rma *rma = comm->rma;
     int home = comm->leader_of[rma->ask_home], mpi = MPI_SUCCESS;
@@ -226,7 +226,7 @@ int nsh__words_settle(nsh_comm *comm, int64_t deadline)
         nsh__explain_break(comm, rc);
     if (rc != NSH_SUCCESS || rma->late.resume == NULL)
         return rc; /* a broken one may have left a request behind */
-    rc = finish(comm, deadline);
+    rc = finish_operation(comm, deadline);
     if (rc != NSH_SUCCESS)
         return rc;
     late = rma->late;
@@ -247,9 +247,9 @@ static int operate(nsh_comm *comm, const nsh__words *words, const nsh__word_requ
     rma->ask_home = words->home;
     /* MPI drives itself in a flush, so the helper may rest. */
     atomic_store_explicit(&comm->wait.waiting, true, memory_order_relaxed);
-    rc = begin(comm, comm->leader_of[words->home], deadline);
+    rc = begin_operation(comm, comm->leader_of[words->home], deadline);
     if (rc == NSH_SUCCESS)
-        rc = finish(comm, deadline);
+        rc = finish_operation(comm, deadline);
     atomic_store_explicit(&comm->wait.waiting, false, memory_order_relaxed);
     if (rc == NSH_SUCCESS)
         *old = rma->answer;

@@ -38,7 +38,7 @@ static bool lacks_room(const nsh__need *need, const nsh__shared *shared)
 }
 
 /* What there is room for. */
-static int take(nsh_comm *comm, const nsh__need *need, nsh__shared *shared)
+static int take_shared(nsh_comm *comm, const nsh__need *need, nsh__shared *shared)
 {
     int rc = NSH_SUCCESS;
 
@@ -94,7 +94,8 @@ static int attempt(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *n
             agreement->code = nsh__name_register(comm, agreement->call, object);
     }
     if (agreement->code == NSH_SUCCESS)
-        agreement->code = word_need(comm, agreement->call, need, object, take(comm, need, shared));
+        agreement->code =
+            word_need(comm, agreement->call, need, object, take_shared(comm, need, shared));
     if (nsh__agreement_enter(comm, agreement) && agreement->code == NSH_SUCCESS)
         agreement->code = word_need(comm, agreement->call, need, object,
                                     prepare_node(comm, &shared->block, need->bytes));
@@ -105,14 +106,14 @@ static int attempt(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *n
 }
 
 /* What is too much for the one phase: new windows, and pages touched by all ranks together. */
-static int finish(nsh_comm *comm, nsh__call call, const nsh__need *need, bool reclaimed,
-                  const nsh__object *object, nsh__shared *shared)
+static int finish_shared(nsh_comm *comm, nsh__call call, const nsh__need *need, bool reclaimed,
+                         const nsh__object *object, nsh__shared *shared)
 {
     bool fresh = need->bytes > 0 && shared->block.block == NULL, no_room, no_words;
     int rc = NSH_SUCCESS;
 
     if (lacks_room(need, shared) && reclaimed) {
-        rc = word_need(comm, call, need, object, take(comm, need, shared));
+        rc = word_need(comm, call, need, object, take_shared(comm, need, shared));
         rc = nsh__agree(comm, call, rc, comm->created);
         if (rc != NSH_SUCCESS)
             return rc;
@@ -125,7 +126,7 @@ static int finish(nsh_comm *comm, nsh__call call, const nsh__need *need, bool re
         rc = nsh__words_grow(comm, need->nwords);
     if (rc != NSH_SUCCESS)
         return word_need(comm, call, need, object, rc); /* agreed */
-    rc = word_need(comm, call, need, object, take(comm, need, shared));
+    rc = word_need(comm, call, need, object, take_shared(comm, need, shared));
     if (rc == NSH_SUCCESS && lacks_room(need, shared))
         rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no room", nsh__call_name(call));
     if (rc == NSH_SUCCESS && (fresh || shared->block.large))
@@ -182,7 +183,7 @@ int nsh__shared_create(nsh_comm *comm, nsh__call call, int code, uint64_t signat
     if (rc != NSH_SUCCESS)
         return rc;
     if (out->block.large || lacks_room(need, out)) {
-        rc = finish(comm, call, need, reclaimed, object, out);
+        rc = finish_shared(comm, call, need, reclaimed, object, out);
         if (rc != NSH_SUCCESS) {
             nsh__heap_undo(comm, &out->block, comm->node_rank, comm->node_size);
             cancel(comm, object, out);

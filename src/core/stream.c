@@ -65,8 +65,8 @@ static const nsh__slab *source_slab(const nsh__stream *s)
     return s->pieces != NULL ? &s->from : &s->to;
 }
 
-static char *direct(const nsh__stream *s, const char *base, const nsh__slab *slab, int64_t pos,
-                    int64_t n)
+static char *direct_piece(const nsh__stream *s, const char *base, const nsh__slab *slab,
+                          int64_t pos, int64_t n)
 {
     if (slab->ndim != 0 || pos - s->begin + n > slab->nbytes)
         return NULL;
@@ -76,13 +76,13 @@ static char *direct(const nsh__stream *s, const char *base, const nsh__slab *sla
 char *nsh__stream_source(nsh__stream *s, int64_t pos, int64_t n)
 {
     seek(s, pos);
-    return direct(s, source_base(s), source_slab(s), pos, n);
+    return direct_piece(s, source_base(s), source_slab(s), pos, n);
 }
 
 char *nsh__stream_destination(nsh__stream *s, int64_t pos, int64_t n)
 {
     seek(s, pos);
-    return direct(s, s->destination->replica, &s->to, pos, n);
+    return direct_piece(s, s->destination->replica, &s->to, pos, n);
 }
 
 /* How many of n bytes from pos on are in the piece that holds pos. */

@@ -66,7 +66,7 @@ static inline void pause_cpu(void)
 }
 
 /* Sleep while *word == seen, for nap_ns at most. */
-static void nap(atomic_uint *word, unsigned seen, int64_t nap_ns)
+static void nap_on_word(atomic_uint *word, unsigned seen, int64_t nap_ns)
 {
 #if defined(__linux__)
     struct timespec t = {0, (long)nap_ns};
@@ -258,12 +258,12 @@ static void sleep_on(const nsh__event *event, int64_t ns)
     atomic_fetch_add_explicit(event->sleepers, 1, memory_order_seq_cst);
     seen = atomic_load_explicit(event->word, memory_order_seq_cst);
     if ((int)((seen & event->mask) - event->target) < 0)
-        nap(event->word, seen, ns);
+        nap_on_word(event->word, seen, ns);
     atomic_fetch_sub_explicit(event->sleepers, 1, memory_order_relaxed);
 }
 
 /* One look for everything but the word: the message, the clock, and in some rounds the rest. */
-static int look(nsh__wait *wait, const nsh__event *event, bool thorough, bool *there)
+static int look_for_event(nsh__wait *wait, const nsh__event *event, bool thorough, bool *there)
 {
     int rc = NSH_SUCCESS;
 
@@ -341,8 +341,9 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
             busy_for_word(wait, event, deadline);
         if (nsh__event_seen(event))
             return NSH_SUCCESS;
-        rc = look(wait, event, ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
-                  &there);
+        rc = look_for_event(wait, event,
+                            ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
+                            &there);
         if (there || nsh__event_seen(event)) /* before rc: what has come has come */
             return NSH_SUCCESS;
         if (rc != NSH_SUCCESS)

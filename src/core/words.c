@@ -43,7 +43,7 @@ static nsh__rma *rma_create(const nsh_comm *comm)
     return rma;
 }
 
-static int window_open(nsh_comm *comm, nsh__word_window *w)
+static int word_window_open(nsh_comm *comm, nsh__word_window *w)
 {
     MPI_Aint bytes = nsh__comm_leads(comm) ? (MPI_Aint)w->bytes : 0;
     void *base = NULL;
@@ -75,7 +75,7 @@ static int window_open(nsh_comm *comm, nsh__word_window *w)
     return rc;
 }
 
-static void window_close(const nsh_comm *comm, nsh__word_window *w)
+static void word_window_close(const nsh_comm *comm, nsh__word_window *w)
 {
     if (comm->words_by_message)
         free(w->words);
@@ -133,7 +133,7 @@ int nsh__words_grow(nsh_comm *comm, int64_t n)
     if (rc != NSH_SUCCESS)
         return rc;
     *w = (nsh__word_window){.win = MPI_WIN_NULL, .bytes = window_bytes(rma, n)};
-    rc = window_open(comm, w);
+    rc = word_window_open(comm, w);
     if (nsh__fault(words_window))
         rc = nsh__fail(NSH_ERR_NOMEM, "window of words: failure on purpose");
     if (rc == NSH_SUCCESS)
@@ -142,7 +142,7 @@ int nsh__words_grow(nsh_comm *comm, int64_t n)
     if (rc != NSH_SUCCESS) {
         if (added)
             drop_regions(comm);
-        window_close(comm, w);
+        word_window_close(comm, w);
         return rc;
     }
     rma->windows++;
@@ -163,7 +163,7 @@ void nsh__words_destroy(nsh_comm *comm)
         return;
     nsh__homes_remove(&rma->home_here);
     while (rma->windows > 0)
-        window_close(comm, &rma->window[--rma->windows]);
+        word_window_close(comm, &rma->window[--rma->windows]);
     if (nsh__mpi_alive())
         nsh__words_drop(comm);
     for (int h = 0; h < comm->node_count; h++)
@@ -192,7 +192,7 @@ static struct nsh__blocks *open_metadata(nsh__rma *rma)
 }
 
 /* Watch the first word of an object that is homed here. */
-static int watch(nsh__rma *rma, const _Atomic uint64_t *head)
+static int watch_word(nsh__rma *rma, const _Atomic uint64_t *head)
 {
     int rc = NSH_SUCCESS;
 
@@ -214,7 +214,7 @@ static int watch(nsh__rma *rma, const _Atomic uint64_t *head)
     return rc;
 }
 
-static void unwatch(nsh__rma *rma, const _Atomic uint64_t *head)
+static void unwatch_word(nsh__rma *rma, const _Atomic uint64_t *head)
 {
     pthread_mutex_lock(&rma->lock);
     for (int64_t i = rma->nheads - 1; i >= 0; i--) /* most objects die young */
@@ -252,7 +252,7 @@ static int receive_words(nsh_comm *comm, const nsh__words *words)
     }
     if (comm->helper == NULL && comm->progress == NSH_PROGRESS_AUTO && comm->threads)
         rc = nsh__helper_start(comm);
-    if (rc == NSH_SUCCESS && watch(comm->rma, word_here(comm->rma, words)) != NSH_SUCCESS)
+    if (rc == NSH_SUCCESS && watch_word(comm->rma, word_here(comm->rma, words)) != NSH_SUCCESS)
         rc = nsh__fail(NSH_ERR_NOMEM, "no memory for the metadata of words");
     if (rc == NSH_SUCCESS)
         atomic_store_explicit(&comm->homes_words, true, memory_order_release);
@@ -336,7 +336,7 @@ void nsh__words_free(nsh_comm *comm, nsh__words *words)
     if (words->block == NULL)
         return;
     if (words->home == comm->node_index && nsh__comm_leads(comm))
-        unwatch(comm->rma, word_here(comm->rma, words));
+        unwatch_word(comm->rma, word_here(comm->rma, words));
     free_block(comm->rma, words->home, words->block);
     *words = (nsh__words){.block = NULL};
 }
