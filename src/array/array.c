@@ -105,7 +105,7 @@ static int array_init(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndi
 }
 
 /* Also on a rank that has failed: ranks whose signatures differ disagree, and that is worse. */
-static uint64_t type_signature(MPI_Datatype type, const nsh_array *array)
+static uint64_t signature_of_type(MPI_Datatype type, const nsh_array *array)
 {
     return array != NULL && array->type.signature != 0 ? array->type.signature
                                                        : nsh__type_signature(type);
@@ -120,7 +120,7 @@ static uint64_t array_signature(MPI_Datatype type, int ndim, const int64_t exten
     for (int d = 0; d < ndim && d < NSH_MAX_NDIM && extent != NULL; d++)
         signature = nsh__mix(signature, (uint64_t)extent[d]);
     signature = nsh__mix_bytes(signature, name, name != NULL ? strlen(name) + 1 : 0);
-    return nsh__mix(signature, type_signature(type, array));
+    return nsh__mix(signature, signature_of_type(type, array));
 }
 
 /* ---- create ---- */
@@ -447,14 +447,14 @@ int nsh_array_print(const nsh_array *array, FILE *f)
     return NSH_SUCCESS;
 }
 
-static int print_to(const void *array, FILE *f)
+static int print_array_to(const void *array, FILE *f)
 {
     return nsh_array_print(array, f);
 }
 
 int nsh_array_snprintf(char *text, size_t size, const nsh_array *array)
 {
-    return nsh__text_of("nsh_array_snprintf", print_to, array, text, size);
+    return nsh__text_of("nsh_array_snprintf", print_array_to, array, text, size);
 }
 
 /* ---- getters ---- */

@@ -29,7 +29,7 @@ static void share(const nsh_comm *comm, int64_t n, int64_t *begin, int64_t *end)
 }
 
 /* The first agreement of a call on array. */
-static int begin(nsh_array *array, nsh__call call, int code, uint64_t signature)
+static int begin_reduction(nsh_array *array, nsh__call call, int code, uint64_t signature)
 {
     return nsh__agree(array->comm, call, code, nsh__mix(array->id, signature));
 }
@@ -37,7 +37,7 @@ static int begin(nsh_array *array, nsh__call call, int code, uint64_t signature)
 /* The last one. What fails between the agreements has left replicas half changed, and other nodes
  * in the middle of an exchange: they are told at once, not in an agreement that they would never
  * reach. */
-static int finish(nsh_array *array, nsh__call call, int code)
+static int finish_reduction(nsh_array *array, nsh__call call, int code)
 {
     int rc = code;
 
@@ -66,7 +66,7 @@ int nsh_array_fill(nsh_array *array, const void *element)
                          nsh__array_phrase(array, NSH__CALL_FILL).text, array->comm->rank);
     else
         signature = nsh__mix_bytes(1, element, (size_t)item);
-    rc = begin(array, NSH__CALL_FILL, code, signature);
+    rc = begin_reduction(array, NSH__CALL_FILL, code, signature);
     if (rc != NSH_SUCCESS)
         return rc;
     share(array->comm, array->size, &first, &last);
@@ -76,7 +76,7 @@ int nsh_array_fill(nsh_array *array, const void *element)
         for (done = 1; done < last - first; done += nsh__min(done, last - first - done))
             memcpy(p + done * item, p, (size_t)(nsh__min(done, last - first - done) * item));
     }
-    return finish(array, NSH__CALL_FILL, NSH_SUCCESS);
+    return finish_reduction(array, NSH__CALL_FILL, NSH_SUCCESS);
 }
 
 /* ---- checksum ---- */
@@ -120,7 +120,7 @@ int nsh_array_checksum(nsh_array *array, uint64_t *out)
     if (rc == NSH_SUCCESS)
         sum = chunk_sum(array->replica.ro, array->nbytes, from, to);
     comm->area->slots[comm->node_rank].sum = sum;
-    rc = begin(array, NSH__CALL_CHECKSUM, rc, 0);
+    rc = begin_reduction(array, NSH__CALL_CHECKSUM, rc, 0);
     if (rc != NSH_SUCCESS)
         return rc;
     /* Nobody changes its slot's sum before the second agreement has begun on all ranks of the
@@ -151,8 +151,8 @@ static int64_t *slab_of_rank(const nsh_array *array, int64_t *table, int rank)
     return table + (int64_t)rank * 2 * array->ndim;
 }
 
-static void write_own(const nsh_array *array, int64_t *table, const int64_t offset[],
-                      const int64_t count[])
+static void write_own_part(const nsh_array *array, int64_t *table, const int64_t offset[],
+                           const int64_t count[])
 {
     int64_t *mine = slab_of_rank(array, table, array->comm->rank);
 
@@ -228,10 +228,10 @@ int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset
             rc = nsh__fail(NSH_ERR_NOMEM, "nsh_array_allgather: no memory for %d hyperslabs",
                            comm->size);
         else
-            write_own(array, table, offset, count);
+            write_own_part(array, table, offset, count);
     }
     shared = comm->node_count > 1 || comm->check;
-    rc = begin(array, NSH__CALL_ALLGATHER, rc, 0);
+    rc = begin_reduction(array, NSH__CALL_ALLGATHER, rc, 0);
     if (rc == NSH_SUCCESS && shared) {
         rc = nsh__ring_table(comm, table, 2 * array->ndim);
         if (rc != NSH_SUCCESS) /* MPI may still write to the table */
@@ -239,7 +239,7 @@ int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset
         if (comm->check)
             rc = check_overlap(array, table);
         if (comm->check)
-            rc = begin(array, NSH__CALL_ALLGATHER, rc, 1);
+            rc = begin_reduction(array, NSH__CALL_ALLGATHER, rc, 1);
     }
     if (rc != NSH_SUCCESS)
         goto done;
@@ -252,7 +252,7 @@ int nsh_array_allgather(nsh_array *array, const void *data, const int64_t offset
             rc = nsh__ring_slabs(comm, &destination, table,
                                  table + (int64_t)comm->size * 2 * array->ndim);
     }
-    rc = finish(array, NSH__CALL_ALLGATHER, rc);
+    rc = finish_reduction(array, NSH__CALL_ALLGATHER, rc);
 done:
     free(table);
     return rc;
@@ -265,7 +265,7 @@ int nsh_array_allgather_fail(nsh_array *array, int code, const char *text)
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__fail_given("nsh_array_allgather_fail", array->comm->rank, code, text);
-    return begin(array, NSH__CALL_ALLGATHER, rc, 0);
+    return begin_reduction(array, NSH__CALL_ALLGATHER, rc, 0);
 }
 
 /* ---- allreduce ---- */
@@ -425,7 +425,7 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
         rc = reduce_node(array, op, data, &p.rooms.block, p.room);
     if (rc == NSH_SUCCESS && array->size > 0 && comm->node_count > 1)
         rc = reduce_nodes(array, data, op, p.by_node);
-    rc = finish(array, NSH__CALL_ALLREDUCE, rc);
+    rc = finish_reduction(array, NSH__CALL_ALLREDUCE, rc);
     nsh__shared_free(comm, &p.rooms);
     return rc;
 }

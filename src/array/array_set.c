@@ -99,7 +99,7 @@ static bool root_is_here(const change *c)
 
 /* A root that does not exist fails on every rank that names it; the agreement finds those who do
  * not. */
-static int begin_change(change *c)
+static int begin_array_change(change *c)
 {
     nsh_comm *comm = c->array->comm;
     uint64_t signature = nsh__mix(c->array->id, (uint64_t)c->root);
@@ -121,7 +121,7 @@ static int begin_change(change *c)
 
 /* While root of this node acts, a message of this call from elsewhere means that another node has a
  * root of its own. It would come to the leader. */
-static void watch(const change *c, bool on)
+static void watch_change(const change *c, bool on)
 {
     nsh_comm *comm = c->array->comm;
 
@@ -218,13 +218,13 @@ static int act_as_leader(const change *c)
 }
 
 /* MISMATCH from the gate's watch, which is no outcome, leaves other nodes to be told. */
-static int settle(const change *c, int rc)
+static int settle_change(const change *c, int rc)
 {
     nsh_comm *comm = c->array->comm;
 
     if (comm->wait.watch_tag >= 0 && rc == NSH_ERR_MISMATCH && !comm->gate.released)
         nsh__comm_break(comm, rc);
-    watch(c, false);
+    watch_change(c, false);
     return rc;
 }
 
@@ -236,8 +236,8 @@ static int carry_out(const change *c)
     nsh__comm_show(comm, c->call, c->root, c->array->id, comm->signature);
     nsh__gate_arrive(&comm->gate, comm->signature, false);
     if (root_is_here(c)) {
-        watch(c, true);
-        rc = settle(c, comm->rank == c->root ? act_as_root(c) : await_root(c));
+        watch_change(c, true);
+        rc = settle_change(c, comm->rank == c->root ? act_as_root(c) : await_root(c));
     } else if (nsh__comm_leads(comm)) {
         rc = act_as_leader(c);
     } else {
@@ -255,7 +255,7 @@ static int set_pieces(nsh_array *array, nsh__call call, int n, const nsh_piece p
     if (rc == NSH_SUCCESS && root == NSH_ROOT_ANY)
         rc = find_root(&c, has_data);
     if (rc == NSH_SUCCESS)
-        rc = begin_change(&c);
+        rc = begin_array_change(&c);
     if (rc == NSH_SUCCESS && c.root == array->comm->rank && code == NSH_SUCCESS)
         c.code = check_pieces(&c);
     if (rc == NSH_SUCCESS)
@@ -328,7 +328,7 @@ int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64
     int rc = nsh__array_usable(array, c.call);
 
     if (rc == NSH_SUCCESS)
-        rc = begin_change(&c);
+        rc = begin_array_change(&c);
     if (rc != NSH_SUCCESS)
         return rc;
     if (root == array->comm->rank)
@@ -383,7 +383,7 @@ static int end_update(nsh_array *array, const char *name, bool failed, int code,
     c.root = array->updating;
     piece = (nsh_piece){NULL, array->update, array->update + array->ndim, NULL};
     c.pieces = &piece;
-    rc = begin_change(&c);
+    rc = begin_array_change(&c);
     if (rc != NSH_SUCCESS)
         return rc;
     if (failed && c.root == array->comm->rank) {
