@@ -138,7 +138,7 @@ int nsh_counter_abandon(nsh_counter **counter)
 }
 
 /* An operation that has failed may have been done or not: nobody can tell what follows. */
-static int checked(const nsh_counter *counter, int rc)
+static int counter_checked(const nsh_counter *counter, int rc)
 {
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(counter->comm, rc);
 }
@@ -155,7 +155,7 @@ int nsh_counter_add(nsh_counter *counter, int64_t delta, int64_t *before)
         return rc;
     counter->comm->subject = (nsh__subject){.call = "nsh_counter_add"};
     rc = nsh__cell_add(&counter->cell, (uint64_t)delta, &old);
-    rc = checked(counter, nsh__subject_end(counter->comm, rc));
+    rc = counter_checked(counter, nsh__subject_end(counter->comm, rc));
     if (rc == NSH_SUCCESS && before != NULL)
         *before = (int64_t)(old + counter->initial);
     return rc;
@@ -173,7 +173,7 @@ int nsh_counter_read(nsh_counter *counter, int64_t *value)
         return rc;
     counter->comm->subject = (nsh__subject){.call = "nsh_counter_read"};
     rc = nsh__cell_read(&counter->cell, &now);
-    rc = checked(counter, nsh__subject_end(counter->comm, rc));
+    rc = counter_checked(counter, nsh__subject_end(counter->comm, rc));
     if (rc == NSH_SUCCESS)
         *value = (int64_t)(now + counter->initial);
     return rc;

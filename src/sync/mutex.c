@@ -49,7 +49,7 @@ struct nsh_mutex {
 
 /* ---- create ---- */
 
-static int check_options(const nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out)
+static int check_mutex_options(const nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out)
 {
     if (out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_mutex_create: out is NULL (rank %d)", comm->rank);
@@ -70,7 +70,7 @@ static nsh_mutex *mutex_alloc(nsh_comm *comm, const nsh_mutex_options *o)
     return mutex;
 }
 
-static int largest_node(const nsh_comm *comm)
+static int most_on_a_node(const nsh_comm *comm)
 {
     int most = 0;
 
@@ -95,7 +95,7 @@ static const nsh__kind mutex_kind = {.name = "mutex", .destroy = mutex_destroy};
 /* Its own part of the mutex. Accepted by mutex_destroy at any stage. */
 static int mutex_init(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out, nsh_mutex **made)
 {
-    int rc = check_options(comm, o, out);
+    int rc = check_mutex_options(comm, o, out);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -108,7 +108,7 @@ static int mutex_init(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **ou
     return nsh__object_init(&(*made)->object, &mutex_kind, *made, NSH__CALL_MUTEX_CREATE, o->name);
 }
 
-static int look(void *owner)
+static int look_at_holder(void *owner)
 {
     nsh_mutex *mutex = owner;
     bool pointless;
@@ -126,7 +126,7 @@ static void watch_attach(nsh_mutex *mutex, int places)
     mutex->watch.cell = (nsh__cell){comm, comm->node_count == 1 ? &c->watch : NULL,
                                     &mutex->object.shared.words, (int64_t)comm->size + 1};
     mutex->watch.name = mutex->object.name;
-    mutex->local.look = mutex->remote.look = look;
+    mutex->local.look = mutex->remote.look = look_at_holder;
     mutex->local.owner = mutex->remote.owner = mutex;
 }
 
@@ -166,7 +166,7 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     rc = nsh__sized_read(&kind, "nsh_mutex_create", comm->rank, options, o);
     need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 1 + comm->check : 0;
     if (need.nwords == 0 || o->order == NSH_MUTEX_COHORT) {
-        places = largest_node(comm);
+        places = most_on_a_node(comm);
         need.bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
     }
     comm->created++;
@@ -232,14 +232,14 @@ int nsh_mutex_abandon(nsh_mutex **mutex)
 /* ---- lock ---- */
 
 /* What went wrong between ranks leaves the queue in no known state. */
-static int checked(nsh_mutex *mutex, int rc)
+static int mutex_checked(nsh_mutex *mutex, int rc)
 {
     if (rc == NSH_SUCCESS || rc == NSH_ERR_BUSY || rc == NSH_ERR_TIMEOUT)
         return rc;
     return nsh__comm_break(mutex->comm, rc);
 }
 
-static int usable(const nsh_mutex *mutex, const char *call, bool held)
+static int mutex_usable(const nsh_mutex *mutex, const char *call, bool held)
 {
     if (mutex == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: mutex is NULL", call);
@@ -426,7 +426,7 @@ static int lock(nsh_mutex *mutex, int64_t deadline)
         waited = queue->waited;
     }
     if (rc != NSH_SUCCESS)
-        return checked(mutex, rc);
+        return mutex_checked(mutex, rc);
     took(mutex, waited);
     return NSH_SUCCESS;
 }
@@ -445,7 +445,7 @@ static int lock_at_last(nsh_mutex *mutex)
     if (check && (rc == NSH_SUCCESS || rc == NSH_ERR_TIMEOUT))
         watched = nsh__mutex_check_wait(&mutex->watch, -1);
     if (watched != NSH_SUCCESS)
-        return checked(mutex, watched);
+        return mutex_checked(mutex, watched);
     if (rc == NSH_ERR_TIMEOUT)
         return nsh__fail(NSH_ERR_STATE,
                          "nsh_mutex_lock: the rank that holds the mutex (%s) is in a collective "
@@ -457,7 +457,7 @@ static int lock_at_last(nsh_mutex *mutex)
 
 int nsh_mutex_lock(nsh_mutex *mutex)
 {
-    int rc = usable(mutex, "nsh_mutex_lock", false);
+    int rc = mutex_usable(mutex, "nsh_mutex_lock", false);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -468,7 +468,7 @@ int nsh_mutex_lock(nsh_mutex *mutex)
 int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds)
 {
     int64_t deadline;
-    int rc = usable(mutex, "nsh_mutex_timedlock", false);
+    int rc = mutex_usable(mutex, "nsh_mutex_timedlock", false);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -484,7 +484,7 @@ int nsh_mutex_timedlock(nsh_mutex *mutex, double seconds)
 
 int nsh_mutex_trylock(nsh_mutex *mutex)
 {
-    int rc = usable(mutex, "nsh_mutex_trylock", false);
+    int rc = mutex_usable(mutex, "nsh_mutex_trylock", false);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -494,14 +494,14 @@ int nsh_mutex_trylock(nsh_mutex *mutex)
                          nsh__object_phrase("nsh_mutex_trylock", &mutex->object).text,
                          mutex->comm->rank);
     if (rc != NSH_SUCCESS)
-        return checked(mutex, rc);
+        return mutex_checked(mutex, rc);
     took(mutex, false);
     return NSH_SUCCESS;
 }
 
 int nsh_mutex_unlock(nsh_mutex *mutex)
 {
-    int rc = usable(mutex, "nsh_mutex_unlock", true);
+    int rc = mutex_usable(mutex, "nsh_mutex_unlock", true);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -509,7 +509,7 @@ int nsh_mutex_unlock(nsh_mutex *mutex)
     nsh__mutex_check_dropped(mutex->comm, &mutex->watch);
     mutex->comm->subject = (nsh__subject){.call = "nsh_mutex_unlock"};
     rc = mutex->cohort != NULL ? unlock_cohort(mutex) : unlock_queue(only_queue(mutex), NULL, NULL);
-    return checked(mutex, nsh__subject_end(mutex->comm, rc));
+    return mutex_checked(mutex, nsh__subject_end(mutex->comm, rc));
 }
 
 /* ---- look ---- */

@@ -33,7 +33,7 @@ static nsh__mutex_check *check_of(nsh__agreement_hook *hook)
     return (nsh__mutex_check *)(void *)((char *)hook - offsetof(nsh__mutex_check, hook));
 }
 
-static int enter_agreement(nsh__agreement_hook *hook, nsh__call call, int code)
+static int enter_holding(nsh__agreement_hook *hook, nsh__call call, int code)
 {
     nsh__mutex_check *watch = check_of(hook);
     const nsh_comm *comm = watch->cell.comm;
@@ -51,7 +51,7 @@ static int enter_agreement(nsh__agreement_hook *hook, nsh__call call, int code)
                      (int)(old & WAITING_MASK));
 }
 
-static int leave_agreement(nsh__agreement_hook *hook)
+static int leave_holding(nsh__agreement_hook *hook)
 {
     nsh__mutex_check *watch = check_of(hook);
     int rc = NSH_SUCCESS;
@@ -65,7 +65,7 @@ static int leave_agreement(nsh__agreement_hook *hook)
 
 void nsh__mutex_check_held(nsh_comm *comm, nsh__mutex_check *watch)
 {
-    watch->hook = (nsh__agreement_hook){enter_agreement, leave_agreement, comm->hooks};
+    watch->hook = (nsh__agreement_hook){enter_holding, leave_holding, comm->hooks};
     comm->hooks = &watch->hook;
 }
 

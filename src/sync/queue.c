@@ -233,7 +233,7 @@ static int wait_for_grant(nsh__queue *queue, int64_t deadline)
 
 /* While a place is being skipped, which takes the one who skips a few operations, its owner can
  * only look again. */
-static int look_again(nsh__queue *queue, int64_t deadline, unsigned *rounds)
+static int look_at_queue_again(nsh__queue *queue, int64_t deadline, unsigned *rounds)
 {
     if (nsh__wait_clock() < deadline)
         return nsh__wait_round(&queue->comm->wait, rounds);
@@ -266,7 +266,7 @@ static int advance(nsh__queue *queue, int64_t deadline, int64_t patience)
         } else if ((rc = act(queue, patience, &old)) == NSH_SUCCESS) {
             react(queue, old);
             if (taking_up && queue->stage == NSH__STAGE_TAKE_UP)
-                rc = look_again(queue, deadline, &rounds);
+                rc = look_at_queue_again(queue, deadline, &rounds);
         }
         if (queue->intent != NSH__INTENT_LOCK)
             turn_back(queue);
@@ -436,7 +436,7 @@ static int grant(nsh__queue *queue, int participant, bool *skipped, uint64_t *ne
 }
 
 /* Nobody is known to be behind participant. *next: somebody came after all; 0: the lock is free. */
-static int give_up(nsh__queue *queue, int participant, bool skipped, uint64_t *next)
+static int give_up_place(nsh__queue *queue, int participant, bool skipped, uint64_t *next)
 {
     uint64_t old, place;
     int rc = word_cas(queue, TAIL, (uint64_t)participant + 1, 0, &old);
@@ -462,7 +462,7 @@ int nsh__queue_unlock(nsh__queue *queue, int holder, bool waited, nsh__queue_hoo
         if (next == 0) {
             if (last != NULL && (rc = last(owner)) != NSH_SUCCESS)
                 break;
-            rc = give_up(queue, holder, skipped, &next);
+            rc = give_up_place(queue, holder, skipped, &next);
             if (rc != NSH_SUCCESS || next == 0)
                 break;
         }

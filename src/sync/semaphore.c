@@ -241,7 +241,7 @@ static int release(nsh_semaphore *semaphore)
 }
 
 /* For a call after which this rank holds so many permits. */
-static int usable(const nsh_semaphore *semaphore, const char *call, int change)
+static int semaphore_usable(const nsh_semaphore *semaphore, const char *call, int change)
 {
     if (semaphore == NULL)
         return nsh__fail(NSH_ERR_ARG, "%s: semaphore is NULL", call);
@@ -263,7 +263,7 @@ static int done(nsh_semaphore *semaphore, int rc, int change)
 
 int nsh_semaphore_acquire(nsh_semaphore *semaphore)
 {
-    int rc = usable(semaphore, "nsh_semaphore_acquire", 1);
+    int rc = semaphore_usable(semaphore, "nsh_semaphore_acquire", 1);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -274,7 +274,7 @@ int nsh_semaphore_acquire(nsh_semaphore *semaphore)
 
 int nsh_semaphore_tryacquire(nsh_semaphore *semaphore)
 {
-    int rc = usable(semaphore, "nsh_semaphore_tryacquire", 1);
+    int rc = semaphore_usable(semaphore, "nsh_semaphore_tryacquire", 1);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -287,7 +287,7 @@ int nsh_semaphore_tryacquire(nsh_semaphore *semaphore)
 
 int nsh_semaphore_release(nsh_semaphore *semaphore)
 {
-    int rc = usable(semaphore, "nsh_semaphore_release", -1);
+    int rc = semaphore_usable(semaphore, "nsh_semaphore_release", -1);
 
     return rc == NSH_SUCCESS ? done(semaphore, release(semaphore), -1) : rc;
 }
