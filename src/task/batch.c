@@ -30,7 +30,7 @@ static int64_t padded(int64_t bytes)
     return (bytes + LINE - 1) / LINE * LINE;
 }
 
-static int check_options(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
+static int check_batch_options(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
 {
     if (tasks < 0 || tasks > INT64_MAX / 4)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: %" PRId64 " tasks (rank %d)", tasks,
@@ -172,7 +172,7 @@ static const nsh__kind batch_kind = {.name = "batch",
 static int batch_init(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o, nsh_batch **out,
                       nsh_batch **made)
 {
-    int rc = check_options(comm, tasks, o);
+    int rc = check_batch_options(comm, tasks, o);
     nsh_batch *b;
 
     if (out == NULL)
@@ -221,7 +221,7 @@ static uint64_t batch_signature(const nsh_comm *comm, int64_t tasks, const nsh_b
 
 /* ---- create ---- */
 
-static int largest_node(const nsh_comm *comm)
+static int largest_batch_node(const nsh_comm *comm)
 {
     int most = 1;
 
@@ -236,7 +236,7 @@ static int64_t shared_bytes(const nsh_batch *b)
     int64_t each =
         (int64_t)(sizeof(nsh__batch_counts) + sizeof(nsh__group_member) + sizeof(nsh__entry));
 
-    return (int64_t)sizeof(nsh__batch_area) + largest_node(b->comm) * each +
+    return (int64_t)sizeof(nsh__batch_area) + largest_batch_node(b->comm) * each +
            (b->journal != NULL ? 2 : 1) * padded(b->tasks) + b->tasks * b->result_bytes;
 }
 
@@ -256,7 +256,7 @@ static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
     char *p = b->object.shared.block.rw;
     nsh__group_member *members;
     nsh__entry *entries;
-    int most = largest_node(comm);
+    int most = largest_batch_node(comm);
 
     b->area = (nsh__batch_area *)(void *)p;
     p += sizeof(nsh__batch_area);

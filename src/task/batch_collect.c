@@ -35,7 +35,7 @@ static int merge(nsh_batch *b, nsh__call call, void *bytes, int64_t n, MPI_Op op
 
 /* [collective] Between agreements: every node knows what the others do. The code is to be
  * agreed. */
-static int exchange(nsh_batch *b, nsh__call call)
+static int exchange_states(nsh_batch *b, nsh__call call)
 {
     int rc;
 
@@ -52,7 +52,7 @@ static int exchange(nsh_batch *b, nsh__call call)
 }
 
 /* What cannot be written now would contradict what is agreed on next. */
-static int settle(nsh_batch *b, int code)
+static int settle_batch(nsh_batch *b, int code)
 {
     if (code == NSH_SUCCESS && b->journal != NULL)
         code = nsh__journal_flush(b->journal);
@@ -68,10 +68,10 @@ int nsh_batch_sync(nsh_batch *b)
     rc = nsh__comm_present(b->comm, "nsh_batch_sync"); /* the journal is not this process's */
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, settle(b, NSH_SUCCESS), b->id);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, settle_batch(b, NSH_SUCCESS), b->id);
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = exchange(b, NSH__CALL_BATCH_SYNC);
+    rc = exchange_states(b, NSH__CALL_BATCH_SYNC);
     return nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, rc, b->id);
 }
 
@@ -94,7 +94,7 @@ static void reopen_here(nsh_batch *b, unsigned from)
 }
 
 /* Likewise with one: the chunk that the node holds runs on, unless all that runs is OPEN. */
-static void look_again(nsh_batch *b, unsigned from)
+static void look_at_states_again(nsh_batch *b, unsigned from)
 {
     if (from & NSH_BATCH_REOPEN_RUNNING)
         nsh__claim_reset(&b->area->claims);
@@ -114,10 +114,10 @@ static int reopen(nsh_batch *b, unsigned from)
         if (rc != NSH_SUCCESS)
             return rc;
     }
-    rc = exchange(b, NSH__CALL_BATCH_REOPEN);
+    rc = exchange_states(b, NSH__CALL_BATCH_REOPEN);
     if (rc == NSH_SUCCESS && nsh__comm_leads(comm)) {
         if (b->journal != NULL)
-            look_again(b, from);
+            look_at_states_again(b, from);
         else
             reopen_here(b, from);
         rc = nsh__batch_counts_clear(b);
@@ -141,7 +141,7 @@ int nsh_batch_reopen(nsh_batch *b, unsigned from)
             nsh__fail(NSH_ERR_ARG,
                       "nsh_batch_reopen: from is 0x%x, not a set of NSH_BATCH_REOPEN_... (rank %d)",
                       from, b->comm->rank);
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, settle(b, rc), nsh__mix(b->id, from));
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, settle_batch(b, rc), nsh__mix(b->id, from));
     if (rc == NSH_SUCCESS)
         rc = reopen(b, from);
     if (rc == NSH_SUCCESS && (from & NSH_BATCH_REOPEN_RUNNING) != 0)
@@ -187,11 +187,11 @@ int nsh_batch_results(nsh_batch *b, nsh_array *array)
     if (rc != NSH_SUCCESS)
         return rc;
     rc = check_results(b, array);
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, settle(b, rc),
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, settle_batch(b, rc),
                     nsh__mix(b->id, array != NULL ? array->id : 0));
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = exchange(b, NSH__CALL_BATCH_RESULTS);
+    rc = exchange_states(b, NSH__CALL_BATCH_RESULTS);
     rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, rc, array->id);
     if (rc != NSH_SUCCESS)
         return rc;

@@ -157,7 +157,7 @@ int nsh__batch_counts_read(nsh_batch *b, nsh_task_counts *out)
 
 /* ---- for users ---- */
 
-static int look(nsh_batch *b, const char *call, nsh_task_counts *out)
+static int look_at_counts(nsh_batch *b, const char *call, nsh_task_counts *out)
 {
     int rc = nsh__comm_whole(b->comm, call);
 
@@ -174,7 +174,7 @@ int nsh_batch_counts(nsh_batch *b, nsh_task_counts *out)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_counts: %s is NULL", b == NULL ? "batch" : "out");
     rc = nsh__sized_check(&kind, "nsh_batch_counts", b->comm->rank, out);
     if (rc == NSH_SUCCESS)
-        rc = look(b, "nsh_batch_counts", &now);
+        rc = look_at_counts(b, "nsh_batch_counts", &now);
     if (rc == NSH_SUCCESS)
         nsh__sized_write(&kind, &now, out);
     return rc;
@@ -187,7 +187,7 @@ int nsh_batch_status_line(nsh_batch *b, char *buffer, size_t n)
 
     if (b == NULL || buffer == NULL || n == 0)
         return nsh__fail(NSH_ERR_ARG, "nsh_batch_status_line: batch or buffer is NULL, or n 0");
-    rc = look(b, "nsh_batch_status_line", &now);
+    rc = look_at_counts(b, "nsh_batch_status_line", &now);
     if (rc == NSH_SUCCESS)
         nsh__status_line_text(&now, buffer, n);
     return rc;

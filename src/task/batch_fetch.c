@@ -19,7 +19,7 @@ static const int64_t shortest = MS, longest = 1000 * MS, /* naps between two loo
 enum { NAP_SHARE = 16 }; /* a nap is this part of the wait so far */
 
 /* Until the next look at the journal. */
-static int nap(nsh_batch *b)
+static int nap_before_look(nsh_batch *b)
 {
     atomic_uint never = 0, sleepers = 0;
     const nsh__event event = {&never, ~0U, 1, &sleepers, -1};
@@ -43,7 +43,7 @@ int nsh__batch_fetch(void *owner, const nsh__claim_wish *wish, int64_t *begin, i
         rc = nsh__journal_claim(b->journal, wish, begin, end, &others);
         if (rc != NSH_SUCCESS || *begin < *end || !others || !b->wait)
             return rc;
-        rc = nap(b);
+        rc = nap_before_look(b);
     } while (rc == NSH_SUCCESS);
     return rc;
 }

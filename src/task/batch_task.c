@@ -168,7 +168,7 @@ int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const voi
 
 /* A journal says RUNNING of all that a job has taken; what no worker of this node has begun is
  * still in the node's chunk. */
-static nsh_task_state state_of(const nsh_batch *b, int64_t task)
+static nsh_task_state state_of_task(const nsh_batch *b, int64_t task)
 {
     unsigned state = atomic_load_explicit(&b->states[task], memory_order_acquire);
 
@@ -189,6 +189,6 @@ int nsh_batch_state(const nsh_batch *b, int64_t task, nsh_task_state *state)
         return nsh__fail(NSH_ERR_ARG,
                          "nsh_batch_state: task %" PRId64 " is not in 0 .. %" PRId64 " (rank %d)",
                          task, b->tasks - 1, b->comm->rank);
-    *state = state_of(b, task);
+    *state = state_of_task(b, task);
     return NSH_SUCCESS;
 }

@@ -46,7 +46,7 @@ void nsh__journal_destroy(nsh__journal *j)
 
 /* Take the journal lock, read all new records, and write this rank's retained ones. On failure the
  * lock is released. */
-static int begin_change(nsh__journal *j)
+static int begin_journal_change(nsh__journal *j)
 {
     int rc = nsh__journal_lock(j);
 
@@ -160,7 +160,7 @@ static int claim_tasks(nsh__journal *j, const nsh__claim_wish *wish, int64_t *be
 int nsh__journal_claim(nsh__journal *j, const nsh__claim_wish *wish, int64_t *begin, int64_t *end,
                        bool *others)
 {
-    int rc = begin_change(j);
+    int rc = begin_journal_change(j);
 
     if (rc != NSH_SUCCESS)
         return rc;
@@ -258,14 +258,14 @@ static int reopen_tasks(nsh__journal *j, unsigned states)
 
 int nsh__journal_reopen(nsh__journal *j, unsigned states)
 {
-    int rc = begin_change(j);
+    int rc = begin_journal_change(j);
 
     return rc == NSH_SUCCESS ? nsh__journal_write_and_unlock(j, reopen_tasks(j, states), true) : rc;
 }
 
 int nsh__journal_leave(nsh__journal *j)
 {
-    int rc = begin_change(j);
+    int rc = begin_journal_change(j);
 
     return rc == NSH_SUCCESS ? nsh__journal_write_and_unlock(j, give_tasks_back(j, true), true)
                              : rc;

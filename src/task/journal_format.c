@@ -194,7 +194,7 @@ static int64_t *count_of(nsh__journal_table_area *area, unsigned char state)
     }
 }
 
-static unsigned char state_of(const nsh__journal_table *table, int64_t task)
+static unsigned char state_in_table(const nsh__journal_table *table, int64_t task)
 {
     return atomic_load_explicit(&table->states[task], memory_order_relaxed);
 }
@@ -206,7 +206,7 @@ static unsigned attempts_of(const nsh__journal_table *table, int64_t task)
 
 static bool is_fresh(const nsh__journal_table *table, int64_t task)
 {
-    return state_of(table, task) == NSH_TASK_OPEN && attempts_of(table, task) == 0;
+    return state_in_table(table, task) == NSH_TASK_OPEN && attempts_of(table, task) == 0;
 }
 
 /* release: a reader that sees DONE sees the result. */
@@ -215,10 +215,11 @@ static void set_state(nsh__journal_table *table, int64_t task, unsigned char sta
     nsh__journal_table_area *area = table->area;
 
     area->fresh -= is_fresh(table, task);
-    --*count_of(area, state_of(table, task));
-    nsh__assert(*count_of(area, state_of(table, task)) >= 0 && area->fresh >= 0,
+    --*count_of(area, state_in_table(table, task));
+    nsh__assert(*count_of(area, state_in_table(table, task)) >= 0 && area->fresh >= 0,
                 "task %" PRId64 " leaves state 0x%x with a count of %" PRId64 ", %" PRId64 " fresh",
-                task, state_of(table, task), *count_of(area, state_of(table, task)), area->fresh);
+                task, state_in_table(table, task), *count_of(area, state_in_table(table, task)),
+                area->fresh);
     ++*count_of(area, state);
     atomic_store_explicit(&table->states[task], state, memory_order_release);
     if (!is_fresh(table, task))
@@ -247,7 +248,7 @@ static void release_slot(nsh__journal_table *table, unsigned slot, unsigned mann
     unsigned char running = (unsigned char)(slot << NSH__STATE_BITS | NSH_TASK_RUNNING);
 
     for (int64_t t = 0; t < table->tasks && table->area->running[slot] > 0; t++) {
-        if (state_of(table, t) != running)
+        if (state_in_table(table, t) != running)
             continue;
         if (manner == NSH__KILLED)
             set_attempts(table, t, attempts_of(table, t) + 1);
@@ -269,7 +270,7 @@ static void apply_join(nsh__journal_table *table, const nsh__record *record, con
 static void reopen_ended(nsh__journal_table *table, unsigned from)
 {
     for (int64_t t = 0; t < table->tasks; t++) {
-        unsigned char state = state_of(table, t);
+        unsigned char state = state_in_table(table, t);
 
         if (state <= NSH_TASK_RUNNING || state > NSH_TASK_FAILED || (from & 1U << state) == 0)
             continue;
@@ -282,7 +283,7 @@ static void apply_end(nsh__journal_table *table, const nsh__record *record, cons
 {
     /* A task that is DONE stays so, whatever else has been written about it. */
     if (record->first >= table->tasks ||
-        (state_of(table, record->first) & NSH__STATE_MASK) == NSH_TASK_DONE)
+        (state_in_table(table, record->first) & NSH__STATE_MASK) == NSH_TASK_DONE)
         return;
     if (table->results != NULL && record->state == NSH_TASK_DONE && result != NULL)
         memcpy(table->results + record->first * table->result_bytes, result,
@@ -303,7 +304,7 @@ void nsh__journal_table_apply(nsh__journal_table *table, const nsh__record *reco
         break;
     case NSH__RECORD_CLAIM:
         for (int64_t t = record->first; t < record->last; t++)
-            if (state_of(table, t) == NSH_TASK_OPEN)
+            if (state_in_table(table, t) == NSH_TASK_OPEN)
                 set_state(table, t,
                           (unsigned char)(record->slot << NSH__STATE_BITS | NSH_TASK_RUNNING));
         break;
@@ -365,7 +366,7 @@ static int64_t find_tried(const nsh__journal_table *table)
     int64_t best = table->tasks;
 
     for (int64_t t = 0; t < table->tasks; t++)
-        if (state_of(table, t) == NSH_TASK_OPEN &&
+        if (state_in_table(table, t) == NSH_TASK_OPEN &&
             (best == table->tasks || attempts_of(table, t) < attempts_of(table, best)))
             best = t;
     return best;

@@ -306,7 +306,7 @@ static void add_up(const map *m)
 }
 
 /* [collective] Accumulators or rows to all nodes, where there are several. */
-static int exchange(map *m)
+static int exchange_results(map *m)
 {
     nsh__destination rows = {1, &m->n, m->row_bytes, NULL};
     int rc = NSH_SUCCESS;
@@ -348,7 +348,7 @@ static int map_end(map *m, int rc, const nsh__failure *failure)
     if (!spreads(m) && m->stride == 0)
         return kernel_rc;
     /* Also after a failure: the rows that there are, so that replicas are equal. */
-    rc = exchange(m);
+    rc = exchange_results(m);
     if (rc == NSH_SUCCESS && m->stride > 0 && nsh__comm_leads(m->comm))
         add_up(m);
     rc = nsh__agree(m->comm, m->call, rc, 3);

@@ -43,7 +43,7 @@ static nsh__group_member *member_at(const nsh__worker_group *group, int rank)
 
 /* ---- messages ---- */
 
-static int send_message(const nsh__worker_group *group, int to, const nsh__round *round)
+static int send_round(const nsh__worker_group *group, int to, const nsh__round *round)
 {
     message m = {
         .round = group->rounds, .code = round->code, .flag = round->flag, .value = round->value};
@@ -59,7 +59,7 @@ static int send_message(const nsh__worker_group *group, int to, const nsh__round
 }
 
 /* Receive the next message with the group's tag; *from is its sender. */
-static int receive_message(const nsh__worker_group *group, message *m, int *from)
+static int receive_round(const nsh__worker_group *group, message *m, int *from)
 {
     nsh__group_member *own = member_at(group, group->comm->rank);
     const nsh__event event = {&own->never, ~0U, 1, &own->answers_sleepers, group->tag};
@@ -116,7 +116,7 @@ static int collect_reports(nsh__worker_group *group, nsh__round *round)
             merge_report(round, r, member->code, member->flag, member->text);
     }
     for (; far > 0 && rc == NSH_SUCCESS; far--) {
-        rc = receive_message(group, &m, &from);
+        rc = receive_round(group, &m, &from);
         if (rc == NSH_SUCCESS)
             merge_report(round, from, m.code, m.flag, m.text);
     }
@@ -145,7 +145,7 @@ int nsh__worker_group_report_all(nsh__worker_group *group, nsh__round *round)
     if (nsh__worker_group_leads(group))
         return break_on_error(group, collect_reports(group, round));
     if (!on_this_node(group, group->leader))
-        return break_on_error(group, send_message(group, group->leader, round));
+        return break_on_error(group, send_round(group, group->leader, round));
     write_member(member_at(group, group->comm->rank), round);
     at = member_at(group, group->leader);
     atomic_fetch_add_explicit(&at->reports, 1, memory_order_seq_cst); /* for nsh__wake */
@@ -165,7 +165,7 @@ static int send_answer(const nsh__worker_group *group, const nsh__round *round)
     nsh__wake(&own->answers, &own->answers_sleepers);
     for (int r = group->leader + 1; r < group->leader + group->size && rc == NSH_SUCCESS; r++)
         if (!on_this_node(group, r))
-            rc = send_message(group, r, round);
+            rc = send_round(group, r, round);
     return rc;
 }
 
@@ -176,7 +176,7 @@ static int receive_answer(const nsh__worker_group *group, nsh__round *round)
     int rc, from = group->leader;
 
     if (!on_this_node(group, group->leader)) {
-        rc = receive_message(group, &m, &from);
+        rc = receive_round(group, &m, &from);
     } else {
         rc = nsh__wait_word(&group->comm->wait, &at->answers, group->rounds, &at->answers_sleepers);
         if (rc == NSH_SUCCESS) {
