@@ -111,7 +111,7 @@ static int find_target(nsh_file *file, nsh__call call)
 }
 
 /* By the owner: the target or an empty working copy is open, and is HDF5. */
-static int begin(nsh_file *file, nsh__call call, opened *reply)
+static int begin_open(nsh_file *file, nsh__call call, opened *reply)
 {
     int64_t bytes;
     int rc = find_target(file, call);
@@ -170,7 +170,7 @@ static int open_same(nsh_file *file, nsh__call call)
     nsh__detail_keep(&kept);
     for (int i = 0; i < TRIES && rc == NSH_ERR_STATE; i++) {
         close_files(file);
-        rc = nsh__file_is_io_rank(file) ? begin(file, call, &reply) : NSH_SUCCESS;
+        rc = nsh__file_is_io_rank(file) ? begin_open(file, call, &reply) : NSH_SUCCESS;
         rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
         if (rc == NSH_SUCCESS)
             rc = hold(file, call, &reply);
@@ -301,7 +301,7 @@ static int still_in_place(nsh_file *file, const char *name)
 }
 
 /* By the owner, when the bytes that went around HDF5 are on disk. */
-static int replace(nsh_file *file, nsh__call call, committed *out)
+static int replace_target(nsh_file *file, nsh__call call, committed *out)
 {
     const char *name = nsh__call_name(call);
     int fd = file->in_work ? file->work_fd : file->target_fd, rc;
@@ -362,7 +362,7 @@ static int commit(nsh_file *file, nsh__call call)
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_is_io_rank(file))
-        rc = replace(file, call, &now);
+        rc = replace_target(file, call, &now);
     rc = nsh__file_answer(file, call, rc, &now, sizeof now);
     if (rc == NSH_SUCCESS)
         adopt(file, &now);

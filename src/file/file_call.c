@@ -129,7 +129,7 @@ int nsh__file_readable(nsh_file *file, nsh__call call)
 }
 
 /* A working copy of the target, or an empty one; or the target itself. */
-static int begin_change(nsh_file *file, nsh__call call)
+static int begin_file_change(nsh_file *file, nsh__call call)
 {
     const char *name = nsh__call_name(call);
     bool in_place = file->in_place && file->there, gone;
@@ -167,7 +167,7 @@ int nsh__file_writable(nsh_file *file, nsh__call call)
     if (file->mode == NSH_FILE_READ)
         return nsh__fail(NSH_ERR_STATE, "%s: %.120s is open for reading", nsh__call_name(call),
                          file->path);
-    return file->working ? NSH_SUCCESS : begin_change(file, call);
+    return file->working ? NSH_SUCCESS : begin_file_change(file, call);
 }
 
 int nsh__file_changed(nsh_file *file, nsh__call call, int code)

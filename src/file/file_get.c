@@ -55,7 +55,7 @@ static int reader_for(nsh_file *file, nsh__reader **out)
     return rc;
 }
 
-static int describe(nsh__reader *reader, const char *name)
+static int describe_for_get(nsh__reader *reader, const char *name)
 {
     int rc;
 
@@ -68,8 +68,8 @@ static int describe(nsh__reader *reader, const char *name)
     return rc;
 }
 
-static int check_slab(const nsh_file *file, const nsh__dataset *dataset, const int64_t offset[],
-                      const int64_t count[])
+static int check_get_slab(const nsh_file *file, const nsh__dataset *dataset, const int64_t offset[],
+                          const int64_t count[])
 {
     int d = nsh__hyperslab_outside(dataset->ndim, dataset->extent, offset, count);
 
@@ -143,11 +143,11 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
     if (rc == NSH_SUCCESS)
         rc = reader_for(file, &reader);
     if (rc == NSH_SUCCESS)
-        rc = describe(reader, name);
+        rc = describe_for_get(reader, name);
     if (rc == NSH_SUCCESS)
         rc = check_type(file, name, &reader->dataset, type);
     if (rc == NSH_SUCCESS)
-        rc = check_slab(file, &reader->dataset, offset, count);
+        rc = check_get_slab(file, &reader->dataset, offset, count);
     if (rc != NSH_SUCCESS)
         return rc;
     dataset = &reader->dataset;

@@ -233,7 +233,8 @@ static int read_gaps(const merge *m, int64_t from, int64_t to)
 /* The next stretch of marked units of [*at, end), with the short gaps in it: where it begins, in
  * *at, and how many units it has. Where nodes do not see at once what others write no gap is
  * written back: another node's earlier bytes in it may not have been read. */
-static int64_t next_stretch(const merge *m, const char *marks, int64_t end, int64_t *at, bool *gaps)
+static int64_t next_marked_stretch(const merge *m, const char *marks, int64_t end, int64_t *at,
+                                   bool *gaps)
 {
     int64_t least = m->found->place.alone && m->parts > 1 ? 1 : GAP;
     int64_t n = next_marked(marks, end, at), next = *at + n, more;
@@ -264,7 +265,7 @@ static int write_share(const merge *m)
     begin *= UNIT / m->unit;
     end *= UNIT / m->unit;
     for (int64_t at = begin; rc == NSH_SUCCESS && at < end; at += n) {
-        n = next_stretch(m, marks, end, &at, &gaps);
+        n = next_marked_stretch(m, marks, end, &at, &gaps);
         if (n == 0)
             break;
         if (gaps)

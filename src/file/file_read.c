@@ -115,8 +115,8 @@ static void write_table(const fetch *f, const nsh__destination *destination, int
 }
 
 /* After the exchange has begun there is no way back to what was. */
-static int exchange(const fetch *f, const nsh__destination *destination, const int64_t *table,
-                    int64_t *work)
+static int exchange_slabs(const fetch *f, const nsh__destination *destination, const int64_t *table,
+                          int64_t *work)
 {
     nsh_comm *comm = f->file->comm;
     int rc = NSH_SUCCESS;
@@ -150,7 +150,7 @@ static int fetch_bytes(const fetch *f)
     }
     rc = nsh__file_enter(f->file, f->call, rc, 4);
     if (rc == NSH_SUCCESS && comm->node_count > 1)
-        rc = exchange(f, &destination, table, table + rows * destination.ndim);
+        rc = exchange_slabs(f, &destination, table, table + rows * destination.ndim);
     free(table);
     if (rc == NSH_SUCCESS)
         nsh__array_changed(f->into);
@@ -233,8 +233,8 @@ int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh_
 /* ---- read, load ---- */
 
 /* The steps before bytes move; whole: the extents are those of the array. */
-static int find(nsh_file *file, nsh__call call, const char *name, const nsh_array *into, bool whole,
-                nsh__found *found)
+static int find_for_read(nsh_file *file, nsh__call call, const char *name, const nsh_array *into,
+                         bool whole, nsh__found *found)
 {
     int rc = into != NULL ? nsh__file_check_array(file, call, into) : nsh__file_null(call, "array");
     uint64_t signature = nsh__file_name_signature(file, call, name, &rc);
@@ -251,13 +251,13 @@ int nsh__file_match(nsh_file *file, nsh__call call, const char *name, const nsh_
 {
     nsh__found found;
 
-    return find(file, call, name, into, true, &found);
+    return find_for_read(file, call, name, into, true, &found);
 }
 
 int nsh__file_read(nsh_file *file, nsh__call call, const char *name, nsh_array *into)
 {
     nsh__found found;
-    int rc = find(file, call, name, into, true, &found);
+    int rc = find_for_read(file, call, name, into, true, &found);
 
     return rc == NSH_SUCCESS ? nsh__file_fetch(file, call, name, &found, NULL, NULL, into, NULL)
                              : rc;
@@ -271,8 +271,9 @@ int nsh_file_read(nsh_file *file, const char *name, nsh_array *into)
 }
 
 /* Does the hyperslab lie in the dataset, and in the array? What one rank names all must name. */
-static int check_slab(const nsh_file *file, const nsh__dataset *dataset, const int64_t offset[],
-                      const int64_t count[], const nsh_array *into, const int64_t into_offset[])
+static int check_read_slabs(const nsh_file *file, const nsh__dataset *dataset,
+                            const int64_t offset[], const int64_t count[], const nsh_array *into,
+                            const int64_t into_offset[])
 {
     const char *words = "nsh_file_read_hyperslab";
     int missing = dataset->ndim - into->ndim, d;
@@ -318,10 +319,10 @@ int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offs
 
     if (file == NULL)
         return nsh__file_null(call, "file");
-    rc = find(file, call, name, into, false, &found);
+    rc = find_for_read(file, call, name, into, false, &found);
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = check_slab(file, &found.dataset, offset, count, into, into_offset);
+    rc = check_read_slabs(file, &found.dataset, offset, count, into, into_offset);
     signature = numbers_signature(numbers_signature(9, found.dataset.ndim, offset),
                                   found.dataset.ndim, count);
     rc = nsh__file_enter(file, call, rc, numbers_signature(signature, into->ndim, into_offset));

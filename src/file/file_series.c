@@ -52,7 +52,7 @@ static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__typ
 }
 
 /* By the owner: a whole frame, from the replica. */
-static int append(nsh_file *file, nsh__call call, const char *name, const nsh_array *array)
+static int append_frame(nsh_file *file, nsh__call call, const char *name, const nsh_array *array)
 {
     int64_t offset[NSH__MAX_NDIM + 1] = {0}, count[NSH__MAX_NDIM + 1] = {1};
     nsh__disk_guard guard;
@@ -91,7 +91,7 @@ int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame)
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_is_io_rank(file))
-        rc = append(file, call, name, frame);
+        rc = append_frame(file, call, name, frame);
     return nsh__file_changed(file, call, nsh__file_answer(file, call, rc, NULL, 0));
 }
 

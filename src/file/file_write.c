@@ -159,8 +159,8 @@ static bool has_part(const nsh_file *file, const nsh__partition *share)
     return share->nbytes > 0 && (share->ndim > 0 || nsh__file_is_io_rank(file));
 }
 
-static int write_own(nsh_file *file, nsh__call call, const nsh__found *found,
-                     const nsh__partition *share)
+static int write_own_hyperslab(nsh_file *file, nsh__call call, const nsh__found *found,
+                               const nsh__partition *share)
 {
     nsh__slab in_file, packed;
     int fd, rc;
@@ -451,7 +451,7 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     } else if (merged) {
         rc = nsh__file_merge(file, call, &found, &share, has_part(file, &share));
     } else {
-        rc = write_own(file, call, &found, &share);
+        rc = write_own_hyperslab(file, call, &found, &share);
         rc = nsh__file_enter(file, call, rc, 14);
     }
     file->failed |= rc != NSH_SUCCESS; /* some ranks have written, others have not */

@@ -231,7 +231,7 @@ static int check_opened(const char *call, const char *path, opening how, nsh__h5
     return rc;
 }
 
-static int open_file(const char *call, const char *path, int fd, opening how, nsh__h5 **out)
+static int open_h5_file(const char *call, const char *path, int fd, opening how, nsh__h5 **out)
 {
     nsh__h5 *h5 = calloc(1, sizeof *h5);
     nsh__h5_visit visit;
@@ -264,17 +264,17 @@ static int open_file(const char *call, const char *path, int fd, opening how, ns
 
 int nsh__h5_create(const char *call, const char *path, int fd, nsh__h5 **out)
 {
-    return open_file(call, path, fd, CREATE, out);
+    return open_h5_file(call, path, fd, CREATE, out);
 }
 
 int nsh__h5_continue(const char *call, const char *path, int fd, nsh__h5 **out)
 {
-    return open_file(call, path, fd, CONTINUE, out);
+    return open_h5_file(call, path, fd, CONTINUE, out);
 }
 
 int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5 **out)
 {
-    return open_file(call, path, fd, write ? CHANGE : READ, out);
+    return open_h5_file(call, path, fd, write ? CHANGE : READ, out);
 }
 
 int nsh__h5_flush(const char *call, nsh__h5 *h5)

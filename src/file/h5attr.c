@@ -28,7 +28,7 @@ static int no_object(const char *call, const char *name)
 
 /* ---- set ---- */
 
-static hid_t text_type(int64_t n)
+static hid_t attr_text_type(int64_t n)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
 
@@ -65,7 +65,7 @@ static int put_long_text(hid_t at, const char *attr, int64_t n, const char *text
 
     if (copy == NULL)
         return -1;
-    type = text_type(n);
+    type = attr_text_type(n);
     if (H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_strpad(type, H5T_STR_NULLTERM) >= 0)
         rc = put_attr(at, attr, type, 1, true, &copy);
     H5Tclose(type);
@@ -80,7 +80,7 @@ int nsh__h5_put_text(hid_t at, const char *attr, int64_t n, const char *text)
 
     if (n > NSH__ATTR_SHORT)
         return put_long_text(at, attr, n, text);
-    type = text_type(n);
+    type = attr_text_type(n);
     rc = put_attr(at, attr, type, 1, true, n > 0 ? text : "");
     H5Tclose(type);
     return rc;
@@ -228,7 +228,7 @@ static kind kind_of(hid_t in_file)
                                                                                         : SIGNED;
 }
 
-static int read_numbers(hid_t id, kind as, int64_t *n, void **values)
+static int read_attr_numbers(hid_t id, kind as, int64_t *n, void **values)
 {
     return read_values(id,
                        as == SIGNED     ? H5T_NATIVE_INT64
@@ -254,7 +254,7 @@ static int read_printed(hid_t id, kind as, int64_t *n, void **values)
     void *data;
     bool good;
 
-    if (read_numbers(id, as, &count, &data) < 0)
+    if (read_attr_numbers(id, as, &count, &data) < 0)
         return -1;
     good = join(&text, &used, &capacity, "", 0);
     for (int64_t i = 0; i < count && good; i++) {
@@ -320,7 +320,7 @@ static int get(const char *call, hid_t id, const char *attr, nsh_attr_type type,
     else if (type == NSH_ATTR_TEXT)
         got = read_printed(id, as, n, values);
     else
-        got = whole ? read_numbers(id, as, n, values)
+        got = whole ? read_attr_numbers(id, as, n, values)
                     : read_values(id, memory_type(type), nsh__attr_size(type), n, values);
     if (in_file >= 0)
         H5Tclose(in_file);

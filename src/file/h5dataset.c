@@ -158,7 +158,7 @@ static bool describe_layout(hid_t id, nsh__dataset *out)
     return contiguous && out->filters[0] == '\0';
 }
 
-static int describe(const char *call, nsh__h5 *h5, const char *name, nsh__dataset *out)
+static int describe_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__dataset *out)
 {
     nsh__h5_open_dataset *dataset;
     H5O_info_t info;
@@ -210,7 +210,7 @@ int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__datas
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = describe(call, h5, name, out);
+    rc = describe_dataset(call, h5, name, out);
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -331,8 +331,9 @@ static int link_new(const char *call, nsh__h5 *h5, const char *name, hid_t type,
     return NSH_SUCCESS;
 }
 
-static int make(const char *call, nsh__h5 *h5, const char *name, const nsh__element *element,
-                int ndim, const int64_t extent[], bool series)
+static int make_dataset_in(const char *call, nsh__h5 *h5, const char *name,
+                           const nsh__element *element, int ndim, const int64_t extent[],
+                           bool series)
 {
     hsize_t now[H5S_MAX_RANK] = {0};
     hid_t type, space;
@@ -365,7 +366,7 @@ int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__ele
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = nsh__h5_written(call, h5, make(call, h5, name, element, ndim, extent, series));
+    rc = nsh__h5_written(call, h5, make_dataset_in(call, h5, name, element, ndim, extent, series));
     nsh__h5_leave(&visit);
     return rc;
 }

@@ -83,7 +83,7 @@ static void forget_kept(driver_file *file)
 
 /* ---- bytes ---- */
 
-static int write_all(int fd, haddr_t at, size_t n, const char *data)
+static int write_at(int fd, haddr_t at, size_t n, const char *data)
 {
     while (n > 0) {
         ssize_t done =
@@ -101,7 +101,7 @@ static int write_all(int fd, haddr_t at, size_t n, const char *data)
 }
 
 /* Behind the end of the file everything is zero. */
-static int read_all(int fd, haddr_t at, size_t n, char *data)
+static int read_at(int fd, haddr_t at, size_t n, char *data)
 {
     while (n > 0) {
         ssize_t done = nsh__fault(h5_pread) ? (errno = EIO, -1) : pread(fd, data, n, (off_t)at);
@@ -130,7 +130,7 @@ static herr_t driver_read(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr
                           void *data)
 {
     driver_file *file = (driver_file *)public;
-    int error = outside(at, n) ? EINVAL : read_all(file->fd, at, n, data);
+    int error = outside(at, n) ? EINVAL : read_at(file->fd, at, n, data);
 
     (void)type;
     (void)transfer;
@@ -152,7 +152,7 @@ static herr_t driver_write(H5FD_t *public, H5FD_mem_t type, hid_t transfer, hadd
     (void)type;
     (void)transfer;
     if (backing->error == 0)
-        backing->error = outside(at, n) ? EFBIG : write_all(file->fd, at, n, data);
+        backing->error = outside(at, n) ? EFBIG : write_at(file->fd, at, n, data);
     if (backing->error != 0 && !outside(at, n))
         keep_bytes(file, at, n, data);
     if (!outside(at, n) && at + n > file->eof)

@@ -65,7 +65,7 @@ static hid_t bool_type(void)
     return type;
 }
 
-static hid_t text_type(int64_t length)
+static hid_t text_type_of_length(int64_t length)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
 
@@ -124,7 +124,7 @@ static hid_t type_of_row(const nsh__element *element, int i)
     hid_t one, row;
 
     if (element->node[i].class_ == NSH__ELEMENT_TEXT)
-        return text_type(element->node[i].count);
+        return text_type_of_length(element->node[i].count);
     one = type_of_one(element, i);
     if (count == 1 || one < 0)
         return one;
@@ -141,7 +141,7 @@ hid_t nsh__h5_type_of(const nsh__element *element)
 /* ---- types that a file knows by name ---- */
 
 /* Of a subtree: equal for structs of the same members. */
-static uint64_t hash_of(const nsh__element *element, int i)
+static uint64_t hash_of_subtree(const nsh__element *element, int i)
 {
     uint64_t hash = (uint64_t)element->node[i].size;
 
@@ -167,7 +167,7 @@ static void name_of(const nsh__element *element, int i, char *out, size_t bytes)
     else if (node->class_ == NSH__ELEMENT_BYTES)
         snprintf(out, bytes, "_bytes%" PRId64, node->size);
     else
-        snprintf(out, bytes, "_struct_%016" PRIx64, hash_of(element, i));
+        snprintf(out, bytes, "_struct_%016" PRIx64, hash_of_subtree(element, i));
 }
 
 int nsh__h5_commit_types(hid_t file, const nsh__element *element)
