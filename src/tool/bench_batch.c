@@ -26,7 +26,7 @@ enum {
     SHORT_US = 100
 };
 
-static double now(void)
+static double batch_now(void)
 {
     return MPI_Wtime();
 }
@@ -66,7 +66,8 @@ static void compute(double us)
 
 /* ---- empty tasks ---- */
 
-static nsh_batch *make(const bench *b, int64_t tasks, const char *journal, nsh_batch_mode mode)
+static nsh_batch *make_batch(const bench *b, int64_t tasks, const char *journal,
+                             nsh_batch_mode mode)
 {
     nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
     nsh_batch *batch;
@@ -82,24 +83,24 @@ static nsh_batch *make(const bench *b, int64_t tasks, const char *journal, nsh_b
 /* Microseconds for one of so many empty tasks: those of all ranks together. */
 static double empty_tasks(const bench *b, int64_t tasks, const char *journal)
 {
-    nsh_batch *batch = make(b, tasks, journal, NSH_BATCH_OVERWRITE);
+    nsh_batch *batch = make_batch(b, tasks, journal, NSH_BATCH_OVERWRITE);
     double result = 1, begin;
     int64_t task;
 
     nsh_comm_barrier(b->comm);
-    begin = now();
+    begin = batch_now();
     for (;;) {
         tool_must(nsh_batch_next(batch, &task), "next");
         if (task < 0)
             break;
         tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, &result), "finish");
     }
-    begin = slowest(now() - begin);
+    begin = slowest(batch_now() - begin);
     tool_must(nsh_batch_free(&batch), "free");
     return begin / (double)tasks * 1e6;
 }
 
-static int compare_doubles(const void *a, const void *b)
+static int compare_task_seconds(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
 
@@ -112,7 +113,7 @@ static double median_of(const bench *b, int64_t tasks, const char *journal)
 
     for (int i = 0; i < 5; i++)
         each[i] = empty_tasks(b, tasks, journal);
-    qsort(each, 5, sizeof each[0], compare_doubles);
+    qsort(each, 5, sizeof each[0], compare_task_seconds);
     return each[2];
 }
 
@@ -155,14 +156,14 @@ static double table_tasks(const bench *b, int tasks)
     if (b->rank == 0)
         memset(base, 0, TABLE);
     MPI_Barrier(MPI_COMM_WORLD);
-    begin = now();
+    begin = batch_now();
     for (int i = b->rank; i < tasks; i += b->size) {
         int task = take_from_table(win, table);
 
         if (task >= 0)
             end_in_table(win, task);
     }
-    begin = slowest(now() - begin);
+    begin = slowest(batch_now() - begin);
     MPI_Win_free(&win);
     free(table);
     return begin / tasks * 1e6;
@@ -198,15 +199,15 @@ static void journals(const bench *b)
     ours = empty_tasks(b, tasks, path);
     bench_row(b, "batch-journal-vs-none", ours, median_of(b, tasks / 10, NULL), "us");
     nsh_comm_barrier(b->comm);
-    begin = now();
-    batch = make(b, tasks, path, NSH_BATCH_RESUME);
-    replay = slowest(now() - begin) * 1e3;
+    begin = batch_now();
+    batch = make_batch(b, tasks, path, NSH_BATCH_RESUME);
+    replay = slowest(batch_now() - begin) * 1e3;
     tool_must(nsh_batch_free(&batch), "free");
-    begin = now();
+    begin = batch_now();
     fd = open(path, O_RDONLY);
     while (fd >= 0 && bytes != NULL && read(fd, bytes, 1 << 20) > 0)
         ;
-    plain = slowest(now() - begin) * 1e3;
+    plain = slowest(batch_now() - begin) * 1e3;
     if (fd >= 0)
         close(fd);
     bench_row(b, tasks == 1000000 ? "journal-replay-1e6-vs-read" : "journal-replay-2e4-vs-read",
@@ -222,12 +223,12 @@ static void journals(const bench *b)
 /* Milliseconds until all ranks are through: the tasks of a batch, */
 static double short_tasks(const bench *b)
 {
-    nsh_batch *batch = make(b, SHORT, NULL, NSH_BATCH_RESUME);
+    nsh_batch *batch = make_batch(b, SHORT, NULL, NSH_BATCH_RESUME);
     double begin;
     int64_t task;
 
     nsh_comm_barrier(b->comm);
-    begin = now();
+    begin = batch_now();
     for (;;) {
         tool_must(nsh_batch_next(batch, &task), "next");
         if (task < 0)
@@ -235,7 +236,7 @@ static double short_tasks(const bench *b)
         compute(SHORT_US);
         tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, NULL), "finish");
     }
-    begin = slowest(now() - begin) * 1e3;
+    begin = slowest(batch_now() - begin) * 1e3;
     tool_must(nsh_batch_free(&batch), "free");
     return begin;
 }
@@ -246,10 +247,10 @@ static double short_loop(const bench *b)
     double begin;
 
     nsh_comm_barrier(b->comm);
-    begin = now();
+    begin = batch_now();
     for (int i = b->rank; i < SHORT; i += b->size)
         compute(SHORT_US);
-    return slowest(now() - begin) * 1e3;
+    return slowest(batch_now() - begin) * 1e3;
 }
 
 static void short_ones(const bench *b)
@@ -260,8 +261,8 @@ static void short_ones(const bench *b)
         ours[i] = short_tasks(b);
         loop[i] = short_loop(b);
     }
-    qsort(ours, 5, sizeof ours[0], compare_doubles);
-    qsort(loop, 5, sizeof loop[0], compare_doubles);
+    qsort(ours, 5, sizeof ours[0], compare_task_seconds);
+    qsort(loop, 5, sizeof loop[0], compare_task_seconds);
     bench_row(b, "batch-0.1ms-tasks-vs-plain-loop", ours[2], loop[2], "ms");
 }
 
@@ -287,9 +288,9 @@ static double makespan(const bench *b, nsh_map_schedule schedule, double *best)
 
     options.schedule = schedule;
     nsh_comm_barrier(b->comm);
-    begin = now();
+    begin = batch_now();
     tool_must(nsh_map(b->comm, SKEWED, skewed_task, &work, &options), "map");
-    begin = slowest(now() - begin) * 1e3;
+    begin = slowest(batch_now() - begin) * 1e3;
     *best = sum_of(work) / (b->size < cores ? b->size : cores);
     return begin;
 }
@@ -303,9 +304,9 @@ static void schedules(const bench *b)
         guided[i] = makespan(b, NSH_MAP_GUIDED, &best);
         fixed[i] = makespan(b, NSH_MAP_STATIC, &best);
     }
-    qsort(dynamic, 5, sizeof dynamic[0], compare_doubles);
-    qsort(guided, 5, sizeof guided[0], compare_doubles);
-    qsort(fixed, 5, sizeof fixed[0], compare_doubles);
+    qsort(dynamic, 5, sizeof dynamic[0], compare_task_seconds);
+    qsort(guided, 5, sizeof guided[0], compare_task_seconds);
+    qsort(fixed, 5, sizeof fixed[0], compare_task_seconds);
     bench_row(b, "map-skewed-dynamic-vs-best-possible", dynamic[2], best, "ms");
     bench_row(b, "map-skewed-dynamic-vs-static", dynamic[2], fixed[2], "ms");
     bench_row(b, "map-skewed-guided-vs-static", guided[2], fixed[2], "ms");
@@ -313,7 +314,7 @@ static void schedules(const bench *b)
 
 /* ---- what idle workers cost ---- */
 
-static double cpu_seconds(void)
+static double batch_cpu_seconds(void)
 {
     struct rusage u;
 
@@ -326,12 +327,12 @@ static double cpu_seconds(void)
 static double idle_cores(const bench *b, bool ours)
 {
     const struct timespec second = {1, 0};
-    nsh_batch *batch = make(b, 1, NULL, NSH_BATCH_RESUME);
+    nsh_batch *batch = make_batch(b, 1, NULL, NSH_BATCH_RESUME);
     double begin, cpu = 0;
     int64_t task;
 
     nsh_comm_barrier(b->comm);
-    begin = cpu_seconds();
+    begin = batch_cpu_seconds();
     tool_must(nsh_batch_next(batch, &task), "next");
     if (task >= 0) {
         nanosleep(&second, NULL);
@@ -342,7 +343,7 @@ static double idle_cores(const bench *b, bool ours)
     else
         MPI_Barrier(MPI_COMM_WORLD);
     if (task < 0)
-        cpu = cpu_seconds() - begin;
+        cpu = batch_cpu_seconds() - begin;
     cpu = sum_of(cpu);
     tool_must(nsh_batch_free(&batch), "free");
     return cpu;

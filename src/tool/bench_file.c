@@ -91,7 +91,7 @@ static void plain_read(void *arg, int times)
 
 /* ---- frames ---- */
 
-static void append(job *j, nsh_file_mode mode, int frames)
+static void bench_append(job *j, nsh_file_mode mode, int frames)
 {
     nsh_file *file;
 
@@ -107,7 +107,7 @@ static void append_many(void *arg, int times)
     double begin = MPI_Wtime();
 
     for (int i = 0; i < times; i++)
-        append(arg, NSH_FILE_CREATE, FRAMES);
+        bench_append(arg, NSH_FILE_CREATE, FRAMES);
     ((job *)arg)->seconds = MPI_Wtime() - begin;
 }
 
@@ -117,10 +117,10 @@ static void append_each(void *arg, int times)
 {
     double begin;
 
-    append(arg, NSH_FILE_CREATE, 1);
+    bench_append(arg, NSH_FILE_CREATE, 1);
     begin = MPI_Wtime();
     for (int i = 0; i < times * FEW; i++)
-        append(arg, NSH_FILE_APPEND, 1);
+        bench_append(arg, NSH_FILE_APPEND, 1);
     ((job *)arg)->seconds = (MPI_Wtime() - begin) * FRAMES / FEW;
 }
 
@@ -166,8 +166,8 @@ static void bench_costs(job *j)
 
 /* ---- all of it ---- */
 
-static void compare(const bench *b, const char *what, const char *baseline, bench_side ours,
-                    bench_side theirs, job *j)
+static void compare_files(const bench *b, const char *what, const char *baseline, bench_side ours,
+                          bench_side theirs, job *j)
 {
     bool gib = j->bytes >= INT64_C(1) << 30;
     char name[96];
@@ -213,8 +213,8 @@ void bench_file(const bench *given)
     save(&j, 1);
     bench_row(&b, "memory-of-saving-vs-64MiB", peak_mib() - before, 64, "MiB");
     plain_write(&j, 1);
-    compare(&b, "save", "write-fsync-rename", save, plain_write, &j);
-    compare(&b, "restore", "read", restore, plain_read, &j);
+    compare_files(&b, "save", "write-fsync-rename", save, plain_write, &j);
+    compare_files(&b, "restore", "read", restore, plain_read, &j);
     bench_costs(&j);
     b.seconds = &j.seconds;
     bench_compare(&b, "append-1000-frames-vs-open-extend-close", "ms", 1, append_many, append_each,

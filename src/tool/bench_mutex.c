@@ -29,7 +29,7 @@ typedef struct job {
     double seconds; /* without the barrier at the end, by which others are helped */
 } job;
 
-static double now(void)
+static double mutex_now(void)
 {
     return MPI_Wtime();
 }
@@ -42,14 +42,14 @@ static void work(job *j, double us)
     if (us == 0)
         return;
     j->random = j->random * UINT64_C(6364136223846793005) + 1;
-    until = now() + us * 1e-6 * (1 + 3 * (double)(j->random >> 54) / 1023);
-    while (now() < until)
+    until = mutex_now() + us * 1e-6 * (1 + 3 * (double)(j->random >> 54) / 1023);
+    while (mutex_now() < until)
         ;
 }
 
 /* ---- time per acquisition ---- */
 
-static int share_of(const job *j, int times)
+static int times_of_rank(const job *j, int times)
 {
     if (j->only >= 0)
         return j->b->rank == j->only ? times : 0;
@@ -59,30 +59,30 @@ static int share_of(const job *j, int times)
 static void take_ours(void *arg, int times)
 {
     job *j = arg;
-    double begin = now();
+    double begin = mutex_now();
 
-    for (int i = share_of(j, times); i > 0; i--) {
+    for (int i = times_of_rank(j, times); i > 0; i--) {
         work(j, j->before);
         nsh_mutex_lock(j->mutex);
         work(j, j->inside);
         nsh_mutex_unlock(j->mutex);
     }
-    j->seconds = now() - begin;
+    j->seconds = mutex_now() - begin;
     nsh_comm_barrier(j->b->comm);
 }
 
 static void take_rival(void *arg, int times)
 {
     job *j = arg;
-    double begin = now();
+    double begin = mutex_now();
 
-    for (int i = share_of(j, times); i > 0; i--) {
+    for (int i = times_of_rank(j, times); i > 0; i--) {
         work(j, j->before);
         rival_acquire(j->rival);
         work(j, j->inside);
         rival_release(j->rival);
     }
-    j->seconds = now() - begin;
+    j->seconds = mutex_now() - begin;
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
@@ -97,7 +97,7 @@ static nsh_mutex *make_mutex(const bench *b, int home, nsh_mutex_order order)
     return mutex;
 }
 
-static void compare(const job *given, const char *what, rival *against, int times)
+static void compare_locks(const job *given, const char *what, rival *against, int times)
 {
     job j = *given;
     bench b = *j.b;
@@ -116,7 +116,7 @@ static void compare_all(const job *given, const char *what, int home, int times)
 
     for (int i = 0; i < 3; i++) {
         if (rivals[i] != NULL)
-            compare(given, what, rivals[i], times);
+            compare_locks(given, what, rivals[i], times);
         rival_free(rivals[i]);
     }
 }
@@ -207,15 +207,15 @@ static double variation(const bench *b, nsh_mutex *mutex, rival *against)
 
     nsh_comm_barrier(b->comm);
     MPI_Barrier(MPI_COMM_WORLD);
-    begin = now() + 0.3;
+    begin = mutex_now() + 0.3;
     do {
         if (mutex != NULL) {
             nsh_mutex_lock(mutex);
-            at = now();
+            at = mutex_now();
             nsh_mutex_unlock(mutex);
         } else {
             rival_acquire(against);
-            at = now();
+            at = mutex_now();
             rival_release(against);
         }
         mine += at >= begin && at < begin + 1;
@@ -245,7 +245,7 @@ static void fairness(const bench *b)
 
 /* ---- what waiting costs ---- */
 
-static double cpu_seconds(void)
+static double mutex_cpu_seconds(void)
 {
     struct rusage u;
 
@@ -271,7 +271,7 @@ static double cost_of_waiting(const bench *b, nsh_mutex *mutex, rival *against)
     else if (b->rank == 0)
         rival_acquire(against);
     MPI_Barrier(MPI_COMM_WORLD);
-    begin = cpu_seconds();
+    begin = mutex_cpu_seconds();
     if (b->rank == 0)
         rest(1);
     else if (mutex != NULL)
@@ -279,7 +279,7 @@ static double cost_of_waiting(const bench *b, nsh_mutex *mutex, rival *against)
     else
         rival_acquire(against);
     if (b->rank != 0)
-        cpu = cpu_seconds() - begin;
+        cpu = mutex_cpu_seconds() - begin;
     if (mutex != NULL) {
         nsh_mutex_unlock(mutex);
         nsh_comm_barrier(b->comm);
@@ -304,7 +304,7 @@ static void waiting(const bench *b)
 
 /* ---- a home that computes ---- */
 
-static int compare_doubles(const void *a, const void *b)
+static int compare_waits(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
 
@@ -319,19 +319,19 @@ static void latency(const bench *b, nsh_mutex *mutex, int taker, bool computing,
 
     nsh_comm_barrier(b->comm);
     if (b->rank == 0 && computing) {
-        begin = now();
-        while (now() - begin < 1)
+        begin = mutex_now();
+        while (mutex_now() - begin < 1)
             ;
     } else if (b->rank == taker) {
         rest(0.3);
         for (int i = 0; i < LATENCIES; i++) {
-            begin = now();
+            begin = mutex_now();
             nsh_mutex_lock(mutex);
             nsh_mutex_unlock(mutex);
-            each[i] = (now() - begin) * 1e6;
+            each[i] = (mutex_now() - begin) * 1e6;
         }
         out[0] = each[0];
-        qsort(each + 1, LATENCIES - 1, sizeof each[0], compare_doubles);
+        qsort(each + 1, LATENCIES - 1, sizeof each[0], compare_waits);
         out[1] = each[LATENCIES / 2];
         out[2] = each[LATENCIES * 99 / 100];
     }
@@ -362,16 +362,16 @@ static double helper_cores(const bench *b, nsh_mutex *mutex, int taker)
     double cores, begin, until;
 
     nsh_comm_barrier(b->comm);
-    begin = cpu_seconds();
+    begin = mutex_cpu_seconds();
     if (b->rank == 0) {
         rest(1);
     } else if (b->rank == taker) {
-        for (until = now() + 0.95; now() < until;) {
+        for (until = mutex_now() + 0.95; mutex_now() < until;) {
             nsh_mutex_lock(mutex);
             nsh_mutex_unlock(mutex);
         }
     }
-    cores = cpu_seconds() - begin;
+    cores = mutex_cpu_seconds() - begin;
     nsh_comm_barrier(b->comm);
     return cores;
 }
@@ -397,11 +397,11 @@ static double median_ping_pong(const bench *b, int taker)
 
     for (int i = 0; i < 11; i++) {
         MPI_Barrier(MPI_COMM_WORLD);
-        begin = now();
+        begin = mutex_now();
         ping_pong(&j, 2000);
-        each[i] = (now() - begin) / 2000 * 1e6;
+        each[i] = (mutex_now() - begin) / 2000 * 1e6;
     }
-    qsort(each, 11, sizeof each[0], compare_doubles);
+    qsort(each, 11, sizeof each[0], compare_waits);
     return each[5];
 }
 

@@ -18,7 +18,7 @@ typedef struct job {
     int *counts, *places; /* of MPI_Allgatherv */
 } job;
 
-static void set(void *arg, int times)
+static void set_array(void *arg, int times)
 {
     job *j = arg;
 
@@ -26,7 +26,7 @@ static void set(void *arg, int times)
         nsh_array_set(j->array, j->data, NULL, &j->bytes, 0);
 }
 
-static void copy(void *arg, int times)
+static void copy_array(void *arg, int times)
 {
     job *j = arg;
 
@@ -98,8 +98,8 @@ static const char *size_name(int64_t bytes, char text[32])
     return text;
 }
 
-static void compare(const bench *b, job *j, const char *form, const char *baseline, bench_side ours,
-                    bench_side theirs)
+static void compare_sets(const bench *b, job *j, const char *form, const char *baseline,
+                         bench_side ours, bench_side theirs)
 {
     char name[96], size[32];
     int times = j->bytes <= 64 << 10 && b->size <= 2 ? 200 : 1;
@@ -113,9 +113,9 @@ static void bench_size(const bench *b, job *j, int64_t bytes)
     int64_t each = bytes / b->size;
 
     j->bytes = bytes;
-    compare(b, j, "set", "memcpy", set, copy);
-    compare(b, j, "set", "MPI_Bcast", set, bcast);
-    compare(b, j, "update", "MPI_Bcast", update, bcast);
+    compare_sets(b, j, "set", "memcpy", set_array, copy_array);
+    compare_sets(b, j, "set", "MPI_Bcast", set_array, bcast);
+    compare_sets(b, j, "update", "MPI_Bcast", update, bcast);
     if (bytes < 1 << 20)
         return;
     for (int r = 0; r < b->size; r++) {
@@ -124,7 +124,7 @@ static void bench_size(const bench *b, job *j, int64_t bytes)
     }
     j->offset[0] = each * b->rank;
     j->count[0] = j->counts[b->rank];
-    compare(b, j, "allgather", "MPI_Allgatherv", allgather, allgatherv);
+    compare_sets(b, j, "allgather", "MPI_Allgatherv", allgather, allgatherv);
 }
 
 /* Half of each row of 1 KiB against the same bytes in one piece. */
@@ -138,7 +138,7 @@ static void bench_rows(const bench *b, job *j, int64_t bytes)
     j->count[0] = extent[0];
     j->count[1] = 512;
     j->bytes = bytes / 2;
-    compare(b, j, "set-rows-of-512B", "contiguous", set_rows, set_whole_rows);
+    compare_sets(b, j, "set-rows-of-512B", "contiguous", set_rows, set_whole_rows);
     tool_must(nsh_array_free(&j->array), "free");
 }
 

@@ -9,7 +9,7 @@
 
 #include <nodeshare.h>
 
-static int complain(const char *path)
+static int complain_of_file(const char *path)
 {
     fprintf(stderr, "nsh info: %s: %s\n", path, nsh_error_detail());
     return 1;
@@ -39,7 +39,7 @@ static int print_file_attrs(nsh_file *file, const char *path, bool verbose)
     int64_t n;
 
     if (nsh_file_list_attrs(file, NULL, &n, &names) != NSH_SUCCESS)
-        return complain(path);
+        return complain_of_file(path);
     for (int64_t i = 0; i < n; i++) {
         fputs("attribute  ", stdout);
         print_attr(file, NULL, names[i], verbose);
@@ -113,7 +113,7 @@ static int print_datasets(nsh_file *file, const char *path, bool verbose)
     int64_t n;
 
     if (nsh_file_list(file, &n, &names) != NSH_SUCCESS)
-        return complain(path);
+        return complain_of_file(path);
     for (int64_t i = 0; i < n; i++)
         code |= print_dataset(file, names[i], verbose);
     free(names);
@@ -144,7 +144,7 @@ int tool_info(int argc, char **argv)
         return 0;
     tool_must(nsh_comm_create_serial(&comm), "communicator");
     if (nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file) != NSH_SUCCESS) {
-        code = complain(path);
+        code = complain_of_file(path);
     } else {
         code = print_file_attrs(file, path, verbose);
         code |= print_datasets(file, path, verbose);

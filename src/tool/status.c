@@ -14,14 +14,14 @@
 #include "task/status_line.h"
 #include "task/journal_salvage.h"
 
-static int complain(const char *command, int rc)
+static int complain_of_journal(const char *command, int rc)
 {
     fprintf(stderr, "nsh %s: %s: %s\n", command, nsh_strerror(rc), nsh_error_detail());
     return 1;
 }
 
 /* Every second until nothing is left to do; on a terminal in one line. */
-static int watch(const char *path)
+static int watch_journal(const char *path)
 {
     const struct timespec second = {1, 0};
     bool terminal = isatty(STDOUT_FILENO);
@@ -32,7 +32,7 @@ static int watch(const char *path)
     for (;;) {
         rc = nsh__journal_status(path, &counts);
         if (rc != NSH_SUCCESS)
-            return complain("status", rc);
+            return complain_of_journal("status", rc);
         nsh__status_line_text(&counts, text, sizeof text);
         printf(terminal ? "\r%s\033[K" : "%s\n", text);
         fflush(stdout);
@@ -52,16 +52,16 @@ int tool_status(int argc, char **argv)
     int rc;
 
     if (argc == 2 && strcmp(argv[1], "--watch") == 0)
-        return watch(argv[0]);
+        return watch_journal(argv[0]);
     if (argc == 2 && strcmp(argv[0], "--watch") == 0)
-        return watch(argv[1]);
+        return watch_journal(argv[1]);
     if (argc != 1 || argv[0][0] == '-') {
         fprintf(stderr, "usage: nsh status FILE [--watch]\n");
         return 2;
     }
     rc = nsh__journal_status(argv[0], &counts);
     if (rc != NSH_SUCCESS)
-        return complain("status", rc);
+        return complain_of_journal("status", rc);
     nsh__status_line_text(&counts, text, sizeof text);
     puts(text);
     return 0;
@@ -81,7 +81,7 @@ int tool_reset(int argc, char **argv)
         return 2;
     }
     rc = nsh__journal_reset(argv[1], states);
-    return rc == NSH_SUCCESS ? 0 : complain("reset", rc);
+    return rc == NSH_SUCCESS ? 0 : complain_of_journal("reset", rc);
 }
 
 static void report_dropped(int64_t at, int64_t bytes)
@@ -100,7 +100,7 @@ int tool_salvage(int argc, char **argv)
     }
     rc = nsh__journal_salvage(argv[0], argv[1], report_dropped, &found);
     if (rc != NSH_SUCCESS)
-        return complain("salvage", rc);
+        return complain_of_journal("salvage", rc);
     if (found.mended)
         puts("mended: one byte of the header");
     printf("%" PRId64 " records kept, %" PRId64 " bytes in %" PRId64 " places dropped\n",
