@@ -23,7 +23,7 @@
 
 enum { LINE = 64 };
 
-/* ---- describe ---- */
+/* ---- options ---- */
 
 static int64_t padded(int64_t bytes)
 {
@@ -55,7 +55,7 @@ static int check_batch_options(const nsh_comm *comm, int64_t tasks, const nsh_ba
     return NSH_SUCCESS;
 }
 
-static int describe_results(nsh_batch *b, const nsh_batch_options *o)
+static int init_results(nsh_batch *b, const nsh_batch_options *o)
 {
     int rc;
 
@@ -76,9 +76,9 @@ static int describe_results(nsh_batch *b, const nsh_batch_options *o)
     return NSH_SUCCESS;
 }
 
-/* The path, to be freed, which stays right when the working directory changes; as it is where that
- * directory is not known. NULL: no memory. */
-static char *absolute(const char *path)
+/* The path from the root, so that it stays right when the working directory changes; unchanged if
+ * that directory is not known. The caller frees it. NULL: no memory. */
+static char *absolute_path(const char *path)
 {
     char *directory = path[0] == '/' ? NULL : getcwd(NULL, 0), *out = NULL;
 
@@ -90,11 +90,11 @@ static char *absolute(const char *path)
     return out;
 }
 
-static int describe_journal(nsh_batch *b, const nsh_batch_options *o)
+static int init_journal(nsh_batch *b, const nsh_batch_options *o)
 {
     if (o->journal == NULL)
         return NSH_SUCCESS;
-    b->path = nsh__fault(batch_alloc) ? NULL : absolute(o->journal);
+    b->path = nsh__fault(batch_alloc) ? NULL : absolute_path(o->journal);
     b->journal = calloc(1, sizeof *b->journal);
     if (b->path == NULL || b->journal == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_batch_create: no memory (rank %d)", b->comm->rank);
@@ -117,7 +117,7 @@ static void close_journal(nsh_batch *b)
     b->journal = NULL;
 }
 
-static int batch_settle(void *handle)
+static int batch_flush(void *handle)
 {
     const nsh_batch *b = handle;
 
@@ -137,8 +137,8 @@ static void batch_close(void *handle, bool whole)
     if (b->worker_comm != MPI_COMM_NULL && nsh__mpi_alive() && whole)
         MPI_Comm_free(&b->worker_comm);
     b->worker_comm = MPI_COMM_NULL;
-    /* By rank 0. All ranks are here, so no rank finishes what is still taken. If it cannot be
-     * written, the next job finds that the slot is free. */
+    /* Only rank 0 has joined. All ranks are in this call, so no rank will finish what is still
+     * claimed. If this cannot be written, the next job finds that the slot is free. */
     if (whole && b->journal != NULL && b->journal->joined) {
         nsh__detail_keep(&kept);
         if (nsh__journal_leave(b->journal) != NSH_SUCCESS)
@@ -163,12 +163,12 @@ static void batch_destroy(void *handle)
 }
 
 static const nsh__kind batch_kind = {.name = "batch",
-                                     .settle = batch_settle,
+                                     .settle = batch_flush,
                                      .clear = batch_clear,
                                      .close = batch_close,
                                      .destroy = batch_destroy};
 
-/* Its own part of the batch. Accepted by batch_destroy at any stage. */
+/* [local] This rank's part of the batch. batch_destroy accepts it at any stage. */
 static int batch_init(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o, nsh_batch **out,
                       nsh_batch **made)
 {
@@ -193,14 +193,14 @@ static int batch_init(nsh_comm *comm, int64_t tasks, const nsh_batch_options *o,
     b->id = comm->created;
     rc = nsh__object_init(&b->object, &batch_kind, b, NSH__CALL_BATCH_CREATE, NULL);
     if (rc == NSH_SUCCESS)
-        rc = describe_results(b, o);
+        rc = init_results(b, o);
     if (rc == NSH_SUCCESS)
         rc = nsh__shared_home(comm, NSH__CALL_BATCH_CREATE, o->home, &b->home);
-    return rc == NSH_SUCCESS ? describe_journal(b, o) : rc;
+    return rc == NSH_SUCCESS ? init_journal(b, o) : rc;
 }
 
-/* Of the arguments alone: a rank that has failed must not look as if it had asked for something
- * else, or a node that waits long for it finds them in different calls. */
+/* A hash of the arguments alone. A rank that has failed must have the same signature, otherwise a
+ * node that waits long would find the two in different calls. */
 static uint64_t batch_signature(const nsh_comm *comm, int64_t tasks, const nsh_batch_options *o)
 {
     uint64_t signature = nsh__shared_signature(comm, o->home, (uint64_t)tasks, o->journal);
@@ -249,7 +249,7 @@ static int workers_here(const nsh_comm *comm, int worker_size)
     return n;
 }
 
-/* Point everything at what is shared. */
+/* Set all pointers into the shared memory. */
 static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
 {
     nsh_comm *comm = b->comm;
@@ -260,7 +260,7 @@ static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
 
     b->area = (nsh__batch_area *)(void *)p;
     p += sizeof(nsh__batch_area);
-    b->tallies = (nsh__batch_counts *)(void *)p;
+    b->rank_counts = (nsh__batch_counts *)(void *)p;
     p += most * sizeof(nsh__batch_counts);
     members = (nsh__group_member *)(void *)p;
     p += most * sizeof(nsh__group_member);
@@ -294,15 +294,15 @@ static void batch_attach(nsh_batch *b, const nsh_batch_options *o)
     }
 }
 
-/* By the leader: states with which a batch without a journal begins. */
-static void begin_states(nsh_batch *b, const nsh_task_state states[])
+/* [local, by the leader] The states with which a batch without a journal begins. */
+static void set_first_states(nsh_batch *b, const nsh_task_state states[])
 {
     for (int64_t t = 0; t < b->tasks; t++)
         b->states[t] = states[t] == NSH_TASK_RUNNING ? NSH_TASK_OPEN : (unsigned char)states[t];
     nsh__batch_counts_begin(b);
 }
 
-/* [collective] Every rank has opened the file that rank 0 has. */
+/* [collective] Every rank opens the file that rank 0 has opened. */
 static int open_journal(nsh_batch *b, nsh_batch_mode mode)
 {
     nsh_comm *comm = b->comm;
@@ -326,7 +326,7 @@ static int open_journal(nsh_batch *b, nsh_batch_mode mode)
     return nsh__agree(comm, NSH__CALL_BATCH_CREATE, rc, b->id);
 }
 
-/* [collective] Every node knows what is in it. */
+/* [collective] Every node reads the journal. */
 static int read_journal(nsh_batch *b, const nsh_batch_options *o)
 {
     nsh_comm *comm = b->comm;
@@ -358,7 +358,7 @@ static int begin_journal(nsh_batch *b, const nsh_batch_options *o)
     return rc;
 }
 
-/* [collective] What is in it when it begins. */
+/* [collective] The states with which the batch begins. */
 static int batch_begin(nsh_batch *b, const nsh_batch_options *o)
 {
     if (b->journal != NULL)
@@ -366,7 +366,7 @@ static int batch_begin(nsh_batch *b, const nsh_batch_options *o)
     if (o->states == NULL)
         return NSH_SUCCESS;
     if (nsh__comm_leads(b->comm))
-        begin_states(b, o->states);
+        set_first_states(b, o->states);
     return nsh__agree(b->comm, NSH__CALL_BATCH_CREATE, NSH_SUCCESS, b->id);
 }
 
@@ -378,7 +378,7 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     nsh_batch_options given = NSH_BATCH_OPTIONS_INIT, *o = &given;
     nsh_batch *b = NULL;
     nsh__need need = {0};
-    nsh__shared share;
+    nsh__shared shared;
     uint64_t signature;
     int rc;
 
@@ -398,8 +398,8 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     need.nwords = comm->node_count > 1 ? NSH__WORDS : 0;
     need.home = b != NULL ? b->home : 0;
     rc = nsh__shared_create(comm, NSH__CALL_BATCH_CREATE, rc, signature, &need,
-                            b != NULL ? &b->object : NULL, &share);
-    if (rc != NSH_SUCCESS) { /* as on ranks that were in another call */
+                            b != NULL ? &b->object : NULL, &shared);
+    if (rc != NSH_SUCCESS) { /* undo the count: ranks that were in another call have not counted */
         batch_destroy(b);
         comm->created--;
         comm->batches--;
@@ -436,7 +436,7 @@ int nsh_batch_free(nsh_batch **batch)
     if (nsh__comm_callable(b->comm, "nsh_batch_free") != NSH_SUCCESS)
         return NSH_ERR_STATE;
     if (b->journal != NULL && nsh__journal_flush(b->journal) != NSH_SUCCESS)
-        rc = NSH_ERR_IO; /* worded there */
+        rc = NSH_ERR_IO; /* nsh__journal_flush has set the detail */
     rc = nsh__agree_to_free(b->comm, NSH__CALL_BATCH_FREE, rc, b->id);
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO)
         return rc;
@@ -444,7 +444,7 @@ int nsh_batch_free(nsh_batch **batch)
     journal = b->journal != NULL;
     nsh__object_free(comm, &b->object);
     *batch = NULL;
-    if (journal) /* when a rank goes on, none holds the slot of this job any more */
+    if (journal) /* after this no rank holds the slot of this job any more */
         nsh__agree(comm, NSH__CALL_BATCH_FREE, NSH_SUCCESS, 0);
     return rc;
 }
@@ -469,7 +469,7 @@ int nsh_batch_abandon(nsh_batch **batch)
                          b->comm->rank);
     if (b->journal != NULL)
         rc = nsh__journal_flush(b->journal);
-    close_journal(b); /* this rank's lock on the slot of its job goes too */
+    close_journal(b); /* also releases this rank's lock on the slot of its job */
     nsh__object_abandon(b->comm, &b->object);
     *batch = NULL;
     return rc;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* batch_collect.c -- what all ranks of a batch do together: know what the others know, reopen,
- * results.
+/* batch_collect.c -- what all ranks of a batch do together: share their states, reopen tasks,
+ * collect results.
  *
- * Invariant: a call is agreements, and between two of them no rank takes or ends a task. */
+ * Invariant: every call begins and ends with an agreement, and between them no rank takes or ends a
+ * task. */
 #define _GNU_SOURCE
 #include "core/comm_break.h"
 #include "core/enter.h"
@@ -20,9 +21,9 @@
 
 enum { REOPEN_ANY = NSH_BATCH_REOPEN_RUNNING | NSH_BATCH_REOPEN_DONE | NSH_BATCH_REOPEN_FAILED };
 
-/* By leaders, in a call of their own: bytes of all nodes become the largest, or the union of their
- * bits. */
-static int merge(nsh_batch *b, nsh__call call, void *bytes, int64_t n, MPI_Op op)
+/* [collective; the leaders transfer] Merge the bytes of all nodes into their maximum, or into the
+ * union of their bits. */
+static int merge_bytes(nsh_batch *b, nsh__call call, void *bytes, int64_t n, MPI_Op op)
 {
     nsh__destination destination = {1, &n, 1, bytes};
     int rc = nsh__comm_enter(b->comm, call, b->id);
@@ -33,8 +34,8 @@ static int merge(nsh_batch *b, nsh__call call, void *bytes, int64_t n, MPI_Op op
                             op);
 }
 
-/* [collective] Between agreements: every node knows what the others do. The code is to be
- * agreed. */
+/* [collective, between agreements] Every node gets the states and results of the others. The caller
+ * agrees on the code. */
 static int exchange_states(nsh_batch *b, nsh__call call)
 {
     int rc;
@@ -43,16 +44,16 @@ static int exchange_states(nsh_batch *b, nsh__call call)
         return nsh__comm_leads(b->comm) ? nsh__journal_catch_up(b->journal, NULL) : NSH_SUCCESS;
     if (b->comm->node_count == 1)
         return NSH_SUCCESS;
-    rc = merge(b, call, (void *)b->states, b->tasks, MPI_MAX);
+    rc = merge_bytes(b, call, (void *)b->states, b->tasks, MPI_MAX);
     if (rc == NSH_SUCCESS && b->results != NULL)
-        rc = merge(b, call, b->results, b->tasks * b->result_bytes, MPI_BOR);
+        rc = merge_bytes(b, call, b->results, b->tasks * b->result_bytes, MPI_BOR);
     if (rc == NSH_SUCCESS && nsh__comm_leads(b->comm))
         rc = nsh__batch_counts_publish_all(b);
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
 }
 
-/* What cannot be written now would contradict what is agreed on next. */
-static int settle_batch(nsh_batch *b, int code)
+/* Write what the journal still lacks: a failure must be known before the ranks agree. */
+static int flush_records(nsh_batch *b, int code)
 {
     if (code == NSH_SUCCESS && b->journal != NULL)
         code = nsh__journal_flush(b->journal);
@@ -68,15 +69,15 @@ int nsh_batch_sync(nsh_batch *b)
     rc = nsh__comm_present(b->comm, "nsh_batch_sync"); /* the journal is not this process's */
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, settle_batch(b, NSH_SUCCESS), b->id);
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, flush_records(b, NSH_SUCCESS), b->id);
     if (rc != NSH_SUCCESS)
         return rc;
     rc = exchange_states(b, NSH__CALL_BATCH_SYNC);
     return nsh__agree(b->comm, NSH__CALL_BATCH_SYNC, rc, b->id);
 }
 
-/* By the leader, between agreements, without a journal. */
-static void reopen_here(nsh_batch *b, unsigned from)
+/* [local, by the leader, between agreements] Reopen tasks without a journal. */
+static void reopen_states(nsh_batch *b, unsigned from)
 {
     for (int64_t t = 0; t < b->tasks; t++) {
         if ((from & 1U << b->states[t]) == 0)
@@ -87,13 +88,14 @@ static void reopen_here(nsh_batch *b, unsigned from)
     }
     nsh__batch_counts_begin(b);
     for (int i = 0; i < b->comm->node_size; i++)
-        b->tallies[i].taken = b->tallies[i].done = b->tallies[i].failed = 0;
+        b->rank_counts[i].taken = b->rank_counts[i].done = b->rank_counts[i].failed = 0;
     for (int w = 0; w < NSH__WORDS; w++)
         b->area->published[w] = 0;
     nsh__claim_reset(&b->area->claims);
 }
 
-/* Likewise with one: the chunk that the node holds runs on, unless all that runs is OPEN. */
+/* [local, by the leader, between agreements] With a journal: the node keeps its chunk, unless
+ * RUNNING tasks are OPEN again. */
 static void look_at_states_again(nsh_batch *b, unsigned from)
 {
     if (from & NSH_BATCH_REOPEN_RUNNING)
@@ -102,7 +104,7 @@ static void look_at_states_again(nsh_batch *b, unsigned from)
         nsh__claim_reopen(&b->area->claims);
 }
 
-static int reopen(nsh_batch *b, unsigned from)
+static int reopen_batch(nsh_batch *b, unsigned from)
 {
     nsh_comm *comm = b->comm;
     int rc = NSH_SUCCESS;
@@ -119,7 +121,7 @@ static int reopen(nsh_batch *b, unsigned from)
         if (b->journal != NULL)
             look_at_states_again(b, from);
         else
-            reopen_here(b, from);
+            reopen_states(b, from);
         rc = nsh__batch_counts_clear(b);
         if (rc != NSH_SUCCESS)
             nsh__comm_break(comm, rc);
@@ -141,9 +143,9 @@ int nsh_batch_reopen(nsh_batch *b, unsigned from)
             nsh__fail(NSH_ERR_ARG,
                       "nsh_batch_reopen: from is 0x%x, not a set of NSH_BATCH_REOPEN_... (rank %d)",
                       from, b->comm->rank);
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, settle_batch(b, rc), nsh__mix(b->id, from));
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_REOPEN, flush_records(b, rc), nsh__mix(b->id, from));
     if (rc == NSH_SUCCESS)
-        rc = reopen(b, from);
+        rc = reopen_batch(b, from);
     if (rc == NSH_SUCCESS && (from & NSH_BATCH_REOPEN_RUNNING) != 0)
         b->held = -1;
     return rc;
@@ -167,7 +169,7 @@ static int check_results(const nsh_batch *b, const nsh_array *array)
     return nsh__array_settled(array, NSH__CALL_BATCH_RESULTS);
 }
 
-/* This rank's part of what its node copies. */
+/* Copy this rank's part of the results to the node's replica. */
 static void copy_results(const nsh_batch *b, nsh_array *array)
 {
     int64_t begin, end;
@@ -187,7 +189,7 @@ int nsh_batch_results(nsh_batch *b, nsh_array *array)
     if (rc != NSH_SUCCESS)
         return rc;
     rc = check_results(b, array);
-    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, settle_batch(b, rc),
+    rc = nsh__agree(b->comm, NSH__CALL_BATCH_RESULTS, flush_records(b, rc),
                     nsh__mix(b->id, array != NULL ? array->id : 0));
     if (rc != NSH_SUCCESS)
         return rc;

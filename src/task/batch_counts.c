@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* batch_counts.c -- how many tasks of a batch are in which state.
  *
- * On one node that is the sum of what each rank counts for itself. Nodes add up theirs in words at
- * the home, once a chunk and when they run out of tasks; with a journal, the table counts.
+ * On one node that is the sum of what each rank counts for itself. Several nodes add theirs to
+ * words at the home, once for each chunk and when they run out of tasks. With a journal its table
+ * counts.
  *
- * Invariant: a word is the sum of what the nodes have exchanged into published. */
+ * Invariant: a word is the sum of area->published of all nodes. */
 #include "core/comm_break.h"
 #include "core/enter.h"
 #include "task/batch.h"
@@ -12,7 +13,7 @@
 #include "base/sized.h"
 #include <string.h>
 
-/* ---- where counting begins ---- */
+/* ---- the counts at the beginning ---- */
 
 static int64_t *base_of(nsh_batch *b, unsigned state)
 {
@@ -48,16 +49,16 @@ int nsh__batch_counts_clear(nsh_batch *b)
 
 /* ---- counts ---- */
 
-/* What this node's ranks have done: running, done, failed. */
-static void sum_tallies(const nsh_batch *b, int64_t sum[NSH__WORDS])
+/* Sum what this node's ranks have running, done and failed. */
+static void sum_rank_counts(const nsh_batch *b, int64_t sum[NSH__WORDS])
 {
     memset(sum, 0, NSH__WORDS * sizeof sum[0]);
     for (int i = 0; i < b->comm->node_size; i++) {
-        const nsh__batch_counts *t = &b->tallies[i];
+        const nsh__batch_counts *t = &b->rank_counts[i];
         int64_t done = atomic_load_explicit(&t->done, memory_order_acquire);
         int64_t failed = atomic_load_explicit(&t->failed, memory_order_acquire);
 
-        /* taken last: what has ended was taken */
+        /* `taken` is read last: a task is taken before it ends */
         sum[NSH__WORD_DONE] += done;
         sum[NSH__WORD_FAILED] += failed;
         sum[NSH__WORD_RUNNING] +=
@@ -65,15 +66,15 @@ static void sum_tallies(const nsh_batch *b, int64_t sum[NSH__WORDS])
     }
 }
 
-/* Tell the words what they do not know yet. Several ranks may do so at once: each adds the
- * difference to what it has exchanged, so the words are what was exchanged last. Returns whether
- * that is what there is now, in *all. */
-static int tell(nsh_batch *b, bool *all)
+/* Add to the words what they lack. Several ranks may do so at the same time: each adds the
+ * difference to what it has exchanged into `published`, so the words have what was exchanged last.
+ * *all: that is equal to the present counts. */
+static int publish_counts(nsh_batch *b, bool *all)
 {
     int64_t sum[NSH__WORDS], now[NSH__WORDS];
     int rc = NSH_SUCCESS;
 
-    sum_tallies(b, sum);
+    sum_rank_counts(b, sum);
     for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
         uint64_t old;
         int64_t more = sum[w] - atomic_exchange(&b->area->published[w], sum[w]);
@@ -81,47 +82,47 @@ static int tell(nsh_batch *b, bool *all)
         if (more != 0)
             rc = nsh__word_add(b->comm, &b->object.shared.words, w, (uint64_t)more, &old);
     }
-    sum_tallies(b, now);
+    sum_rank_counts(b, now);
     *all = memcmp(sum, now, sizeof sum) == 0;
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(b->comm, rc);
 }
 
-static bool tells(const nsh_batch *b)
+static bool publishes_counts(const nsh_batch *b)
 {
     return b->comm->node_count > 1 && b->journal == NULL;
 }
 
-/* Once a chunk, by whoever sees first that there is a new one. */
+/* The rank that sees a new chunk first publishes. */
 int nsh__batch_counts_publish(nsh_batch *b)
 {
     unsigned seen, now;
     bool all;
 
-    if (!tells(b))
+    if (!publishes_counts(b))
         return NSH_SUCCESS;
     now = atomic_load_explicit(&b->area->claims.generation, memory_order_relaxed);
     seen = atomic_load_explicit(&b->area->published_at, memory_order_relaxed);
     if (seen == now || !atomic_compare_exchange_strong(&b->area->published_at, &seen, now))
         return NSH_SUCCESS;
-    return tell(b, &all);
+    return publish_counts(b, &all);
 }
 
-/* When there are no more tasks: the last of the node to come here leaves the words exact, as one
- * that exchanges an older sum after it sees so. */
+/* After the last task: a rank that has exchanged an older sum sees that the counts differ and
+ * repeats, so the last rank of the node leaves the words exact. */
 int nsh__batch_counts_publish_all(nsh_batch *b)
 {
-    bool all = !tells(b);
+    bool all = !publishes_counts(b);
     int rc = NSH_SUCCESS;
 
     while (!all && rc == NSH_SUCCESS)
-        rc = tell(b, &all);
+        rc = publish_counts(b, &all);
     return rc;
 }
 
 static int counts_of_words(nsh_batch *b, int64_t sum[NSH__WORDS])
 {
     bool all;
-    int rc = tell(b, &all);
+    int rc = publish_counts(b, &all);
 
     for (int w = NSH__WORD_RUNNING; w < NSH__WORDS && rc == NSH_SUCCESS; w++) {
         uint64_t value = 0;
@@ -141,7 +142,7 @@ int nsh__batch_counts_read(nsh_batch *b, nsh_task_counts *out)
     if (b->journal != NULL)
         return nsh__journal_catch_up(b->journal, out);
     if (b->comm->node_count == 1)
-        sum_tallies(b, sum);
+        sum_rank_counts(b, sum);
     else
         rc = counts_of_words(b, sum);
     if (rc != NSH_SUCCESS)
@@ -155,7 +156,7 @@ int nsh__batch_counts_read(nsh_batch *b, nsh_task_counts *out)
     return NSH_SUCCESS;
 }
 
-/* ---- for users ---- */
+/* ---- public functions ---- */
 
 static int look_at_counts(nsh_batch *b, const char *call, nsh_task_counts *out)
 {

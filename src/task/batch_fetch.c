@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* batch_fetch.c -- a node's next tasks from the journal, where other jobs may still have some to
- * give back.
+/* batch_fetch.c -- a node's next tasks from the journal, where other jobs may still give tasks
+ * back.
  *
- * Invariant: of the workers of a node that wait for other jobs one looks at the journal, as the one
- * who fetches (claim.h), and the others sleep. */
+ * Invariant: of the workers of a node that wait for other jobs one looks at the journal, the one
+ * that fetches (claim.h), and the others sleep. */
 #include "base/math.h"
 #include "task/batch.h"
 
@@ -13,12 +13,11 @@
 
 #define MS INT64_C(1000000)
 
-static const int64_t shortest = MS, longest = 1000 * MS, /* naps between two looks */
-    shown_every = 50 * MS;                               /* at the most often */
+static const int64_t shortest = MS, longest = 1000 * MS, /* sleep between two looks */
+    shown_every = 50 * MS;                               /* at most once in this time */
 
-enum { NAP_SHARE = 16 }; /* a nap is this part of the wait so far */
+enum { NAP_SHARE = 16 }; /* the sleep is 1/16 of the wait so far */
 
-/* Until the next look at the journal. */
 static int nap_before_look(nsh_batch *b)
 {
     atomic_uint never = 0, sleepers = 0;
@@ -48,7 +47,7 @@ int nsh__batch_fetch(void *owner, const nsh__claim_wish *wish, int64_t *begin, i
     return rc;
 }
 
-static int waited_enough(nsh_batch *b)
+static int fail_timeout(nsh_batch *b)
 {
     char job[NSH__JOB_TEXT];
 
@@ -58,7 +57,7 @@ static int waited_enough(nsh_batch *b)
                      b->wait_seconds, job, b->comm->rank);
 }
 
-static void show(nsh_batch *b)
+static void show_other_job(nsh_batch *b)
 {
     char note[NSH__JOB_TEXT + 16], job[NSH__JOB_TEXT];
 
@@ -67,7 +66,7 @@ static void show(nsh_batch *b)
     nsh__batch_show(b, note, false);
 }
 
-/* In slices, as progress is due. */
+/* Claim in time slices, to show progress when it is due. */
 static int claim_and_show(nsh_batch *b, int64_t *task, int64_t *count)
 {
     int64_t until = b->wait_seconds > 0 ? nsh__wait_deadline(b->wait_seconds) : NSH__NEVER;
@@ -82,8 +81,8 @@ static int claim_and_show(nsh_batch *b, int64_t *task, int64_t *count)
         if (rc != NSH_ERR_TIMEOUT)
             return rc;
         if (nsh__wait_clock() >= until)
-            return waited_enough(b);
-        show(b);
+            return fail_timeout(b);
+        show_other_job(b);
     }
 }
 

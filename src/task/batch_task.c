@@ -8,31 +8,32 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* On a node of the worker that is not its leader's: learn what the leader has done. It is known
- * there until all ranks of the worker come to its next call. */
-static void follow(const nsh_batch *b, int64_t task, nsh_task_state state)
+/* [by every rank of the worker] On a node that is not the leader's: note what the leader has done.
+ * All nodes of the worker know it before the worker's next call. */
+static void follow_leader(const nsh_batch *b, int64_t task, nsh_task_state state)
 {
     if (task < 0 || b->comm->node_of[b->group.leader] == b->comm->node_index)
         return;
     if (b->journal == NULL)
         atomic_store_explicit(&b->states[task], (unsigned char)state, memory_order_relaxed);
     else if ((b->states[task] & NSH__STATE_MASK) < state)
-        nsh__journal_catch_up(b->journal, NULL); /* if that fails, the next call tells */
+        nsh__journal_catch_up(b->journal, NULL); /* if that fails, the next call returns the
+                                                    failure */
 }
 
-static void count_up(_Atomic int64_t *counter)
+static void increment(_Atomic int64_t *counter)
 {
-    /* this rank is the only one to write it */
+    /* only this rank writes it */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
                           memory_order_release);
 }
 
 static nsh__batch_counts *own_counts(const nsh_batch *b)
 {
-    return &b->tallies[b->comm->node_rank];
+    return &b->rank_counts[b->comm->node_rank];
 }
 
-/* By the leader of a worker: numbers are drawn once, but some are no task to be run. */
+/* [by the leader of a worker] Each number is claimed once, but some are not tasks to be run. */
 static int take_task(nsh_batch *b, int64_t *task)
 {
     unsigned wanted = b->journal == NULL
@@ -52,7 +53,7 @@ static int take_task(nsh_batch *b, int64_t *task)
     } while (atomic_load_explicit(&b->states[*task], memory_order_relaxed) != wanted);
     if (b->journal == NULL)
         atomic_store_explicit(&b->states[*task], NSH_TASK_RUNNING, memory_order_relaxed);
-    count_up(&own_counts(b)->taken);
+    increment(&own_counts(b)->taken);
     return nsh__batch_counts_publish(b);
 }
 
@@ -77,7 +78,7 @@ static int next_task(nsh_batch *b, int64_t *task)
     if (rc != NSH_SUCCESS)
         return rc;
     b->held = *task = round.value;
-    follow(b, round.value, NSH_TASK_RUNNING);
+    follow_leader(b, round.value, NSH_TASK_RUNNING);
     nsh__batch_show(b, "", round.value < 0);
     return NSH_SUCCESS;
 }
@@ -112,7 +113,7 @@ static int check_finish(const nsh_batch *b, int64_t task, nsh_task_state state)
     return NSH_SUCCESS;
 }
 
-/* By the leader of the worker. */
+/* [by the leader of a worker] Record the end of a task. */
 static int record_end(nsh_batch *b, int64_t task, nsh_task_state state, const void *result)
 {
     bool done = state == NSH_TASK_DONE;
@@ -123,10 +124,10 @@ static int record_end(nsh_batch *b, int64_t task, nsh_task_state state, const vo
     } else {
         if (done && b->results != NULL && result != NULL)
             memcpy(b->results + task * b->result_bytes, result, (size_t)b->result_bytes);
-        /* release: who sees DONE sees the result */
+        /* release: a reader that sees DONE sees the result */
         atomic_store_explicit(&b->states[task], (unsigned char)state, memory_order_release);
     }
-    count_up(done ? &own_counts(b)->done : &own_counts(b)->failed);
+    increment(done ? &own_counts(b)->done : &own_counts(b)->failed);
     return rc;
 }
 
@@ -136,17 +137,17 @@ static int finish_task(nsh_batch *b, int64_t task, nsh_task_state state, const v
     int rc;
 
     round.code = check_finish(b, task, state);
-    rc = nsh__worker_group_report(&b->group, &round); /* FAILED is the larger one */
+    rc = nsh__worker_group_report(&b->group, &round); /* of the states FAILED is the largest */
     if (rc != NSH_SUCCESS)
         return rc;
     round.value =
-        round.code == NSH_SUCCESS; /* after this the task is finished, whatever the code */
+        round.code == NSH_SUCCESS; /* after this call the task is finished, whatever the code */
     if (nsh__worker_group_leads(&b->group) && round.code == NSH_SUCCESS)
         round.code = record_end(b, task, (nsh_task_state)round.flag, result);
     rc = nsh__worker_group_answer(&b->group, &round);
     if (round.value != 0) {
         b->held = -1;
-        follow(b, task, (nsh_task_state)round.flag);
+        follow_leader(b, task, (nsh_task_state)round.flag);
     }
     if (rc == NSH_SUCCESS)
         nsh__batch_show(b, "", false);
@@ -166,8 +167,8 @@ int nsh_batch_finish(nsh_batch *b, int64_t task, nsh_task_state state, const voi
     return nsh__subject_end(b->comm, finish_task(b, task, state, result));
 }
 
-/* A journal says RUNNING of all that a job has taken; what no worker of this node has begun is
- * still in the node's chunk. */
+/* In a journal all tasks that a job has claimed are RUNNING. A task that no worker of this node has
+ * begun is still in the node's chunk: it counts as OPEN. */
 static nsh_task_state state_of_task(const nsh_batch *b, int64_t task)
 {
     unsigned state = atomic_load_explicit(&b->states[task], memory_order_acquire);

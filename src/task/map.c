@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* map.c -- a function over indices, or over the rows of an array.
+/* map.c -- call a function for each index, or for each row of an array.
  *
- * A call is an agreement in which ranks agree on what is to be done and get what they share, the
- * work, and an agreement after it; rows and accumulators of several nodes are exchanged between
- * that one and another.
+ * A call begins with an agreement on its arguments, in which the ranks also get shared memory. Then
+ * the workers run, and a second agreement follows. If several nodes have rows or accumulators,
+ * these are exchanged before a third one.
  *
- * Invariant: blocks depend on n and the options alone, and so does everything that is added up. */
+ * Invariant: the blocks depend on n and the options alone, and so does the order in which
+ * accumulators are combined. */
 #define _GNU_SOURCE
 #include <nodeshare/map.h>
 
@@ -23,16 +24,17 @@
 #include <string.h>
 
 enum {
-    BLOCKS = 4096,           /* of a map; enough to share out, few enough to add up */
-    FEWEST_BLOCKS = 8,       /* however large accumulators are */
-    ACCUMULATORS = 64 << 20, /* bytes of them on a node, if fewer blocks help */
+    BLOCKS = 4096,           /* of a map; enough to balance the load, few enough to combine */
+    FEWEST_BLOCKS = 8,       /* however large the accumulators are */
+    ACCUMULATORS = 64 << 20, /* bytes of them on a node, unless that needs fewer than
+                                FEWEST_BLOCKS */
     LINE = 64,
-    GUIDED_SHARES = 2 /* a worker takes this part of its share of what is left */
+    GUIDED_SHARES = 2 /* a worker takes 1/2 of its part of what is left */
 };
 
 #define MOST (INT64_C(1) << 62)
 
-/* One call, as a rank knows it. */
+/* One call, as a rank sees it. */
 typedef struct map {
     nsh_comm *comm;
     nsh__call call;
@@ -47,13 +49,14 @@ typedef struct map {
     int64_t block, blocks, stride; /* stride: of accumulators */
     int home;
     nsh__shared shared;
-    char *accumulators;   /* in the share: one a block */
-    unsigned char *begun; /* likewise: blocks that this node has begun; NULL: nobody will ask */
-    nsh__map_rows owned;
-    bool worked; /* kernels have run, on all ranks */
+    char *accumulators; /* in shared memory: one for each block */
+    unsigned char
+        *own_blocks; /* in shared memory: blocks that this node has begun; NULL: not needed */
+    nsh__map_rows row_pieces;
+    bool worked; /* the kernels of all ranks have run */
 } map;
 
-/* ---- what is to be done ---- */
+/* ---- options and blocks ---- */
 
 static int read_options(map *m, const nsh_map_options *options)
 {
@@ -62,7 +65,7 @@ static int read_options(map *m, const nsh_map_options *options)
     return nsh__sized_read(&kind, nsh__call_name(m->call), m->comm->rank, options, &m->o);
 }
 
-static int check(const map *m)
+static int check_map(const map *m)
 {
     const nsh_map_options *o = &m->o;
     const char *call = nsh__call_name(m->call);
@@ -87,15 +90,15 @@ static int check(const map *m)
     return NSH_SUCCESS;
 }
 
-/* Are indices, not blocks, split among the workers? A reduction needs the same blocks for any
- * number of them. */
-static bool exact(const map *m)
+/* Are indices, not blocks, split among the workers? A reduction needs blocks that do not depend on
+ * the number of workers. */
+static bool splits_indices(const map *m)
 {
     return m->o.schedule == NSH_MAP_STATIC && m->o.reduce_bytes == 0;
 }
 
-/* Into how many blocks of how many indices. */
-static int cut(map *m)
+/* Choose the number of blocks, and of indices in each. */
+static int choose_block_size(map *m)
 {
     int64_t most = BLOCKS, bytes = m->o.reduce_bytes;
 
@@ -108,7 +111,7 @@ static int cut(map *m)
     if (most < FEWEST_BLOCKS)
         most = FEWEST_BLOCKS;
     m->block = m->o.block > 0 ? m->o.block : (m->n + most - 1) / most;
-    if (m->block < 1 || exact(m))
+    if (m->block < 1 || splits_indices(m))
         m->block = 1;
     m->blocks = m->n / m->block + (m->n % m->block != 0);
     if (m->stride > 0 && m->blocks > INT64_MAX / 4 / m->stride)
@@ -117,18 +120,18 @@ static int cut(map *m)
     return NSH_SUCCESS;
 }
 
-/* Do nodes have to know which blocks are theirs? */
-static bool spreads(const map *m)
+/* Must a node know which blocks it has run? */
+static bool spreads_rows(const map *m)
 {
     return m->comm->node_count > 1 && (m->out != NULL || m->stride > 0);
 }
 
-/* In how many pieces the blocks of this node may lie, at most. */
+/* The largest number of pieces in which the blocks of this node can lie. */
 static int64_t most_pieces(const map *m)
 {
     int64_t threads = m->o.threads > 0 ? m->o.threads : m->comm->cores;
 
-    return exact(m) ? m->comm->node_size * threads : (m->blocks + 1) / 2;
+    return splits_indices(m) ? m->comm->node_size * threads : (m->blocks + 1) / 2;
 }
 
 static uint64_t map_signature(const map *m)
@@ -144,7 +147,7 @@ static uint64_t map_signature(const map *m)
     return nsh__mix(signature, m->out != NULL ? m->out->id : 0);
 }
 
-/* [collective] Agree on the call, and share claims, accumulators and books. */
+/* [collective] Agree on the call, and get shared memory for claims, accumulators and own_blocks. */
 static int map_begin(map *m, const nsh_map_options *options)
 {
     int64_t area = (int64_t)sizeof(nsh__claim_area);
@@ -152,20 +155,21 @@ static int map_begin(map *m, const nsh_map_options *options)
     int rc = read_options(m, options);
 
     if (rc == NSH_SUCCESS)
-        rc = check(m);
+        rc = check_map(m);
     if (rc == NSH_SUCCESS)
-        rc = cut(m);
+        rc = choose_block_size(m);
     if (rc == NSH_SUCCESS)
-        rc = nsh__map_rows_create(m->comm, spreads(m) ? most_pieces(m) : 0, &m->owned);
+        rc = nsh__map_rows_create(m->comm, spreads_rows(m) ? most_pieces(m) : 0, &m->row_pieces);
     if (rc == NSH_SUCCESS)
-        need.bytes += m->blocks * m->stride + (spreads(m) ? m->blocks : 0);
+        need.bytes += m->blocks * m->stride + (spreads_rows(m) ? m->blocks : 0);
     nsh__shared_home(m->comm, m->call, NSH_HOME_ANY, &m->home);
     need.home = m->home;
     rc = nsh__shared_create(m->comm, m->call, rc, map_signature(m), &need, NULL, &m->shared);
     if (rc != NSH_SUCCESS)
         return rc;
     m->accumulators = m->shared.block.rw + area;
-    m->begun = spreads(m) ? (unsigned char *)m->accumulators + m->blocks * m->stride : NULL;
+    m->own_blocks =
+        spreads_rows(m) ? (unsigned char *)m->accumulators + m->blocks * m->stride : NULL;
     return NSH_SUCCESS;
 }
 
@@ -185,8 +189,8 @@ static int run_block(void *owner, nsh_map_worker *worker, int64_t block, int64_t
     int64_t last = block + 1 < m->blocks ? first + m->block : m->n;
     int rc = NSH_SUCCESS;
 
-    if (m->begun != NULL)
-        m->begun[block] = 1; /* the only one who writes it; read after the agreement */
+    if (m->own_blocks != NULL)
+        m->own_blocks[block] = 1; /* only this worker writes it; it is read after the agreement */
     if (m->stride > 0) {
         worker->accumulator = m->accumulators + block * m->stride;
         if (m->o.identity != NULL)
@@ -213,7 +217,8 @@ static bool on_ranks(const map *m)
     return m->o.context == NSH_MAP_RANKS || m->o.context == NSH_MAP_RANKS_THREADS;
 }
 
-/* [collective] Threads of each rank. Where rank 0 alone has threads the others idle. */
+/* [collective] Agree on the number of threads of each rank. If only rank 0 has threads, the other
+ * ranks are idle. */
 static int agree_threads(const map *m, int *threads)
 {
     nsh__agreement agreement = {.call = m->call, .signature = 1, .range = true};
@@ -237,7 +242,7 @@ static int64_t at_most(int64_t value, int64_t most)
     return value < most ? value : most;
 }
 
-static int work_here(map *m, int threads, nsh__failure *failure)
+static int run_workers(map *m, int threads, nsh__failure *failure)
 {
     nsh_comm *comm = m->comm;
     int64_t here = on_ranks(m) ? (int64_t)threads * comm->node_size : threads;
@@ -272,7 +277,7 @@ static int work_here(map *m, int threads, nsh__failure *failure)
     return rc;
 }
 
-/* ---- after it ---- */
+/* ---- after the work ---- */
 
 /* [collective] The code of the lowest index that failed anywhere. */
 static int agree_failure(const map *m, const nsh__failure *mine, int64_t lowest)
@@ -286,7 +291,7 @@ static int agree_failure(const map *m, const nsh__failure *mine, int64_t lowest)
     return nsh__agree(m->comm, m->call, code, (uint64_t)lowest);
 }
 
-/* [collective] All have worked: *lowest is the lowest index that failed. */
+/* [collective] Agree that all workers have finished: *lowest is the lowest index that failed. */
 static int agree_work(const map *m, int rc, const nsh__failure *mine, int64_t *lowest)
 {
     nsh__agreement agreement = {
@@ -298,14 +303,15 @@ static int agree_work(const map *m, int rc, const nsh__failure *mine, int64_t *l
     return rc;
 }
 
-/* By the leader: all accumulators are on this node. The first becomes the sum. */
-static void add_up(const map *m)
+/* [local, by the leader] All accumulators are on this node. Combine them into the first one, in the
+ * order of the blocks. */
+static void combine_accumulators(const map *m)
 {
     for (int64_t b = 1; b < m->blocks; b++)
         m->o.combine(m->accumulators, m->accumulators + b * m->stride, m->arg);
 }
 
-/* [collective] Accumulators or rows to all nodes, where there are several. */
+/* [collective] Send accumulators and rows to all nodes, if there are several. */
 static int exchange_results(map *m)
 {
     nsh__destination rows = {1, &m->n, m->row_bytes, NULL};
@@ -313,12 +319,13 @@ static int exchange_results(map *m)
 
     if (m->stride > 0) {
         rows = (nsh__destination){1, &m->blocks, m->stride, m->accumulators};
-        rc = nsh__map_rows_spread(m->comm, m->call, &rows, m->begun, m->blocks, 1, &m->owned);
+        rc = nsh__map_rows_spread(m->comm, m->call, &rows, m->own_blocks, m->blocks, 1,
+                                  &m->row_pieces);
     }
     if (rc == NSH_SUCCESS && m->out != NULL) {
         rows = (nsh__destination){1, &m->n, m->row_bytes, m->out->replica.rw};
-        rc =
-            nsh__map_rows_spread(m->comm, m->call, &rows, m->begun, m->blocks, m->block, &m->owned);
+        rc = nsh__map_rows_spread(m->comm, m->call, &rows, m->own_blocks, m->blocks, m->block,
+                                  &m->row_pieces);
     }
     return rc;
 }
@@ -333,7 +340,7 @@ static void write_result(const map *m)
         memset(m->o.result, 0, (size_t)m->o.reduce_bytes);
 }
 
-/* [collective] From the end of this rank's work to the common answer. */
+/* [collective] From the end of this rank's work to the code that all ranks return. */
 static int map_end(map *m, int rc, const nsh__failure *failure)
 {
     int64_t lowest;
@@ -345,12 +352,12 @@ static int map_end(map *m, int rc, const nsh__failure *failure)
     m->worked = true;
     if (lowest != INT64_MAX)
         kernel_rc = agree_failure(m, failure, lowest);
-    if (!spreads(m) && m->stride == 0)
+    if (!spreads_rows(m) && m->stride == 0)
         return kernel_rc;
-    /* Also after a failure: the rows that there are, so that replicas are equal. */
+    /* Also after a failure: the rows that were written, so that replicas are equal. */
     rc = exchange_results(m);
     if (rc == NSH_SUCCESS && m->stride > 0 && nsh__comm_leads(m->comm))
-        add_up(m);
+        combine_accumulators(m);
     rc = nsh__agree(m->comm, m->call, rc, 3);
     if (rc != NSH_SUCCESS)
         return rc;
@@ -359,7 +366,8 @@ static int map_end(map *m, int rc, const nsh__failure *failure)
     return kernel_rc;
 }
 
-/* The word is zero before it is taken again: whoever does so has agreed with this rank. */
+/* Set the word to zero before its memory is used again: the next user of it agrees with this rank
+ * first. */
 static void map_finish(map *m)
 {
     uint64_t old;
@@ -386,12 +394,12 @@ static int map_run(map *m, const nsh_map_options *options)
     if (rc == NSH_SUCCESS) {
         rc = agree_threads(m, &threads);
         if (rc == NSH_SUCCESS)
-            rc = map_end(m, work_here(m, threads, &failure), &failure);
+            rc = map_end(m, run_workers(m, threads, &failure), &failure);
         map_finish(m);
-    } else { /* as on ranks that were in another call */
+    } else { /* undo the count: ranks that were in another call have not counted */
         m->comm->created--;
     }
-    nsh__map_rows_destroy(&m->owned);
+    nsh__map_rows_destroy(&m->row_pieces);
     return rc;
 }
 
