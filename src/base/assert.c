@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* assert.c -- the end of a process in which an invariant does not hold; empty but in builds with
+/* assert.c -- ends a process in which an invariant does not hold; empty but in builds with
  * NSH_ASSERTS=1. */
 #include "base/assert.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* assert.h -- invariants, looked at where tests run.
+/* assert.h -- invariants, checked where tests run.
  *
- * nsh__assert(condition, format, ...) ends the process with both values of what should hold, in
- * builds with NSH_ASSERTS=1: those with sanitizers or fault sites, and the library that the tests
- * are linked with. The library that is installed evaluates nothing, prints nothing and goes on.
+ * nsh__assert(condition, format, ...) ends the process and prints the values, in builds with
+ * NSH_ASSERTS=1: those with sanitizers or fault sites, and the library that the tests are linked
+ * with. In the installed library it evaluates nothing, prints nothing and continues.
  *
- * An assertion states what no caller and no other process can bring about, only a mistake in the
- * library itself; everything else is an error code. */
+ * An assertion states what only a mistake in the library itself can violate, and no caller or other
+ * process. Everything else is an error code. [local, any thread] */
 #ifndef NSH_BASE_ASSERT_H
 #define NSH_BASE_ASSERT_H
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* blocks.c -- the allocator that every rank runs alike.
+/* blocks.c -- the allocator that every rank runs identically.
  *
- * Invariant: each region is a gapless list of extents, live or free, in which no two neighbours are
- * free; every free extent is in the tree BY_PLACE, and in BY_SIZE if a large block fits into it.
+ * Invariant: each region is a list of extents without gaps, live or free, in which no two
+ * neighbours are free. Every free extent is in the tree BY_PLACE, and also in BY_SIZE if a large
+ * block fits into it.
  *
  * Placement, for a heap of few huge and very many tiny arrays: small blocks go to the first free
- * place from the low end, large ones to the high end of the tightest extent that holds them. The
- * tiny ones thus crowd together at the bottom and the huge ones at the top: they meet in the middle
- * of one free extent, and a tiny array that lives long seldom sits between two huge ones that are
- * gone. Address- ordered first fit and best fit are what loses least to fragmentation in practice
- * (Johnstone and Wilson, "The memory fragmentation problem: solved?", ISMM 1998).
+ * place from the low end, large ones to the high end of the smallest extent that holds them. So the
+ * tiny ones gather at the bottom and the huge ones at the top: they meet in the middle of one free
+ * extent, and a tiny array that lives long seldom lies between two freed huge ones. Address-ordered
+ * first fit and best fit lose least to fragmentation in practice (Johnstone and Wilson, "The memory
+ * fragmentation problem: solved?", ISMM 1998).
  *
- * Not the two-level segregated fit of TLSF (Masmano et al., ECRTS 2004), which is faster still: its
- * bins remember the order of past frees, and the state must follow from the live blocks alone. */
+ * TLSF, a two-level segregated fit (Masmano et al., ECRTS 2004), is faster, but its bins depend on
+ * the order of past frees, and the state must follow from the live blocks alone. */
 #include "base/blocks.h"
 
 #include "base/assert.h"
@@ -27,7 +28,7 @@ enum { CHUNK_RECORDS = 512 };
 struct nsh__block {
     int64_t offset, bytes;
     int region;
-    uint32_t rank; /* in the trees, a parent's is never less than its children's */
+    uint32_t rank; /* priority: in the trees a parent's is at least its children's */
     nsh__block *child[TREES][2];
     int64_t most[2]; /* bytes of the largest extent below each child of BY_PLACE, 0: none; kept here
                       * because a walk down one side should not wait for the other's memory */
@@ -58,8 +59,9 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* A sum of these is the history: a sum, because the order of takes and gives must not matter and a
- * give must subtract what the take added. A free extent is hashed for a region as a whole. */
+/* The history is a sum of these. It is a sum because the order of allocs and frees must not matter
+ * and a free must subtract what the alloc has added. A free extent is hashed only as a whole
+ * region. */
 static uint64_t extent_hash(const nsh__block *e)
 {
     uint64_t place = mix(mix((uint64_t)e->region + 1) + (uint64_t)e->offset);
@@ -78,13 +80,13 @@ static uint64_t align_up(int64_t offset, int64_t align)
     return ((uint64_t)offset + (uint64_t)align - 1) & ~((uint64_t)align - 1);
 }
 
-static bool has_room(const nsh__block *e, int64_t bytes, int64_t align)
+static bool can_hold(const nsh__block *e, int64_t bytes, int64_t align)
 {
     return bytes <= e->bytes && align_up(e->offset, align) <= (uint64_t)(end_of(e) - bytes);
 }
 
-/* The largest block that fits at a page: what large blocks are fitted to, so that the alignment
- * needs no search. */
+/* The largest block that fits at a page boundary. Large blocks are compared with this, so that the
+ * alignment needs no search. */
 static int64_t page_capacity(const nsh__block *e)
 {
     uint64_t first = align_up(e->offset, NSH__BLOCKS_PAGE);
@@ -92,7 +94,8 @@ static int64_t page_capacity(const nsh__block *e)
     return first >= (uint64_t)end_of(e) ? 0 : end_of(e) - (int64_t)first;
 }
 
-/* ---- records: reserve may fail, so it comes before any change; after it record_new cannot ---- */
+/* ---- records: records_reserve may fail, so it comes before any change; record_new cannot fail
+ * after it ---- */
 
 static bool records_reserve(nsh__blocks *blocks, int64_t n)
 {
@@ -100,7 +103,7 @@ static bool records_reserve(nsh__blocks *blocks, int64_t n)
 
     if (blocks->unused_count >= n)
         return true;
-    /* One chunk is enough for every n that is asked for. */
+    /* One chunk is enough for every n of the callers. */
     more = malloc(sizeof(*more));
     if (more == NULL)
         return false;
@@ -131,8 +134,8 @@ static void record_drop(nsh__blocks *blocks, nsh__block *e)
     blocks->unused_count++;
 }
 
-/* ---- free extents: two treaps, whose ranks are hashes of the places and so equal everywhere ----
- */
+/* ---- free extents: two treaps; ranks are hashes of the places, so all processes have equal trees
+ * ---- */
 
 static bool before(int tree, const nsh__block *a, const nsh__block *b)
 {
@@ -160,7 +163,7 @@ static void set_child(int tree, nsh__block *e, int side, nsh__block *child)
         e->most[side] = most_within(child);
 }
 
-/* The extents before at, and the others. */
+/* Split a tree into the extents before `at` and the others. */
 static void tree_split(int tree, nsh__block *root, const nsh__block *at, nsh__block **lower,
                        nsh__block **higher)
 {
@@ -179,7 +182,7 @@ static void tree_split(int tree, nsh__block *root, const nsh__block *at, nsh__bl
     }
 }
 
-/* Every extent of lower is before every one of higher. */
+/* Join two trees; every extent of lower is before every extent of higher. */
 static nsh__block *tree_join(int tree, nsh__block *lower, nsh__block *higher)
 {
     if (lower == NULL || higher == NULL)
@@ -219,7 +222,7 @@ static nsh__block *tree_remove(int tree, nsh__block *root, nsh__block *e)
     return root;
 }
 
-/* Whether an extent is in BY_SIZE follows from its bounds: they must not change between insert and
+/* An extent's bounds decide whether it is in BY_SIZE, so they must not change between insert and
  * remove. */
 static void free_insert(nsh__blocks *blocks, nsh__block *e)
 {
@@ -236,8 +239,8 @@ static void free_remove(nsh__blocks *blocks, nsh__block *e)
         blocks->root[BY_SIZE] = tree_remove(BY_SIZE, blocks->root[BY_SIZE], e);
 }
 
-/* O(log n) for units; a greater alignment may pass by extents that are large enough but lie badly.
- */
+/* O(log n) for the alignment of a unit; for a greater one the search may visit extents that are
+ * large enough but badly aligned. */
 static nsh__block *first_fit(nsh__block *root, int64_t bytes, int64_t align)
 {
     while (root != NULL) {
@@ -247,14 +250,14 @@ static nsh__block *first_fit(nsh__block *root, int64_t bytes, int64_t align)
             e = first_fit(root->child[BY_PLACE][LOWER], bytes, align);
         if (e != NULL)
             return e;
-        if (has_room(root, bytes, align))
+        if (can_hold(root, bytes, align))
             return root;
         root = root->most[HIGHER] >= bytes ? root->child[BY_PLACE][HIGHER] : NULL;
     }
     return NULL;
 }
 
-/* Of equally tight extents the one at the lowest place. */
+/* The smallest extent that fits; of equally small ones that at the lowest place. */
 static nsh__block *best_fit(nsh__block *root, int64_t bytes)
 {
     nsh__block *best = NULL;
@@ -280,7 +283,7 @@ static void link_after(nsh__block *e, nsh__block *next)
     e->next = next;
 }
 
-/* An extent and its upper neighbour have no gap between them, and not both are free. */
+/* Assert that an extent and its upper neighbour have no gap between them and are not both free. */
 static void check_neighbours(const nsh__block *e)
 {
     const nsh__block *upper = e != NULL ? e->next : NULL;
@@ -293,7 +296,7 @@ static void check_neighbours(const nsh__block *e)
                 upper->offset);
 }
 
-/* Cuts e at offset, which lies strictly within, and returns the upper part. */
+/* Cut e at offset, which lies strictly inside, and return the upper part. */
 static nsh__block *extent_cut(nsh__blocks *blocks, nsh__block *e, int64_t offset)
 {
     nsh__block *upper;
@@ -306,7 +309,7 @@ static nsh__block *extent_cut(nsh__blocks *blocks, nsh__block *e, int64_t offset
     return upper;
 }
 
-/* The upper neighbour becomes part of e. */
+/* Merge the upper neighbour into e. */
 static void extent_absorb_next(nsh__blocks *blocks, nsh__block *e)
 {
     nsh__block *upper = e->next;
@@ -318,7 +321,7 @@ static void extent_absorb_next(nsh__blocks *blocks, nsh__block *e)
     record_drop(blocks, upper);
 }
 
-/* ---- what the header declares ---- */
+/* ---- public functions ---- */
 
 nsh__blocks *nsh__blocks_create(void)
 {
@@ -341,7 +344,7 @@ void nsh__blocks_drop_region(nsh__blocks *blocks)
 {
     nsh__block *e = blocks->root[BY_PLACE];
 
-    /* Wholly free, the last region is the one extent with the highest place. */
+    /* The last region is free as a whole, so it is one extent, with the highest place. */
     while (e->child[BY_PLACE][HIGHER] != NULL)
         e = e->child[BY_PLACE][HIGHER];
     free_remove(blocks, e);
@@ -371,7 +374,7 @@ nsh__blocks_result nsh__blocks_alloc(nsh__blocks *blocks, int64_t bytes, int64_t
             return NSH__BLOCKS_FULL;
         offset = (int64_t)align_up(e->offset, align);
     }
-    /* Nothing has changed yet, and nothing fails from here on: the two cuts have their records. */
+    /* Nothing has changed yet, and nothing can fail after this: the two cuts have their records. */
     if (!records_reserve(blocks, 2))
         return NSH__BLOCKS_NOMEM;
 
@@ -405,7 +408,8 @@ void nsh__blocks_free(nsh__blocks *blocks, nsh__block *block)
     blocks->live_bytes -= e->bytes;
     blocks->history -= extent_hash(e);
     e->live = false;
-    /* Out of the trees before any bound changes: the trees are searched by bounds. */
+    /* Remove extents from the trees before their bounds change: the trees are searched by
+     * bounds. */
     if (e->next != NULL && !e->next->live) {
         free_remove(blocks, e->next);
         extent_absorb_next(blocks, e);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* blocks.h -- the allocator that every rank runs alike, over regions of address space.
+/* blocks.h -- the allocator that every rank runs identically, over regions of address space.
  *
  * Invariant: the free extents, and with them every later answer, are a function of the regions and
- * the set of live blocks alone; neither addresses of this process nor the order of past calls
+ * the set of live blocks alone. Neither addresses of this process nor the order of past calls
  * matter.
  *
- * So ranks that make the same successful takes and gives get the same offsets, a take followed by a
- * give of the same block leaves the state as it was, and equal histories mean equal states. Records
- * are in private memory; a region itself is never touched. Everything is [local]. */
+ * So ranks that make the same successful allocs and frees get the same offsets, an alloc followed
+ * by a free of the same block leaves the state unchanged, and equal histories mean equal states.
+ * Metadata is in private memory; a region itself is never accessed. Everything here is [local]. */
 #ifndef NSH_BASE_BLOCKS_H
 #define NSH_BASE_BLOCKS_H
 
@@ -15,9 +15,11 @@
 #include <stdint.h>
 
 enum {
-    NSH__BLOCKS_UNIT = 64,       /* sizes are rounded up to this, offsets are multiples of it */
+    NSH__BLOCKS_UNIT = 64,       /* sizes are rounded up to multiples of this, offsets are multiples
+                                    of it */
     NSH__BLOCKS_PAGE = 4096,     /* alignment of large blocks */
-    NSH__BLOCKS_LARGE = 1 << 20, /* from this size on a block is large, and placed apart */
+    NSH__BLOCKS_LARGE = 1 << 20, /* a block of at least this size is large, and placed apart from
+                                    small ones */
 };
 
 typedef struct nsh__blocks nsh__blocks;
@@ -27,39 +29,39 @@ typedef enum { NSH__BLOCKS_OK, NSH__BLOCKS_FULL, NSH__BLOCKS_NOMEM } nsh__blocks
 
 nsh__blocks *nsh__blocks_create(void); /* NULL: no memory */
 
-/* Accepts NULL; live blocks go too. */
+/* Accepts NULL; frees live blocks too. */
 void nsh__blocks_destroy(nsh__blocks *blocks);
 
-/* Adds the next region (indices count from 0), page-aligned, bytes rounded down to whole units.
+/* Add the next region (indices count from 0), page-aligned, bytes rounded down to whole units.
  * False: no memory, and nothing has changed. */
 bool nsh__blocks_add_region(nsh__blocks *blocks, int64_t bytes);
 
-/* Undoes the last nsh__blocks_add_region, for ranks that learn that it failed elsewhere. The region
- * must hold no live block. */
+/* Undo the last nsh__blocks_add_region, on ranks that learn that it has failed on another rank. The
+ * region must not contain a live block. */
 void nsh__blocks_drop_region(nsh__blocks *blocks);
 
-/* Takes bytes > 0 at a multiple of align (a power of two) from the start of a region. FULL: no free
- * extent has room, the same answer on every rank; NOMEM: no memory for records, on this rank. On
- * both nothing has changed and *out is NULL.
+/* Allocate bytes > 0 at a multiple of align (a power of two) from the start of a region. FULL: no
+ * free extent is large enough, with the same answer on every rank; NOMEM: no memory for metadata,
+ * on this rank. In both cases nothing has changed and *out is NULL.
  *
- * Blocks share pages where their sizes are not whole pages: the last page of a large block may hold
- * small ones too. */
+ * Blocks share pages if their sizes are not whole pages: the last page of a large block may also
+ * contain small ones. */
 nsh__blocks_result nsh__blocks_alloc(nsh__blocks *blocks, int64_t bytes, int64_t align,
                                      nsh__block **out);
 
-/* Cannot fail; the block is gone. */
+/* Cannot fail. */
 void nsh__blocks_free(nsh__blocks *blocks, nsh__block *block);
 
 int nsh__block_region(const nsh__block *block);
 int64_t nsh__block_offset(const nsh__block *block); /* from the start of its region */
-int64_t nsh__block_bytes(const nsh__block *block);  /* as rounded up */
+int64_t nsh__block_bytes(const nsh__block *block);  /* rounded up */
 
 int64_t nsh__blocks_live_count(const nsh__blocks *blocks);
 int64_t nsh__blocks_live_bytes(const nsh__blocks *blocks);
 int64_t nsh__blocks_largest_free(const nsh__blocks *blocks);
 
-/* A hash of the regions and of {region, offset, bytes} of all live blocks, in no order; 0 at first.
- */
+/* A hash of the regions and of {region, offset, bytes} of all live blocks, independent of their
+ * order; 0 at first. */
 uint64_t nsh__blocks_history(const nsh__blocks *blocks);
 
 #endif

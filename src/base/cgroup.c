@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* cgroup.c -- what the control groups of this process allow: memory and processor time.
  *
- * Invariant: a file that is missing or says something else than a number sets no limit. */
+ * Invariant: a file that is missing or contains something else than a number sets no limit. */
 #define _GNU_SOURCE
 #include "base/cgroup.h"
 
@@ -14,7 +14,7 @@
 
 /* ---- find ---- */
 
-/* Is word one of those in list, which commas separate? */
+/* Does the comma-separated list contain word? */
 static bool has_word(const char *list, const char *word)
 {
     size_t n = strlen(word);
@@ -25,7 +25,7 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* In place: the kernel writes a space in a path as \040, and so on. */
+/* Decode a path in place: the kernel writes a space as \040, and so on. */
 static void unescape(char *path)
 {
     char *out = path;
@@ -43,7 +43,8 @@ static void unescape(char *path)
     *out = '\0';
 }
 
-/* The group that proc/cgroup names for a controller of version 1, or for version 2 (NULL). */
+/* Find the group that proc/cgroup names for a controller of version 1, or for version 2 (controller
+ * NULL). */
 static bool group_name(const char *proc, const char *controller, char name[PATH_MAX])
 {
     char path[PATH_MAX], line[2 * PATH_MAX];
@@ -100,7 +101,8 @@ static bool is_mount_of(const mount *m, const char *controller)
     return strcmp(m->type, "cgroup") == 0 && has_word(m->options, controller);
 }
 
-/* The part of the group's name below the root of the mount; NULL: the group is not in it. */
+/* The part of the group's name below the root of the mount; NULL: the group is outside this
+ * mount. */
 static const char *below(const char *name, const char *root)
 {
     size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
@@ -111,8 +113,9 @@ static const char *below(const char *name, const char *root)
     return strcmp(name + n, "/") == 0 ? "" : name + n;
 }
 
-/* The first mount of the hierarchy in which the group is. In a container the names may be those of
- * the host, of which nothing is mounted: then the root of the first mount is the group. */
+/* Find the first mount of the hierarchy that contains the group. In a container the names may be
+ * those of the host, which are not mounted: then the root of the first mount counts as the
+ * group. */
 static void find_cgroup(const char *proc, const char *controller, nsh__cgroup *out)
 {
     char path[PATH_MAX], name[PATH_MAX], line[4 * PATH_MAX];
@@ -156,7 +159,7 @@ void nsh__cgroups_find(const char *proc, nsh__cgroups *out)
 
 /* ---- read ---- */
 
-/* From a group to its parent; false at the root of what is mounted. */
+/* Go from a group to its parent; false at the mount point. */
 static bool go_up(nsh__cgroup *group)
 {
     char *slash = strrchr(group->path, '/');
@@ -175,7 +178,7 @@ static FILE *open_cgroup_file(const nsh__cgroup *group, const char *file)
     return fopen(path, "r");
 }
 
-/* Up to two numbers at the beginning of a file; how many there are. */
+/* Read up to two numbers at the beginning of a file. Returns how many were read. */
 static int read_cgroup_numbers(const nsh__cgroup *group, const char *file, int64_t *a, int64_t *b)
 {
     FILE *f = open_cgroup_file(group, file);
@@ -199,7 +202,8 @@ static bool read_cgroup_number(const nsh__cgroup *group, const char *file, int64
     return ok;
 }
 
-/* What the two versions call the same things. Those of memory.stat include the groups below. */
+/* The names of the same values in the two versions. Those of memory.stat include the groups
+ * below. */
 typedef struct names {
     const char *limit, *used;
     const char *inactive, *active, *cache, *shmem;
@@ -211,8 +215,8 @@ static const names memory_names = {"memory.limit_in_bytes", "memory.usage_in_byt
                                    "total_inactive_file",   "total_active_file",
                                    "total_cache",           "total_shmem"};
 
-/* Page cache of the group that the kernel drops before it refuses memory. Shared memory is cache
- * too, but there is nowhere to put it. */
+/* Page cache of the group that the kernel drops before it refuses memory. Shared memory counts as
+ * cache too, but cannot be dropped. */
 static int64_t droppable(const nsh__cgroup *group, const names *n)
 {
     FILE *f = open_cgroup_file(group, "memory.stat");

@@ -14,7 +14,7 @@ typedef struct named {
     int64_t itemsize;
 } named;
 
-/* The first named type that matches the key; false: there is none. In Open MPI handles are
+/* The first named type that matches the key; false: no type matches. In Open MPI handles are
  * addresses, so the table cannot be static. */
 static bool find_datatype(bool (*matches)(const named *, const void *), const void *key, named *out)
 {
@@ -49,8 +49,8 @@ static bool has_name(const named *type, const void *name)
     return strcmp(type->name, name) == 0;
 }
 
-/* Has the named type the same bits as a described one? MPI_PACKED, characters and the logicals of
- * Fortran share class and size with named types, and mean something else. */
+/* Do elements of both types have the same bits? MPI_PACKED, characters and the logicals of Fortran
+ * share class and size with named types, but mean something else. */
 static bool has_bits(const named *type, const void *key)
 {
     const nsh__type *described = key;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* env.c -- settings that the environment has. */
+/* env.c -- settings in environment variables. */
 #include "base/env.h"
 
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* env.h -- settings that the environment has. */
+/* env.h -- settings in environment variables. */
 #ifndef NSH_BASE_ENV_H
 #define NSH_BASE_ENV_H
 
 #include <stdbool.h>
 
-/* [local] The value of an environment variable; NULL: it is not set, or empty. */
+/* [local] The value of an environment variable; NULL: not set, or empty. */
 const char *nsh__env(const char *name);
 
 /* [local] Is the environment variable set to this value? */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* error.c -- status texts and this thread's last failure.
  *
- * Invariant: the detail changes only where a failure is decided or learned, never on success. */
+ * Invariant: the detail changes only where a failure is detected or comes from another rank, never
+ * on success. */
 #include "base/error.h"
 
 #include "base/env.h"
@@ -95,5 +96,5 @@ void nsh__log(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    fprintf(stderr, "nodeshare: %s\n", line); /* one call: lines of ranks do not mix */
+    fprintf(stderr, "nodeshare: %s\n", line); /* one call, so that lines of ranks do not mix */
 }

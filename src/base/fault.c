@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fault.c -- failures on purpose; empty but in builds with NSH_FAULTS=1. */
+/* fault.c -- injected failures; empty but in builds with NSH_FAULTS=1. */
 #include "base/fault.h"
 
 #ifdef NSH_FAULTS
@@ -14,11 +14,11 @@
 const char *const nsh__fault_sites[] = {NSH__FAULT_SITES(SITE_NAME) NULL};
 #undef SITE_NAME
 
-/* Counts passages through the site that NSH_FAULT names; a changed NSH_FAULT starts anew. */
+/* Counts the uses of the site that NSH_FAULT names; a changed NSH_FAULT restarts the count. */
 bool nsh__fault_here(const char *site)
 {
     static char current[128];
-    static long passages;
+    static long uses;
     const char *wish = getenv("NSH_FAULT");
     char name[64];
     long nth;
@@ -28,9 +28,9 @@ bool nsh__fault_here(const char *site)
         return false;
     if (strcmp(wish, current) != 0) {
         snprintf(current, sizeof current, "%s", wish);
-        passages = 0;
+        uses = 0;
     }
-    if (strcmp(name, site) != 0 || ++passages != nth)
+    if (strcmp(name, site) != 0 || ++uses != nth)
         return false;
     MPI_Initialized(&initialised);
     MPI_Finalized(&finalised);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fault.h -- places that a test can make fail on purpose (builds with NSH_FAULTS=1 only).
+/* fault.h -- places where a test can inject a failure (builds with NSH_FAULTS=1 only).
  *
- * NSH_FAULT=site:nth:rank makes the nth passage (from 1) through the site fail on that rank of
- * MPI_COMM_WORLD; rank -1 means every rank. Each site stands where the library calls something
- * that can fail, after that call where it is collective, so that only its result is denied. */
+ * NSH_FAULT=site:nth:rank makes the nth use (from 1) of the site fail on that rank of
+ * MPI_COMM_WORLD; rank -1 means every rank. A site stands where the library calls something that
+ * can fail. If that call is collective the site stands after it, so that only its result is
+ * replaced by a failure. */
 #ifndef NSH_BASE_FAULT_H
 #define NSH_BASE_FAULT_H
 
@@ -75,7 +76,7 @@
 
 #ifdef NSH_FAULTS
 bool nsh__fault_here(const char *site);
-/* The names of all sites, NULL at the end. */
+/* The names of all sites, with NULL at the end. */
 extern const char *const nsh__fault_sites[];
 #define nsh__fault(site) nsh__fault_here(#site)
 #else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fork.c -- was a communicator made by this process, or inherited from the one that forked it?
  *
- * Invariant: the list of descriptors is whole whenever fork copies it, since fork takes its
- * lock. */
+ * Invariant: the list of descriptors is consistent whenever fork copies it, because the handlers
+ * hold its lock. */
 #define _GNU_SOURCE
 #include "base/fork.h"
 

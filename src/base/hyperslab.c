@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hyperslab.c -- N-d offset/count arithmetic and copies.
  *
- * Invariant: bytes are copied in stream order and each exactly once, so that strides that make
- * elements share memory (zero, overlapping) give the same result as the plain nested loops. */
+ * Invariant: bytes are copied in stream order and each exactly once. So strides that make elements
+ * share memory (zero, overlapping) give the same result as the plain nested loops. */
 #include "base/hyperslab.h"
 
 #include "base/math.h"
@@ -12,7 +12,7 @@
 #include <emmintrin.h>
 #endif
 
-/* The innermost copy loops are written once and compiled once for each small size. */
+/* The innermost copy loop is written once and compiled once for each small size. */
 #if defined(__GNUC__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #else
@@ -20,9 +20,10 @@
 #endif
 
 enum {
-    STREAM_BYTES = 32 << 20, /* a destination of this size will not stay in a cache */
-    STREAM_PIECE = 256,      /* shorter runs have too few whole cache lines */
-    STREAM_AHEAD = 2048, /* prefetch distance; less fetches late, more overruns the first cache */
+    STREAM_BYTES = 32 << 20, /* a destination of this size does not stay in a cache */
+    STREAM_PIECE = 256,      /* shorter runs have too few whole cache lines to stream */
+    STREAM_AHEAD = 2048, /* prefetch distance; a smaller one fetches too late, a larger one overruns
+                            the L1 cache */
     LINE = 64
 };
 
@@ -30,7 +31,8 @@ enum {
 typedef struct cursor {
     const nsh__slab *slab;
     int64_t at;                   /* byte offset from the base address */
-    int64_t left;                 /* bytes to the end of this run; never 0 but past the end */
+    int64_t left;                 /* bytes to the end of this run; 0 only at the end of the
+                                     stream */
     int64_t index[NSH__MAX_NDIM]; /* odometer of the loops around the runs */
 } cursor;
 
@@ -57,7 +59,7 @@ bool nsh__shape_size(int ndim, const int64_t extent[], int64_t itemsize, int64_t
     int64_t elements = 1, bytes;
     bool empty = false;
 
-    /* All signs first: a zero extent does not excuse a negative one after it. */
+    /* Check all signs first: a zero extent does not excuse a negative one after it. */
     for (int d = 0; d < ndim; d++) {
         if (extent[d] < 0)
             return false;
@@ -92,7 +94,7 @@ bool nsh__hyperslabs_overlap(int ndim, const int64_t a_offset[], const int64_t a
                              const int64_t b_offset[], const int64_t b_count[])
 {
     for (int d = 0; d < ndim; d++) {
-        /* Differences of offsets cannot overflow where sums with counts could. */
+        /* A difference of offsets cannot overflow; a sum of offset and count could. */
         int64_t ahead = b_offset[d] - a_offset[d];
 
         if (a_count[d] == 0 || b_count[d] == 0 ||
@@ -110,12 +112,12 @@ void nsh__slab_packed(nsh__slab *slab, int64_t nbytes)
     slab->ndim = 0;
 }
 
-/* Puts one more loop around a slab that is not empty. Loops come innermost first and are kept at
- * the end of the arrays meanwhile, because how many will remain after merging is not known. */
+/* Put one more loop around a slab that is not empty. Loops come innermost first and are meanwhile
+ * at the end of the arrays, because it is not known how many remain after merging. */
 static void slab_wrap(nsh__slab *slab, int64_t count, int64_t stride)
 {
     int inner = NSH__MAX_NDIM - slab->ndim;
-    int64_t next; /* where the inner loop would go on; it may not be representable */
+    int64_t next; /* where the inner loop would continue; int64 may not hold it */
 
     slab->nbytes *= count;
     if (count == 1)
@@ -134,7 +136,7 @@ static void slab_wrap(nsh__slab *slab, int64_t count, int64_t stride)
     }
 }
 
-/* No more loops: the outermost comes first now. */
+/* All loops are there: move them to the front of the arrays, outermost first. */
 static void slab_wrapped(nsh__slab *slab)
 {
     size_t n = (size_t)slab->ndim;
@@ -150,7 +152,7 @@ void nsh__slab_of(nsh__slab *slab, int ndim, const int64_t extent[], const int64
 
     if (count == NULL)
         count = extent;
-    /* First, because the pitches of an empty array may overflow. */
+    /* First of all, because the pitches of an empty array may overflow. */
     for (int d = 0; d < ndim; d++) {
         if (count[d] == 0) {
             nsh__slab_packed(slab, 0);
@@ -182,9 +184,9 @@ bool nsh__slab_strided(nsh__slab *slab, int ndim, const int64_t count[], const i
     for (int d = ndim - 1; d >= 0; d--) {
         int64_t reach;
 
-        if (count[d] == 1) /* never multiplied: its stride may be anything */
+        if (count[d] == 1) /* its stride is not used */
             continue;
-        /* Reach to both sides of the first element is what bounds every later offset. */
+        /* How far the data reaches to both sides of the first element bounds every later offset. */
         if (mul_overflows(stride[d], itemsize, &pitch) ||
             mul_overflows(pitch, count[d] - 1, &reach) ||
             add_overflows(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) {
@@ -243,7 +245,7 @@ int64_t nsh__slab_before(const nsh__slab *slab, int64_t at)
     return (low - 1) * slab->run + nsh__min(within, slab->run);
 }
 
-/* The only divisions of a copy. */
+/* Set the cursor to byte `from` of the stream. A copy divides only here. */
 static void cursor_seek(cursor *c, const nsh__slab *slab, int64_t from)
 {
     int64_t run = from / slab->run, within = from % slab->run;
@@ -258,8 +260,8 @@ static void cursor_seek(cursor *c, const nsh__slab *slab, int64_t from)
     }
 }
 
-/* How many pieces of the given size follow each other at one stride: whole runs of the innermost
- * loop, or slices of the run that the cursor is in. */
+/* How many pieces of this size follow each other at one stride: whole runs of the innermost loop,
+ * or parts of the run in which the cursor is. */
 static int64_t cursor_pieces(const cursor *c, int64_t piece, int64_t *stride)
 {
     int last = c->slab->ndim - 1;
@@ -272,7 +274,7 @@ static int64_t cursor_pieces(const cursor *c, int64_t piece, int64_t *stride)
     return c->left == piece ? 1 : c->left / piece;
 }
 
-/* Moves over n pieces, n no more than cursor_pieces said. */
+/* Move over n pieces; n is at most what cursor_pieces has returned. */
 static void cursor_advance(cursor *c, int64_t piece, int64_t n)
 {
     const nsh__slab *slab = c->slab;
@@ -289,8 +291,8 @@ static void cursor_advance(cursor *c, int64_t piece, int64_t n)
         n = 1;
     }
     c->left = slab->run;
-    /* A loop that ends is wound back from where it stands: the address one iteration beyond may not
-     * be representable. */
+    /* A loop that ends is rewound from its last iteration: int64 may not hold the address one
+     * iteration further. */
     for (int d = slab->ndim - 1; d >= 0; d--) {
         if (c->index[d] + n < slab->count[d]) {
             c->index[d] += n;
@@ -303,8 +305,8 @@ static void cursor_advance(cursor *c, int64_t piece, int64_t n)
     }
 }
 
-/* The pointers never alias: source and destination do not overlap. Pieces of one destination may,
- * so they are copied one after another. */
+/* The pointers never alias: source and destination do not overlap. Pieces of one destination may
+ * overlap, so they are copied one after another. */
 static ALWAYS_INLINE void copy_each(char *restrict dst, int64_t dst_stride,
                                     const char *restrict src, int64_t src_stride, size_t piece,
                                     int64_t n)
@@ -338,9 +340,9 @@ static void copy_pieces(char *dst, int64_t dst_stride, const char *src, int64_t 
 }
 
 #if defined(__SSE2__)
-/* Rows into big memory bypass the caches, as a big memcpy does: an ordinary store first reads the
- * line that it overwrites (256 MiB in rows of 512 bytes: 0.37 of the rate of memcpy, this way 0.9).
- */
+/* Rows into large memory bypass the caches, as a large memcpy does: an ordinary store first reads
+ * the cache line that it overwrites (256 MiB in rows of 512 bytes: 0.37 of the rate of memcpy, this
+ * way 0.9). */
 static void stream_piece(char *dst, const char *src, size_t piece, const char *ahead)
 {
     size_t head = -(uintptr_t)dst % LINE, i;
@@ -370,13 +372,12 @@ static void stream_pieces(char *dst, int64_t dst_stride, const char *src, int64_
         const char *row = src + i * src_stride;
         const char *ahead = src + nsh__min(i + rows, n - 1) * src_stride;
 
-        /* Within a long row the distance may lead over its end, where a prefetch does no harm. */
+        /* In a long row the prefetch may go beyond its end, which does no harm. */
         if (rows == 0)
             ahead = (const char *)((uintptr_t)row + STREAM_AHEAD);
         stream_piece(dst + i * dst_stride, row, (size_t)piece, ahead);
     }
-    /* The other ranks learn of the data by a release store, which does not order streaming stores.
-     */
+    /* Other ranks see the data through a release store, which does not order streaming stores. */
     _mm_sfence();
 }
 #else
@@ -393,8 +394,8 @@ void nsh__slab_copy(void *dst_base, const nsh__slab *dst, const void *src_base,
     cursor_seek(&to, dst, from);
     cursor_seek(&of, src, from);
     for (;;) {
-        /* The largest piece that is whole on both sides, and as many of them as both sides have at
-         * one stride each: a contiguous side is cut to the runs of the other. */
+        /* The largest piece that is contiguous on both sides, and as many of them as both sides
+         * have at one stride each: a contiguous side is cut to the runs of the other. */
         int64_t piece = nsh__min(n, nsh__min(to.left, of.left)), to_stride, of_stride;
         int64_t pieces =
             nsh__min(cursor_pieces(&to, piece, &to_stride), cursor_pieces(&of, piece, &of_stride));
@@ -415,9 +416,8 @@ void nsh__slab_copy(void *dst_base, const nsh__slab *dst, const void *src_base,
     }
 }
 
-/* The buffer of pack and unpack is a packed stream whose byte from is at its first address. Only
- * the n bytes count as its size: a staging segment is small and read again soon, so it stays
- * cached. */
+/* The buffer of pack and unpack is a packed stream whose byte `from` is at its first address. Its
+ * size is only n: a staging segment is small and read again soon, so it stays cached. */
 static void slab_window(nsh__slab *slab, int64_t from, int64_t n)
 {
     nsh__slab_packed(slab, from + n);

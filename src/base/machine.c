@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* machine.c -- what this machine and its administrator allow.
  *
- * Invariant: a limit that cannot be found out is no limit. */
+ * Invariant: a limit that cannot be read counts as no limit. */
 #define _GNU_SOURCE
 #include "base/machine.h"
 
@@ -16,7 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* The first line of a file; false when there is none. */
+/* Read the first line of a file; false: no such file, or it is empty. */
 static bool read_line(const char *path, char *line, int size)
 {
     FILE *f = fopen(path, "r");
@@ -130,7 +130,7 @@ int nsh__machine_cores(const unsigned char mask[NSH__AFFINITY_BYTES])
 
 uint64_t nsh__machine_host(void)
 {
-    static _Atomic uint64_t known; /* 0: not yet */
+    static _Atomic uint64_t known; /* 0: not known yet */
     char name[256] = "", boot[64] = "";
 
     if (known != 0)

@@ -15,7 +15,7 @@ static inline int64_t nsh__max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* The value, but not beyond most, and not below least, which wins where the two cross. */
+/* The value, but at most `most` and at least `least`; if least > most the result is least. */
 static inline int64_t nsh__clamp(int64_t value, int64_t least, int64_t most)
 {
     return nsh__max(nsh__min(value, most), least);

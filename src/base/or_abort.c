@@ -15,7 +15,7 @@ static void print_failure(int code, const char *call, const char *file, int line
 {
     const char *detail = nsh_error_detail();
 
-    /* One call: lines of ranks do not mix. */
+    /* One call, so that lines of ranks do not mix. */
     fprintf(stderr, "%s:%d: %s: %s%s%s (code %d, rank %d)\n", file, line, call, nsh_strerror(code),
             detail[0] != '\0' ? ": " : "", detail, code, rank);
 }

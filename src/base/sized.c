@@ -15,7 +15,8 @@ static size_t size_of(const void *given)
     return size;
 }
 
-/* The fields that both have. given: the struct of the program, and one of the two. */
+/* Copy the fields that both versions have. given: the struct of the program; it is also from or
+ * out. */
 static void copy_common(const nsh__sized *kind, const void *given, const void *from, void *out)
 {
     size_t size = size_of(given) < kind->known ? size_of(given) : kind->known;

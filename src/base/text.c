@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* text.c -- what an object's _print writes, as text in memory. */
+/* text.c -- the output of an object's _print, as text in memory. */
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include "base/text.h"
 
@@ -15,7 +15,7 @@ static int no_memory(const char *call)
     return -1;
 }
 
-/* Copies a text of this length, cut off where it does not fit. */
+/* Copy a text of this length, truncated if it does not fit. */
 static void copy_text(const char *from, size_t length, char *text, size_t size)
 {
     size_t fits = length < size ? length : size - 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* type.c -- MPI datatypes as the library sees them.
  *
- * Invariant: MPI is asked about a type only when it is alive and the table does not know it. */
+ * Invariant: MPI is asked about a type only if MPI is alive and the table does not know the
+ * type. */
 #include "base/type.h"
 
 #include "base/error.h"
@@ -17,12 +18,12 @@
 typedef struct predefined {
     MPI_Datatype handle;
     const char *name;
-    int64_t itemsize; /* 0: a Fortran type whose size is a compiler's choice, which MPI knows */
+    int64_t itemsize; /* 0: a Fortran type whose size depends on the compiler; MPI knows it */
     nsh__type_class class_;
     bool optional;
 } predefined;
 
-enum { DEPTH = 16 }; /* of derived types in one another that a signature tells apart */
+enum { DEPTH = 16 }; /* nesting of derived types that a signature covers */
 
 #define PAIR_SIZE(type)                                                                            \
     sizeof(struct {                                                                                \
@@ -30,9 +31,9 @@ enum { DEPTH = 16 }; /* of derived types in one another that a signature tells a
         int index;                                                                                 \
     })
 
-/* Looks handle up; in Open MPI handles are addresses, so the table cannot be static. Of several
- * names of one handle the first is found, on every rank. A type that this MPI lacks is either not
- * defined or MPI_DATATYPE_NULL, which is no type's handle. */
+/* Look handle up. In Open MPI handles are addresses, so the table cannot be static. If one handle
+ * has several names every rank finds the first. A type that this MPI lacks is either not defined or
+ * MPI_DATATYPE_NULL, which is the handle of no type. */
 static bool find_predefined(MPI_Datatype handle, predefined *out, int *index)
 {
 #define C_TYPE(handle, type, class_)                                                               \
@@ -183,8 +184,8 @@ bool nsh__mpi_alive(void)
     return initialised && !finalised;
 }
 
-/* How a type came to be. Those of MPI_Type_create_f90_* are predefined as well: without a name, and
- * never to be freed. */
+/* How a type was made. Those of MPI_Type_create_f90_* are predefined as well: they have no name and
+ * must never be freed. */
 static int combiner_of(MPI_Datatype handle)
 {
     int nints, naddresses, ntypes, combiner = MPI_COMBINER_NAMED;
@@ -205,7 +206,7 @@ void nsh__type_drop(MPI_Datatype handle)
         MPI_Type_free(&handle);
 }
 
-/* What a predefined type that the table lacks is to reductions. */
+/* The class of a predefined type that the table lacks. */
 static nsh__type_class class_of(int combiner)
 {
     switch (combiner) {
@@ -222,14 +223,13 @@ static nsh__type_class class_of(int combiner)
     }
 }
 
-/* What a predefined type is to a signature. index: its place in the table, -1 if it is not
- * there. */
+/* The signature of a predefined type. index: its place in the table; -1: the table lacks it. */
 typedef uint64_t (*leaf_signature)(MPI_Datatype handle, const predefined *type, int index);
 
 static uint64_t type_tree_signature(MPI_Datatype handle, int depth, leaf_signature leaf);
 
-/* MPI's constructors of types in numbers of our own, which are the same under every MPI. 0: its
- * arguments hold constants that are not. */
+/* Our own numbers for MPI's constructors of types, the same under every MPI. 0: the constructor's
+ * arguments contain constants that differ between MPIs. */
 static uint64_t constructor_of(int combiner)
 {
     switch (combiner) {
@@ -267,7 +267,8 @@ static uint64_t size_signature(MPI_Datatype handle)
     return nsh__mix(nsh__mix(nsh__mix(5, (uint64_t)size), (uint64_t)lb), (uint64_t)extent);
 }
 
-/* The signature of a derived type: how it was made, of what. Handles differ between processes. */
+/* The signature of a derived type: its constructor, and the types it is made of. Handles differ
+ * between processes. */
 static uint64_t derived_signature(MPI_Datatype handle, int depth, leaf_signature leaf)
 {
     int nints, naddresses, ntypes, combiner;
@@ -323,7 +324,7 @@ static uint64_t name_signature(MPI_Datatype handle)
     return nsh__mix_bytes(7, name, strlen(name));
 }
 
-/* For ranks of one job: every entry of the table is a type of its own. */
+/* For ranks of one job: every entry of the table has its own signature. */
 static uint64_t leaf_in_job(MPI_Datatype handle, const predefined *type, int index)
 {
     if (index >= 0)
@@ -332,9 +333,9 @@ static uint64_t leaf_in_job(MPI_Datatype handle, const predefined *type, int ind
                     size_signature(handle));
 }
 
-/* For files: what its bits are. The names of a type differ between MPIs, and which of them the
- * table gives depends on its order, so a name is asked only for what all names of a type share:
- * whether it is unsigned, and what a pair is made of. */
+/* For files: the bits of an element. The names of a type differ between MPIs, and which of them the
+ * table gives depends on its order. So the name is used only for what all names of a type share:
+ * whether it is unsigned, and the parts of a pair. */
 static uint64_t leaf_in_file(MPI_Datatype handle, const predefined *type, int index)
 {
     const char *name = index >= 0 ? type->name : "";
@@ -356,7 +357,7 @@ static uint64_t leaf_in_file(MPI_Datatype handle, const predefined *type, int in
     return nsh__mix(signature, (uint64_t)size);
 }
 
-/* The combiner behind duplicates, resized and contiguous types. */
+/* The combiner inside duplicates, resized and contiguous types. */
 static int innermost_combiner(MPI_Datatype handle, int depth)
 {
     int nints, naddresses, ntypes, combiner, inner;
@@ -379,7 +380,7 @@ static const char *name_or(const nsh__type *type)
     return type->name[0] != '\0' ? type->name : "(no name)";
 }
 
-/* What MPI says about a type that the table does not know, or not in full. */
+/* Ask MPI about a type that the table does not know, or not in full. */
 static int ask_mpi(const char *call, int rank, nsh__type *out)
 {
     MPI_Count size, lb, extent, true_lb, true_extent;
@@ -463,9 +464,9 @@ int nsh__type_own(nsh__type *type)
 
     if (!type->derived)
         return NSH_SUCCESS;
-    type->derived = false; /* until there is something to free */
+    type->derived = false; /* until the duplicate exists */
     if (nsh__fault(array_type))
-        return nsh__fail(NSH_ERR_NOMEM, "MPI_Type_dup: failure on purpose");
+        return nsh__fail(NSH_ERR_NOMEM, "MPI_Type_dup: injected failure");
     rc = MPI_Type_dup(type->handle, &mine);
     if (rc != MPI_SUCCESS)
         return nsh__fail_mpi("MPI_Type_dup", rc);
@@ -481,7 +482,7 @@ void nsh__type_disown(nsh__type *type)
     type->derived = false;
 }
 
-/* The predefined operations and the classes of types that MPI allows them for. */
+/* The classes of types that MPI allows for a predefined operation. */
 static int op_classes(MPI_Op op, int *index)
 {
     enum {
@@ -518,11 +519,11 @@ static int op_classes(MPI_Op op, int *index)
     for (*index = 0; *index < n; ++*index)
         if (op == table[*index].op)
             return table[*index].classes;
-    return -1; /* the user's own */
+    return -1; /* user-defined */
 }
 
-/* Ask MPI, on a communicator of this rank alone, where a refusal is only an answer: what
- * MPI_Reduce_local refuses would reach the program's error handler. */
+/* Ask MPI, on a communicator of this rank alone, which returns errors: an error of MPI_Reduce_local
+ * would reach the program's error handler. */
 static bool mpi_reduces(MPI_Datatype handle, int64_t itemsize, MPI_Op op)
 {
     _Alignas(64) char in[64] = {0}, out[64];
