@@ -160,6 +160,7 @@ static void nulls(void)
 {
     int64_t here = 77;
     nsh_array *found = array;
+    nsh_comm *none = NULL;
 
     check_case("NULL for the object");
     CHECK_ALL(nsh_comm_barrier(NULL), NSH_ERR_ARG);
@@ -167,6 +168,10 @@ static void nulls(void)
     CHECK_ALL(nsh_comm_progress(NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_comm_print(NULL, stderr), NSH_ERR_ARG);
     CHECK_ALL(nsh_comm_print(comm, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_comm_free_all(NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_comm_abandon(NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_comm_abandon(&none), NSH_SUCCESS);
+    CHECK_ALL(nsh_comm_free_all(&none), NSH_SUCCESS);
     CHECK_EQ(nsh_comm_rank(NULL), -1);
     CHECK_EQ(nsh_comm_size(NULL), -1);
     CHECK_EQ(nsh_comm_node_rank(NULL), -1);
@@ -213,6 +218,49 @@ static void nulls(void)
     CHECK_EQ(nsh_array_nbytes(NULL), -1);
     CHECK_EQ(nsh_array_version(NULL), -1);
     intact();
+}
+
+/* Handles that a program has freed before, or never had. */
+static void null_handles(void)
+{
+    nsh_array *no_array = NULL;
+    nsh_mutex *no_mutex = NULL;
+    nsh_semaphore *no_semaphore = NULL;
+    nsh_counter *no_counter = NULL;
+    nsh_batch *no_batch = NULL;
+
+    check_case("NULL for a handle");
+    CHECK_ALL(nsh_array_free(&no_array), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_free(&no_mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_abandon(&no_mutex), NSH_SUCCESS);
+    CHECK_ALL(nsh_mutex_abandon(NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_semaphore_free(&no_semaphore), NSH_SUCCESS);
+    CHECK_ALL(nsh_semaphore_abandon(&no_semaphore), NSH_SUCCESS);
+    CHECK_ALL(nsh_semaphore_abandon(NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_counter_free(&no_counter), NSH_SUCCESS);
+    CHECK_ALL(nsh_counter_abandon(&no_counter), NSH_SUCCESS);
+    CHECK_ALL(nsh_counter_abandon(NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_free(&no_batch), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_abandon(&no_batch), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_abandon(NULL), NSH_ERR_ARG);
+}
+
+/* A stream that takes nothing. */
+static void prints(void)
+{
+    FILE *full = fopen("/dev/full", "w");
+    char text[4] = "";
+
+    check_case("print");
+    if (full == NULL)
+        return;
+    setvbuf(full, NULL, _IONBF, 0);
+    CHECK_ALL(nsh_comm_print(comm, full), NSH_ERR_IO);
+    CHECK_ALL(nsh_array_print(array, full), NSH_ERR_IO);
+    fclose(full);
+    CHECK(nsh_comm_snprintf(text, sizeof text, NULL) < 0);
+    CHECK(nsh_array_snprintf(text, sizeof text, NULL) < 0);
+    CHECK(nsh_comm_snprintf(text, sizeof text, comm) > 3 && text[3] == 0);
 }
 
 /* ---- create ---- */
@@ -603,6 +651,8 @@ int main(int argc, char **argv)
     node_comms();
     intercommunicator();
     nulls();
+    null_handles();
+    prints();
     create_arguments();
     create_types();
     create_mismatch();

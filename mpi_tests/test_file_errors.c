@@ -274,6 +274,50 @@ static void test_nulls(void)
     intact();
 }
 
+/* What a call on attributes, dimensions, hyperslabs or frames refuses by itself. */
+static void test_arguments(void)
+{
+    const int64_t extents[NSH_MAX_NDIM] = {1}, one = 1;
+    const double point = 0.5;
+    char label[300], **names = NULL;
+    nsh_file *file = NULL;
+    void *values = NULL;
+    nsh_array *deep = NULL;
+    int64_t n = 77;
+
+    check_case("arguments of other calls");
+    memset(label, 'x', sizeof label - 1);
+    label[sizeof label - 1] = 0;
+    CHECK_ALL(nsh_file_list_attrs(NULL, "a", &n, &names), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_attr(NULL, "a", "t", NSH_ATTR_TEXT, 1, "y"), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_get_attr(NULL, "a", "t", NSH_ATTR_TEXT, &n, &values), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_set_dim(NULL, "a", 0, "x", NULL, &point), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_write_hyperslab(NULL, "b", MPI_INT64_T, 1, &one, &one, NULL, NULL),
+              NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append_hyperslab(NULL, "b", MPI_INT64_T, 1, &one, &one, NULL, NULL),
+              NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append(NULL, "b", array), NSH_ERR_ARG);
+    CHECK_ALL(nsh_snapshot_restore(good, -1, &array), NSH_ERR_ARG);
+    CHECK_ALL(nsh_snapshot_restore(good, 1, NULL), NSH_ERR_ARG);
+    file = open_good(NSH_FILE_APPEND);
+    CHECK_ALL(nsh_file_set_attr(file, "a", "t", NSH_ATTR_DOUBLE, 1, NULL), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "values");
+    CHECK_ALL(nsh_file_set_attr(file, "none", "t", NSH_ATTR_TEXT, 1, "y"), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_get_attr(file, "none", "t", NSH_ATTR_TEXT, &n, &values), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_list_attrs(file, "none", &n, &names), NSH_ERR_NOT_FOUND);
+    CHECK_ALL(nsh_file_set_dim(file, "a", 0, label, NULL, NULL), NSH_ERR_ARG);
+    CHECK_HAS(nsh_error_detail(), "299 bytes, not 255");
+    CHECK_ALL(nsh_file_append_hyperslab(file, "deep", MPI_INT64_T, NSH_MAX_NDIM, extents, NULL,
+                                        NULL, NULL),
+              NSH_ERR_ARG);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, NSH_MAX_NDIM, extents, NULL, &deep), NSH_SUCCESS);
+    CHECK_ALL(nsh_file_append(file, "deep", deep), NSH_ERR_ARG);
+    CHECK_ALL(nsh_array_free(&deep), NSH_SUCCESS);
+    CHECK(n == 77 && names == NULL && values == NULL);
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    intact();
+}
+
 static void test_mismatch(void)
 {
     bool odd = check_rank == check_size - 1;
@@ -596,6 +640,7 @@ int main(int argc, char **argv)
     test_names();
     test_arrays();
     test_nulls();
+    test_arguments();
     test_mismatch();
     test_limit();
     test_metadata();
