@@ -168,11 +168,12 @@ NSH_API int nsh_comm_of(MPI_Comm comm, nsh_comm **out);
  * communicator of one rank. Errors: ARG, NOMEM. */
 NSH_API int nsh_comm_create_serial(nsh_comm **out);
 
-/* [collective] Free the communicator and set *comm to NULL; *comm may be NULL already.
+/* [collective] Free the communicator and set *comm to NULL; *comm may be NULL already. A handle of
+ * nsh_comm_of is only set to NULL.
  * Errors: ARG (comm is NULL), STATE (a rank has objects alive on it: nothing is freed). A
  * communicator that is broken (by nsh_comm_fail, NSH_ERR_MPI, or NSH_ERR_MISMATCH across nodes) is
  * freed by each rank alone, which waits for no other rank; what ranks share is freed in
- * MPI_Finalize, which all of them call. A handle of nsh_comm_of is only set to NULL. */
+ * MPI_Finalize, which all of them call. */
 NSH_API int nsh_comm_free(nsh_comm **comm);
 
 /* [collective] Free the communicator with all objects that are alive on it, locks that are held
@@ -182,10 +183,9 @@ NSH_API int nsh_comm_free(nsh_comm **comm);
  * STATE, because it did not commit), and every other call is STATE, but for getters, which answer
  * as before: names, homes, numbers of workers, statistics, and what describes an array. Only an
  * array's data, mpi_data, at and comm give NULL then, and type MPI_DATATYPE_NULL if it was a
- * derived one.
+ * derived one. A handle of nsh_comm_of is only set to NULL.
  * Errors: ARG (comm is NULL), STATE (in a sequential section), MISMATCH: nothing is freed. IO: all
- * is freed, but a journal lacks what could not be written. A handle of nsh_comm_of is only set to
- * NULL. */
+ * is freed, but a journal lacks what could not be written. */
 NSH_API int nsh_comm_free_all(nsh_comm **comm);
 
 /* [local] Leave the communicator to MPI_Finalize and set *comm to NULL; *comm may be NULL already.
