@@ -39,7 +39,7 @@ enum {
     GAP = 4 << 10      /* and than this, are not read through */
 };
 
-static int failed(const char *call, const char *what, const char *path, int error)
+static int fail_errno(const char *call, const char *what, const char *path, int error)
 {
     int code = error == ENOENT   ? NSH_ERR_NOT_FOUND
                : error == EEXIST ? NSH_ERR_EXISTS
@@ -92,10 +92,10 @@ int nsh__disk_open(const char *call, const char *path, bool write, int *fd)
         error = EIO;
     }
     if (opened < 0)
-        return failed(call, "cannot open", path, error);
+        return fail_errno(call, "cannot open", path, error);
     if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(opened);
-        return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+        return fail_errno(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
     }
     *fd = opened;
     return NSH_SUCCESS;
@@ -111,7 +111,7 @@ static int write_all_bytes(const char *call, const char *path, int fd, int64_t a
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return failed(call, "cannot write", path, done < 0 ? errno : ENOSPC);
+            return fail_errno(call, "cannot write", path, done < 0 ? errno : ENOSPC);
         data += done;
         at += done;
         n -= done;
@@ -129,7 +129,7 @@ static int read_all_bytes(const char *call, const char *path, int fd, int64_t at
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return failed(call, "cannot read", path, errno);
+            return fail_errno(call, "cannot read", path, errno);
         if (done == 0)
             return nsh__fail(NSH_ERR_FORMAT,
                              "%s: %.120s is truncated: it ends before byte %" PRId64, call, path,
@@ -263,7 +263,7 @@ int nsh__disk_zero(const char *call, const char *path, int fd, int64_t at, int64
 int nsh__disk_sync(const char *call, const char *path, int fd)
 {
     if (fsync(fd) != 0 || nsh__fault(disk_sync))
-        return failed(call, "cannot sync", path, errno != 0 ? errno : EIO);
+        return fail_errno(call, "cannot sync", path, errno != 0 ? errno : EIO);
     return NSH_SUCCESS;
 }
 
@@ -281,13 +281,13 @@ int nsh__disk_look(const char *call, const char *path, bool write)
     if (stat(path, &st) != 0) {
         int error = errno;
 
-        return failed(call, "cannot open", path,
-                      lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? EEXIST : error);
+        return fail_errno(call, "cannot open", path,
+                          lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? EEXIST : error);
     }
     if (!S_ISREG(st.st_mode))
-        return failed(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+        return fail_errno(call, "cannot open", path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
     if (write && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
-        return failed(call, "cannot write", path, errno);
+        return fail_errno(call, "cannot write", path, errno);
     return NSH_SUCCESS;
 }
 
@@ -363,7 +363,7 @@ static void remove_stale(int directory, const char *name, const char *maker)
     close(fd);
 }
 
-static void sweep(const char *path)
+static void remove_stale_copies(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char directory[NSH__PATH], prefix[NSH__PATH], maker[HOST + 1];
@@ -382,7 +382,7 @@ static void sweep(const char *path)
 }
 
 /* Is a new working copy locked now, if there are locks, and still there? */
-static bool keep(int fd)
+static bool lock_new_copy(int fd)
 {
     struct stat st;
 
@@ -439,13 +439,13 @@ int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int
     int made_fd = -1, error = EEXIST;
     mode_t mode = access(path, F_OK) == 0 ? 0600 : 0666; /* more only as the target allows */
 
-    sweep(path);
+    remove_stale_copies(path);
     own_host(host);
     for (int tries = 0; made_fd < 0 && error == EEXIST && tries < 1000; tries++) {
         name_work(path, host, atomic_fetch_add(&made, 1), work);
         made_fd = open(work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         error = errno;
-        if (made_fd >= 0 && !keep(made_fd)) { /* it looked stale to somebody */
+        if (made_fd >= 0 && !lock_new_copy(made_fd)) { /* it looked stale to somebody */
             close(made_fd);
             made_fd = -1;
             error = EEXIST;
@@ -458,7 +458,7 @@ int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int
         error = ENOSPC;
     }
     if (made_fd < 0) {
-        failed(call, "cannot create", work, error);
+        fail_errno(call, "cannot create", work, error);
         return NSH_ERR_IO; /* also where the directory is missing */
     }
     nsh__inherit(call, path, made_fd, false);
@@ -505,7 +505,7 @@ int nsh__disk_fill(const char *call, int from, const char *work, int fd)
     nsh__disk_guard_begin(&guard);
     error = copy_bytes(from, fd);
     nsh__disk_guard_end(&guard);
-    return error == 0 ? NSH_SUCCESS : failed(call, "cannot write", work, error);
+    return error == 0 ? NSH_SUCCESS : fail_errno(call, "cannot write", work, error);
 }
 
 static bool one_file(const char *a, const char *b)
@@ -548,12 +548,12 @@ int nsh__disk_sync_directory(const char *call, const char *path, int fd)
     opened = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 #if defined(__linux__)
     if (opened < 0 && errno == EACCES)
-        return syncfs(fd) == 0 ? NSH_SUCCESS : failed(call, "cannot sync", directory, errno);
+        return syncfs(fd) == 0 ? NSH_SUCCESS : fail_errno(call, "cannot sync", directory, errno);
 #endif
     if (opened < 0)
-        return failed(call, "cannot open", directory, errno);
+        return fail_errno(call, "cannot open", directory, errno);
     if (fsync(opened) != 0 && errno != EINVAL && errno != EROFS)
-        rc = failed(call, "cannot sync", directory, errno);
+        rc = fail_errno(call, "cannot sync", directory, errno);
     close(opened);
     (void)fd;
     return rc;
@@ -562,7 +562,7 @@ int nsh__disk_sync_directory(const char *call, const char *path, int fd)
 int nsh__disk_replace(const char *call, const char *work, int fd, const char *path, bool new)
 {
     if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
-        return failed(call, "cannot replace", path, errno != 0 ? errno : EIO);
+        return fail_errno(call, "cannot replace", path, errno != 0 ? errno : EIO);
     if (!nsh__of_this_host(fd))
         nsh__disk_lock_drop(fd); /* a target has none there: see lock_target */
     return nsh__disk_sync_directory(call, path, fd);

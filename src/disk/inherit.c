@@ -89,7 +89,7 @@ static bool is_list(const char *name)
     return strncmp(name, "system.", 7) == 0;
 }
 
-static bool heritable(const char *name)
+static bool is_heritable(const char *name)
 {
     return strncmp(name, "user.", 5) == 0 || is_list(name) || strcmp(name, "security.selinux") == 0;
 }
@@ -143,7 +143,7 @@ static void inherit_attributes(const char *path, const struct stat *old, int fd,
     n = names != NULL ? listxattr(path, names, (size_t)n) : 0;
     fremovexattr(fd, access_list); /* it may be the directory's default */
     for (const char *name = names; name != NULL && name < names + n; name += strlen(name) + 1)
-        if (heritable(name))
+        if (is_heritable(name))
             inherit_attribute(path, name, fd, same_group, lost);
     free(names);
 }

@@ -271,7 +271,7 @@ int nsh__element_of_type(const nsh__type *type, nsh__element *out)
 
 /* ---- to MPI ---- */
 
-static MPI_Datatype basic(const nsh__element_node *node)
+static MPI_Datatype basic_type(const nsh__element_node *node)
 {
     switch (node->class_) {
     case NSH__ELEMENT_INT:
@@ -305,7 +305,7 @@ static MPI_Datatype basic(const nsh__element_node *node)
     }
 }
 
-static int no_type(const nsh__element *element, const char *why)
+static int fail_no_type(const nsh__element *element, const char *why)
 {
     char words[128];
 
@@ -331,7 +331,7 @@ static int make_row(const nsh__element *element, int i, MPI_Datatype *out, bool 
     if (*derived)
         MPI_Type_free(&one);
     *derived = rc == MPI_SUCCESS;
-    return rc == MPI_SUCCESS ? NSH_SUCCESS : no_type(element, "too many in a row");
+    return rc == MPI_SUCCESS ? NSH_SUCCESS : fail_no_type(element, "too many in a row");
 }
 
 static int make_struct(const nsh__element *element, int i, MPI_Datatype *out)
@@ -350,10 +350,10 @@ static int make_struct(const nsh__element *element, int i, MPI_Datatype *out)
         n += rc == NSH_SUCCESS;
     }
     if (rc == NSH_SUCCESS && MPI_Type_create_struct(n, lengths, places, types, &packed) != 0)
-        rc = no_type(element, "MPI_Type_create_struct failed");
+        rc = fail_no_type(element, "MPI_Type_create_struct failed");
     if (rc == NSH_SUCCESS) {
         if (MPI_Type_create_resized(packed, 0, (MPI_Aint)element->node[i].size, out) != 0)
-            rc = no_type(element, "MPI_Type_create_resized failed");
+            rc = fail_no_type(element, "MPI_Type_create_resized failed");
         MPI_Type_free(&packed);
     }
     for (int k = 0; k < n; k++)
@@ -368,15 +368,15 @@ static int make_one(const nsh__element *element, int i, MPI_Datatype *out, bool 
     int rc = NSH_SUCCESS;
 
     *derived = false;
-    *out = basic(node);
+    *out = basic_type(node);
     if (node->class_ == NSH__ELEMENT_STRUCT)
         rc = make_struct(element, i, out);
     else if (node->class_ == NSH__ELEMENT_BYTES && node->size <= INT32_MAX)
         rc = MPI_Type_contiguous((int)node->size, MPI_BYTE, out) == MPI_SUCCESS
                  ? NSH_SUCCESS
-                 : no_type(element, "MPI_Type_contiguous failed");
+                 : fail_no_type(element, "MPI_Type_contiguous failed");
     else if (*out == MPI_DATATYPE_NULL)
-        return no_type(element, "MPI has no type like that here");
+        return fail_no_type(element, "MPI has no type like that here");
     else
         return NSH_SUCCESS;
     *derived = rc == NSH_SUCCESS;
@@ -389,12 +389,12 @@ int nsh__element_to_mpi(const nsh__element *element, MPI_Datatype *out, bool *de
 
     *derived = false;
     if (element->n == 1 && element->node[0].count == 1 &&
-        basic(&element->node[0]) != MPI_DATATYPE_NULL) {
-        *out = basic(&element->node[0]);
+        basic_type(&element->node[0]) != MPI_DATATYPE_NULL) {
+        *out = basic_type(&element->node[0]);
         return NSH_SUCCESS;
     }
     if (!nsh__mpi_alive())
-        return no_type(element, "derived types need MPI");
+        return fail_no_type(element, "derived types need MPI");
     rc = make_row(element, 0, out, derived);
     if (rc == NSH_SUCCESS && *derived)
         MPI_Type_commit(out);

@@ -33,8 +33,8 @@ typedef struct opened {
 
 enum { TRIES = 10 }; /* a file may be replaced while ranks open it */
 
-static int check_open(const char *path, nsh_file_mode mode, const nsh_file_options *options,
-                      nsh_file **out)
+static int check_open_args(const char *path, nsh_file_mode mode, const nsh_file_options *options,
+                           nsh_file **out)
 {
     if (path == NULL || out == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_file_open: %s is NULL", path == NULL ? "path" : "out");
@@ -52,7 +52,7 @@ static int file_init(nsh_comm *comm, const char *path, nsh_file_mode mode,
     int rc = nsh__h5_available("nsh_file_open");
 
     if (rc == NSH_SUCCESS)
-        rc = check_open(path, mode, options, out);
+        rc = check_open_args(path, mode, options, out);
     if (rc != NSH_SUCCESS)
         return rc;
     file = *made = nsh__fault(file_alloc) ? NULL : calloc(1, sizeof *file);
@@ -132,7 +132,7 @@ static int begin_open(nsh_file *file, nsh__call call, opened *reply)
 }
 
 /* Readers hold on to the file that rank 0 has open, before anybody replaces it. */
-static int hold(nsh_file *file, nsh__call call, const opened *reply)
+static int hold_target(nsh_file *file, nsh__call call, const opened *reply)
 {
     nsh_comm *comm = file->comm;
     int rc = NSH_SUCCESS, fd;
@@ -173,7 +173,7 @@ static int open_same(nsh_file *file, nsh__call call)
         rc = nsh__file_is_io_rank(file) ? begin_open(file, call, &reply) : NSH_SUCCESS;
         rc = nsh__file_answer(file, call, rc, &reply, sizeof reply);
         if (rc == NSH_SUCCESS)
-            rc = hold(file, call, &reply);
+            rc = hold_target(file, call, &reply);
     }
     if (rc == NSH_SUCCESS)
         nsh__detail_restore(&kept);
@@ -199,7 +199,7 @@ static void shell_destroy(void *handle)
 
 static const nsh__kind file_kind = {.name = "file", .close = shell_close, .destroy = shell_destroy};
 
-static void stand_for(nsh_array *reply, const nsh__kind *kind, void *handle)
+static void set_object_kind(nsh_array *reply, const nsh__kind *kind, void *handle)
 {
     reply->object.kind = kind;
     reply->object.handle = handle;
@@ -212,7 +212,7 @@ static void file_destroy(nsh_file *file)
         return;
     close_files(file);
     if (file->reply != NULL)
-        stand_for(file->reply, &nsh__array_kind, file->reply);
+        set_object_kind(file->reply, &nsh__array_kind, file->reply);
     nsh_array_free(&file->reply);
     free(file);
 }
@@ -243,7 +243,7 @@ int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mo
     rc = open_same(file, call);
     if (rc != NSH_SUCCESS)
         goto fail;
-    stand_for(file->reply, &file_kind, file);
+    set_object_kind(file->reply, &file_kind, file);
     *out = file;
     return NSH_SUCCESS;
 fail:
@@ -329,7 +329,7 @@ static int replace_target(nsh_file *file, nsh__call call, committed *out)
 }
 
 /* On every rank: what was committed is what the handle reads and continues from now on. */
-static void adopt(nsh_file *file, const committed *now)
+static void adopt_commit(nsh_file *file, const committed *now)
 {
     nsh__file_reader_free(file);
     if (now->renamed) {
@@ -345,7 +345,7 @@ static void adopt(nsh_file *file, const committed *now)
     file->dirty_fd = -1;
 }
 
-static int commit(nsh_file *file, nsh__call call)
+static int commit_file(nsh_file *file, nsh__call call)
 {
     committed now = {.renamed = 0};
     int rc = NSH_SUCCESS;
@@ -365,7 +365,7 @@ static int commit(nsh_file *file, nsh__call call)
         rc = replace_target(file, call, &now);
     rc = nsh__file_answer(file, call, rc, &now, sizeof now);
     if (rc == NSH_SUCCESS)
-        adopt(file, &now);
+        adopt_commit(file, &now);
     return rc;
 }
 
@@ -376,7 +376,7 @@ int nsh_file_commit(nsh_file *file)
     if (file == NULL)
         return nsh__file_null(NSH__CALL_FILE_COMMIT, "file");
     rc = nsh__comm_callable(file->comm, "nsh_file_commit");
-    return rc != NSH_SUCCESS ? rc : commit(file, NSH__CALL_FILE_COMMIT);
+    return rc != NSH_SUCCESS ? rc : commit_file(file, NSH__CALL_FILE_COMMIT);
 }
 
 int nsh__file_close(nsh_file **file, nsh__call call)
@@ -391,7 +391,7 @@ int nsh__file_close(nsh_file **file, nsh__call call)
     rc = nsh__comm_callable((*file)->comm, nsh__call_name(call));
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = commit(*file, call);
+    rc = commit_file(*file, call);
     file_destroy(*file);
     *file = NULL;
     return rc;

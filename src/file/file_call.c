@@ -298,7 +298,7 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
 /* ---- every rank's descriptor ---- */
 
 /* What is wrong with a rank that finds another file, or none, where rank 0 has one. */
-static int not_that(const nsh_file *file, nsh__call call, const char *path, bool copy)
+static int fail_other_file(const nsh_file *file, nsh__call call, const char *path, bool copy)
 {
     const char *name = nsh__call_name(call);
 
@@ -313,8 +313,8 @@ static int not_that(const nsh_file *file, nsh__call call, const char *path, bool
 }
 
 /* What is at path, if it is the right file. */
-static int open_that(const nsh_file *file, nsh__call call, const char *path, bool write,
-                     const nsh__identity *wanted, int *fd)
+static int open_expected(const nsh_file *file, nsh__call call, const char *path, bool write,
+                         const nsh__identity *wanted, int *fd)
 {
     const char *name = nsh__call_name(call);
     bool copy = strlen(path) > strlen(file->path);
@@ -322,12 +322,12 @@ static int open_that(const nsh_file *file, nsh__call call, const char *path, boo
     int opened, rc = nsh__disk_open(name, path, write, &opened);
 
     if (rc == NSH_ERR_NOT_FOUND)
-        return not_that(file, call, path, copy);
+        return fail_other_file(file, call, path, copy);
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__identity_of(name, path, opened, &found);
     if (rc == NSH_SUCCESS && !nsh__identity_same(&found, wanted))
-        rc = not_that(file, call, path, copy);
+        rc = fail_other_file(file, call, path, copy);
     if (rc == NSH_SUCCESS)
         *fd = opened;
     else
@@ -343,7 +343,7 @@ int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place, int *f
 
     if (*kept < 0) {
         snprintf(path, sizeof path, "%.*s%s", NSH__PATH - NSH__SUFFIX, file->path, place->suffix);
-        rc = open_that(file, call, path, copy || file->in_place, &place->identity, kept);
+        rc = open_expected(file, call, path, copy || file->in_place, &place->identity, kept);
     }
     *fd = *kept;
     return rc;

@@ -32,7 +32,7 @@ void nsh__file_reader_free(nsh_file *file)
     file->reader = NULL;
 }
 
-static int reader_for(nsh_file *file, nsh__reader **out)
+static int get_reader(nsh_file *file, nsh__reader **out)
 {
     const nsh__place target = {.identity = file->target};
     int rc = NSH_SUCCESS;
@@ -97,8 +97,8 @@ static int check_type(const nsh_file *file, const char *name, const nsh__dataset
 }
 
 /* The hyperslab has that many bytes: is there memory for them? */
-static int check_room(const nsh_file *file, const char *name, int64_t bytes, const void *out,
-                      int64_t out_bytes)
+static int check_out_bytes(const nsh_file *file, const char *name, int64_t bytes, const void *out,
+                           int64_t out_bytes)
 {
     if (bytes > out_bytes)
         return nsh__fail(NSH_ERR_ARG,
@@ -141,7 +141,7 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
         return nsh__comm_present(file->comm, call);
     nsh__file_name_signature(file, NSH__CALL_FILE_GET, name, &rc);
     if (rc == NSH_SUCCESS)
-        rc = reader_for(file, &reader);
+        rc = get_reader(file, &reader);
     if (rc == NSH_SUCCESS)
         rc = describe_for_get(reader, name);
     if (rc == NSH_SUCCESS)
@@ -153,7 +153,7 @@ int nsh_file_get(nsh_file *file, const char *name, const int64_t offset[], const
     dataset = &reader->dataset;
     item = dataset->element.node[0].size * dataset->element.node[0].count;
     nsh__slab_of(&in_file, dataset->ndim, dataset->extent, offset, count, item);
-    rc = check_room(file, name, in_file.nbytes, out, out_bytes);
+    rc = check_out_bytes(file, name, in_file.nbytes, out, out_bytes);
     if (rc != NSH_SUCCESS || in_file.nbytes == 0)
         return rc;
     return read_slab(file, reader, &in_file, offset, count, out);

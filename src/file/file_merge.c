@@ -250,7 +250,7 @@ static int64_t next_marked_stretch(const merge *m, const char *marks, int64_t en
 }
 
 /* This rank's share of the node's part: whole pages, so that ranks need not wait for each other. */
-static int write_share(const merge *m)
+static int write_rank_part(const merge *m)
 {
     const nsh_comm *comm = m->file->comm;
     int64_t part = m->begin + (int64_t)comm->node_index * PART, begin, end, n;
@@ -350,7 +350,7 @@ int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
         while (next_round(&m, &rc)) {
             rc = gather_parts(&m);
             if (rc == NSH_SUCCESS && file->comm->node_index < m.parts)
-                rc = write_share(&m);
+                rc = write_rank_part(&m);
         }
         nsh__disk_guard_end(&guard);
         nsh__shared_free(file->comm, &m.memory);

@@ -17,8 +17,8 @@ typedef struct grown {
 } grown;
 
 /* By the owner: room for a frame of that form. */
-static int grow(nsh_file *file, nsh__call call, const char *name, const nsh__type *type, int ndim,
-                const int64_t extent[], grown *out)
+static int grow_series(nsh_file *file, nsh__call call, const char *name, const nsh__type *type,
+                       int ndim, const int64_t extent[], grown *out)
 {
     const char *words = nsh__call_name(call);
     int64_t whole[NSH__MAX_NDIM + 1] = {0};
@@ -60,7 +60,7 @@ static int append_frame(nsh_file *file, nsh__call call, const char *name, const 
     int rc;
 
     nsh__disk_guard_begin(&guard); /* one for all visits to HDF5 */
-    rc = grow(file, call, name, &array->type, array->ndim, array->extent, &room);
+    rc = grow_series(file, call, name, &array->type, array->ndim, array->extent, &room);
     offset[0] = rc == NSH_SUCCESS ? room.frame : 0;
     for (int d = 0; d < array->ndim; d++)
         count[1 + d] = array->extent[d];
@@ -70,7 +70,7 @@ static int append_frame(nsh_file *file, nsh__call call, const char *name, const 
     return rc;
 }
 
-static int too_many(nsh__call call, int ndim)
+static int fail_too_many_dims(nsh__call call, int ndim)
 {
     return nsh__fail(NSH_ERR_ARG, "%s: frames of %d dimensions", nsh__call_name(call), ndim);
 }
@@ -85,7 +85,7 @@ int nsh_file_append(nsh_file *file, const char *name, const nsh_array *frame)
         return nsh__file_null(call, "file");
     rc = frame != NULL ? nsh__file_check_array(file, call, frame) : nsh__file_null(call, "frame");
     if (rc == NSH_SUCCESS && frame->ndim >= NSH__MAX_NDIM)
-        rc = too_many(call, frame->ndim);
+        rc = fail_too_many_dims(call, frame->ndim);
     signature = nsh__file_name_signature(file, call, name, &rc);
     rc = nsh__file_enter(file, call, rc, nsh__mix(signature, frame != NULL ? frame->id : 0));
     if (rc != NSH_SUCCESS)
@@ -111,13 +111,13 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
     rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
                          &signature);
     if (rc == NSH_SUCCESS && ndim >= NSH__MAX_NDIM)
-        rc = too_many(call, ndim);
+        rc = fail_too_many_dims(call, ndim);
     signature = nsh__mix(signature, nsh__file_name_signature(file, call, name, &rc));
     rc = nsh__file_enter(file, call, rc, signature);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_is_io_rank(file))
-        rc = grow(file, call, name, &described, ndim, extent, &room);
+        rc = grow_series(file, call, name, &described, ndim, extent, &room);
     rc = nsh__file_answer(file, call, rc, &room, sizeof room);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);

@@ -204,7 +204,8 @@ static const char *own_box(const delivery *v, const nsh__boxes *b)
 }
 
 /* By the owner: one box of a rank's hyperslab, which is at data. */
-static int deliver(const delivery *v, const int64_t *offset, const nsh__boxes *b, const char *data)
+static int write_box(const delivery *v, const int64_t *offset, const nsh__boxes *b,
+                     const char *data)
 {
     int64_t at[NSH__MAX_NDIM + 1] = {v->leading}, size[NSH__MAX_NDIM + 1] = {1};
     int front = v->leading >= 0;
@@ -218,7 +219,7 @@ static int deliver(const delivery *v, const int64_t *offset, const nsh__boxes *b
 
 /* What the owner does about one box of rank r. A rank that sends is heard to the end, whatever has
  * failed before. */
-static int take_box(const delivery *v, int r, const int64_t *offset, const nsh__boxes *b, int rc)
+static int receive_box(const delivery *v, int r, const int64_t *offset, const nsh__boxes *b, int rc)
 {
     nsh_comm *comm = v->file->comm;
     MPI_Request request = MPI_REQUEST_NULL;
@@ -236,10 +237,10 @@ static int take_box(const delivery *v, int r, const int64_t *offset, const nsh__
             return nsh__comm_break(comm, got);
         }
     }
-    return rc == NSH_SUCCESS ? deliver(v, offset, b, data) : rc;
+    return rc == NSH_SUCCESS ? write_box(v, offset, b, data) : rc;
 }
 
-static int give_box(const delivery *v, const nsh__boxes *b)
+static int send_box(const delivery *v, const nsh__boxes *b)
 {
     nsh_comm *comm = v->file->comm;
     MPI_Request request = MPI_REQUEST_NULL;
@@ -255,7 +256,7 @@ static int give_box(const delivery *v, const nsh__boxes *b)
 }
 
 /* The hyperslabs of all ranks, in rank order. */
-static int deliver_all(const delivery *v, const int64_t *table)
+static int gather_boxes(const delivery *v, const int64_t *table)
 {
     nsh_comm *comm = v->file->comm;
     int ndim = v->share->ndim, rc = NSH_SUCCESS;
@@ -269,9 +270,9 @@ static int deliver_all(const delivery *v, const int64_t *table)
         nsh__boxes_begin(&b, ndim, offset, count, v->share->type->itemsize, v->chunk);
         for (; !b.done; nsh__boxes_next(&b)) {
             if (nsh__file_is_io_rank(v->file))
-                rc = take_box(v, r, offset, &b, rc);
+                rc = receive_box(v, r, offset, &b, rc);
             else if (r == comm->rank)
-                rc = give_box(v, &b);
+                rc = send_box(v, &b);
             if (rc == NSH_ERR_MPI || nsh__comm_whole(comm, nsh__call_name(v->call)) != 0)
                 return rc != NSH_SUCCESS ? rc : NSH_ERR_STATE;
         }
@@ -332,7 +333,7 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
         rc = nsh__file_enter(file, call, rc, 12);
     }
     if (rc == NSH_SUCCESS) {
-        rc = deliver_all(&v, table);
+        rc = gather_boxes(&v, table);
         /* What lies in one piece may next be read around HDF5, which has kept some of it. */
         if (rc == NSH_SUCCESS && nsh__file_is_io_rank(file) && leading < 0)
             rc = nsh__h5_flush(nsh__call_name(call), file->h5);
@@ -405,8 +406,8 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
 }
 
 /* The ranks agree on their arguments, and on whether any of them has short runs. */
-static int enter_shares(nsh_file *file, nsh__call call, int code, uint64_t signature,
-                        const nsh__partition *share, bool *merged)
+static int enter_partitions(nsh_file *file, nsh__call call, int code, uint64_t signature,
+                            const nsh__partition *share, bool *merged)
 {
     nsh__agreement agreement = {.call = call,
                                 .code = code,
@@ -438,7 +439,7 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
     rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
                          &signature);
     signature = nsh__mix(signature, nsh__file_name_signature(file, call, name, &rc));
-    rc = enter_shares(file, call, rc, signature, &share, &merged);
+    rc = enter_partitions(file, call, rc, signature, &share, &merged);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_is_io_rank(file))

@@ -148,7 +148,7 @@ static bool is_file(const struct stat *st, int fd)
 
 /* Is this file of the process, open with HDF5's ordinary driver, the one with that status, and may
  * one of the two opens change it under the other? */
-static bool conflicts(hid_t id, const struct stat *st, bool write)
+static bool is_conflict(hid_t id, const struct stat *st, bool write)
 {
     hid_t list = H5Fget_access_plist(id);
     bool ordinary = list >= 0 && H5Pget_driver(list) == H5FD_SEC2;
@@ -175,7 +175,7 @@ static int check_program(const char *call, const char *path, int fd, bool write)
     else
         n = 0;
     for (ssize_t i = 0; i < n && !found; i++)
-        found = conflicts(id[i], &st, write);
+        found = is_conflict(id[i], &st, write);
     free(id);
     if (!found)
         return NSH_SUCCESS;
@@ -185,7 +185,7 @@ static int check_program(const char *call, const char *path, int fd, bool write)
 
 /* The name of the file behind fd. HDF5 looks for the files of external links beside it, and wants
  * something to be there: the path, unless it has gone elsewhere. */
-static const char *name_of(const char *path, int fd, char out[32])
+static const char *name_of_fd(const char *path, int fd, char out[32])
 {
     struct stat st;
 
@@ -247,7 +247,7 @@ static int open_h5_file(const char *call, const char *path, int fd, opening how,
         h5->backing.fd = fd;
         h5->backing.mine = how == CREATE || how == CONTINUE;
         access = access_list(&h5->backing);
-        h5->id = open_id(name_of(path, fd, name), how, access);
+        h5->id = open_id(name_of_fd(path, fd, name), how, access);
         h5->backing.fd = -1;
         rc = check_opened(call, path, how, h5);
         H5Pclose(access);

@@ -16,12 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *object(const char *name)
+static const char *object_name(const char *name)
 {
     return name != NULL && name[0] != '\0' ? name : "/";
 }
 
-static int no_object(const char *call, const char *name)
+static int fail_no_object(const char *call, const char *name)
 {
     return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no object \"%.120s\" in the file", call, name);
 }
@@ -103,9 +103,9 @@ int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char
 
     nsh__h5_enter(&visit);
     if (!nsh__h5_exists(h5, name)) {
-        rc = no_object(call, name);
+        rc = fail_no_object(call, name);
     } else {
-        at = H5Oopen(h5->id, object(name), H5P_DEFAULT);
+        at = H5Oopen(h5->id, object_name(name), H5P_DEFAULT);
         put = at < 0                  ? -1
               : type == NSH_ATTR_TEXT ? nsh__h5_put_text(at, attr, n, values)
                                       : put_attr(at, attr, memory_type(type), n, n == 1, values);
@@ -143,7 +143,7 @@ static int read_values(hid_t id, hid_t memory, size_t item, int64_t *n, void **v
 }
 
 /* False: there is no memory for more. */
-static bool join(char **text, int64_t *used, int64_t *capacity, const char *more, size_t n)
+static bool append_text(char **text, int64_t *used, int64_t *capacity, const char *more, size_t n)
 {
     if (*text == NULL || *used + (int64_t)n + 1 > *capacity) {
         int64_t wanted = 2 * (*capacity + (int64_t)n + 1);
@@ -161,7 +161,7 @@ static bool join(char **text, int64_t *used, int64_t *capacity, const char *more
 }
 
 /* The text is handed over, if it is whole. */
-static int joined(bool good, char *text, int64_t used, int64_t *n, void **values)
+static int finish_text(bool good, char *text, int64_t used, int64_t *n, void **values)
 {
     if (!good) {
         free(text);
@@ -198,15 +198,15 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
         H5Tclose(memory);
         return -1;
     }
-    good = join(&text, &used, &capacity, "", 0);
+    good = append_text(&text, &used, &capacity, "", 0);
     for (int64_t i = 0; i < count && good; i++) {
         const char *one = pointers ? ((char **)data)[i] : (char *)data + i * (int64_t)size;
 
         if (i > 0)
-            good = join(&text, &used, &capacity, ", ", 2);
+            good = append_text(&text, &used, &capacity, ", ", 2);
         if (one != NULL && good)
-            good = join(&text, &used, &capacity, one,
-                        pointers ? strlen(one) : fixed_length(padding, one, size));
+            good = append_text(&text, &used, &capacity, one,
+                               pointers ? strlen(one) : fixed_length(padding, one, size));
     }
     if (pointers && (space = H5Aget_space(id)) >= 0) {
         H5Dvlen_reclaim(memory, space, H5P_DEFAULT, data);
@@ -214,7 +214,7 @@ static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
     }
     H5Tclose(memory);
     free(data);
-    return joined(good, text, used, n, values);
+    return finish_text(good, text, used, n, values);
 }
 
 /* How numbers are read, so that each keeps its value. */
@@ -256,15 +256,15 @@ static int read_printed(hid_t id, kind as, int64_t *n, void **values)
 
     if (read_attr_numbers(id, as, &count, &data) < 0)
         return -1;
-    good = join(&text, &used, &capacity, "", 0);
+    good = append_text(&text, &used, &capacity, "", 0);
     for (int64_t i = 0; i < count && good; i++) {
         if (i > 0)
-            good = join(&text, &used, &capacity, ", ", 2);
-        good = good && join(&text, &used, &capacity, one,
-                            (size_t)print_number(as, data, i, one, sizeof one));
+            good = append_text(&text, &used, &capacity, ", ", 2);
+        good = good && append_text(&text, &used, &capacity, one,
+                                   (size_t)print_number(as, data, i, one, sizeof one));
     }
     free(data);
-    return joined(good, text, used, n, values);
+    return finish_text(good, text, used, n, values);
 }
 
 /* The number as an integer; false: it is none, or too large. */
@@ -302,8 +302,8 @@ static int to_integers(const char *call, const char *attr, kind as, bool narrow,
     return NSH_SUCCESS;
 }
 
-static int get(const char *call, hid_t id, const char *attr, nsh_attr_type type, int64_t *n,
-               void **values)
+static int get_values(const char *call, hid_t id, const char *attr, nsh_attr_type type, int64_t *n,
+                      void **values)
 {
     hid_t in_file = H5Aget_type(id);
     H5T_class_t class_ = in_file >= 0 ? H5Tget_class(in_file) : H5T_NO_CLASS;
@@ -344,16 +344,16 @@ int nsh__h5_get_attr(const char *call, nsh__h5 *h5, const char *name, const char
 
     nsh__h5_enter(&visit);
     if (!nsh__h5_exists(h5, name)) {
-        rc = no_object(call, name);
-    } else if (H5Aexists_by_name(h5->id, object(name), attr, H5P_DEFAULT) <= 0) {
+        rc = fail_no_object(call, name);
+    } else if (H5Aexists_by_name(h5->id, object_name(name), attr, H5P_DEFAULT) <= 0) {
         rc = nsh__fail(NSH_ERR_NOT_FOUND, "%s: \"%.80s\" has no attribute \"%.80s\"", call,
-                       object(name), attr);
+                       object_name(name), attr);
     } else {
-        id = H5Aopen_by_name(h5->id, object(name), attr, H5P_DEFAULT, H5P_DEFAULT);
+        id = H5Aopen_by_name(h5->id, object_name(name), attr, H5P_DEFAULT, H5P_DEFAULT);
         if (id < 0 || nsh__fault(h5_attr))
             rc = nsh__h5_failed(call, NSH_ERR_FORMAT, "cannot read attribute", attr);
         else
-            rc = get(call, id, attr, type, n, values);
+            rc = get_values(call, id, attr, type, n, values);
         if (id >= 0)
             H5Aclose(id);
     }

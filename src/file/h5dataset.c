@@ -413,8 +413,8 @@ int nsh__h5_resize(const char *call, nsh__h5 *h5, const char *name, int64_t lead
 
 /* ---- reading and writing ---- */
 
-static int move(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
-                const int64_t count[], void *in, const void *out)
+static int move_elements(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
+                         const int64_t count[], void *in, const void *out)
 {
     hsize_t start[H5S_MAX_RANK], n[H5S_MAX_RANK];
     nsh__h5_open_dataset *dataset;
@@ -457,7 +457,7 @@ int nsh__h5_read(const char *call, nsh__h5 *h5, const char *name, const int64_t 
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = move(call, h5, name, offset, count, data, NULL);
+    rc = move_elements(call, h5, name, offset, count, data, NULL);
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -469,7 +469,7 @@ int nsh__h5_write(const char *call, nsh__h5 *h5, const char *name, const int64_t
     int rc;
 
     nsh__h5_enter(&visit);
-    rc = nsh__h5_written(call, h5, move(call, h5, name, offset, count, NULL, data));
+    rc = nsh__h5_written(call, h5, move_elements(call, h5, name, offset, count, NULL, data));
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -517,8 +517,8 @@ static herr_t visit_attr(hid_t id, const char *name, const H5A_info_t *info, voi
     return ((names *)arg)->failed ? -1 : 0;
 }
 
-static int listed(const char *call, herr_t done, const char *what, names *all, char **out,
-                  int64_t *bytes)
+static int finish_list(const char *call, herr_t done, const char *what, names *all, char **out,
+                       int64_t *bytes)
 {
     int rc;
 
@@ -542,7 +542,7 @@ int nsh__h5_list(const char *call, nsh__h5 *h5, char **out, int64_t *bytes)
 
     nsh__h5_enter(&visit);
     done = H5Ovisit2(h5->id, H5_INDEX_NAME, H5_ITER_INC, visit_object, &all, H5O_INFO_BASIC);
-    rc = listed(call, done, "the file", &all, out, bytes);
+    rc = finish_list(call, done, "the file", &all, out, bytes);
     nsh__h5_leave(&visit);
     return rc;
 }
@@ -561,7 +561,7 @@ int nsh__h5_list_attrs(const char *call, nsh__h5 *h5, const char *name, char **o
     } else {
         done = H5Aiterate_by_name(h5->id, name[0] != '\0' ? name : "/", H5_INDEX_NAME, H5_ITER_INC,
                                   &at, visit_attr, &all, H5P_DEFAULT);
-        rc = listed(call, done, name, &all, out, bytes);
+        rc = finish_list(call, done, name, &all, out, bytes);
     }
     nsh__h5_leave(&visit);
     return rc;

@@ -42,7 +42,7 @@ typedef struct scale {
     bool is_scale, grows;
 } scale;
 
-static int taken(const dimension *d, const char *why)
+static int fail_taken(const dimension *d, const char *why)
 {
     return nsh__fail(NSH_ERR_EXISTS, "%s: \"%.80s\" is in the file and %s", d->call, d->path, why);
 }
@@ -70,7 +70,7 @@ static hid_t make_scale(const dimension *d, const double points[])
     return id;
 }
 
-static bool look_at(hid_t id, scale *out)
+static bool look_at_scale(hid_t id, scale *out)
 {
     hsize_t extent[H5S_MAX_RANK] = {0}, most[H5S_MAX_RANK] = {0};
     hid_t space = H5Dget_space(id);
@@ -92,18 +92,18 @@ static int check_scale(const dimension *d, const scale *s, const double points[]
     char why[96];
 
     if (s->ndim != 1)
-        return taken(d, "has other than one dimension");
+        return fail_taken(d, "has other than one dimension");
     if (!s->is_scale && H5Aexists(s->id, "DIMENSION_LIST") > 0)
-        return taken(d, "has a labelled dimension itself");
+        return fail_taken(d, "has a labelled dimension itself");
     if (!s->is_scale && points != NULL)
-        return taken(d, "has data; without points they become the coordinates");
+        return fail_taken(d, "has data; without points they become the coordinates");
     if (s->grows != d->grows)
-        return taken(d, s->grows ? "grows, the dimension does not"
-                                 : "does not grow, the dimension does");
+        return fail_taken(d, s->grows ? "grows, the dimension does not"
+                                      : "does not grow, the dimension does");
     if (s->n != d->n && !d->grows) {
         snprintf(why, sizeof why, "is %" PRIu64 " long, not %" PRIu64, (uint64_t)s->n,
                  (uint64_t)d->n);
-        return taken(d, why);
+        return fail_taken(d, why);
     }
     return NSH_SUCCESS;
 }
@@ -158,10 +158,10 @@ static hid_t scale_for(const dimension *d, const double points[], int *rc)
     bool good;
 
     if (id < 0 && exists)
-        *rc = taken(d, "is no dataset");
+        *rc = fail_taken(d, "is no dataset");
     if (id < 0)
         return -1;
-    good = look_at(id, &s);
+    good = look_at_scale(id, &s);
     if (good && exists)
         *rc = check_scale(d, &s, points);
     if (good && *rc == NSH_SUCCESS && points != NULL)
@@ -217,20 +217,20 @@ static void drop_without_label(const dimension *labelled)
         nsh__h5_unlink(d.h5, d.path);
 }
 
-static herr_t detach(hid_t dataset, unsigned dim, hid_t from, void *arg)
+static herr_t detach_scale(hid_t dataset, unsigned dim, hid_t from, void *arg)
 {
     (void)arg;
     return H5DSdetach_scale(dataset, from, dim) < 0 ? -1 : 0;
 }
 
 /* The scale and nothing else is that of the dimension. */
-static bool attach(const dimension *d, hid_t to)
+static bool attach_scale(const dimension *d, hid_t to)
 {
     const char *slash = strrchr(d->path, '/');
     unsigned dim = (unsigned)d->dim;
 
     if (H5DSis_attached(d->dataset, to, dim) <= 0) {
-        if (H5DSiterate_scales(d->dataset, dim, NULL, detach, NULL) < 0 ||
+        if (H5DSiterate_scales(d->dataset, dim, NULL, detach_scale, NULL) < 0 ||
             H5DSattach_scale(d->dataset, to, dim) < 0)
             return false;
         drop_without_label(d);
@@ -255,7 +255,7 @@ static bool extent_of(dimension *d, int dim, int *ndim)
 }
 
 /* Scales for the dimensions that have none. */
-static bool complete(const dimension *labelled, int ndim)
+static bool complete_scales(const dimension *labelled, int ndim)
 {
     dimension d = *labelled;
     bool good = true;
@@ -269,7 +269,7 @@ static bool complete(const dimension *labelled, int ndim)
         while (nsh__h5_exists(d.h5, d.path) && strlen(d.path) < sizeof d.path - 2)
             strcat(d.path, "_");
         id = good ? make_scale(&d, NULL) : -1;
-        good = id >= 0 && attach(&d, id);
+        good = id >= 0 && attach_scale(&d, id);
         if (id >= 0)
             H5Dclose(id);
     }
@@ -316,7 +316,7 @@ static int set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, con
     to = rc == NSH_SUCCESS ? scale_for(&d, points, &rc) : -1;
     good = to >= 0 && !nsh__fault(h5_attr);
     if (good && strcmp(d.path, d.name) != 0)
-        good = attach(&d, to) && extent_of(&d, dim, &ndim) && complete(&d, ndim);
+        good = attach_scale(&d, to) && extent_of(&d, dim, &ndim) && complete_scales(&d, ndim);
     if (good && unit != NULL)
         good = nsh__h5_put_text(to, "units", (int64_t)strlen(unit), unit) >= 0;
     if (rc == NSH_SUCCESS && !good)

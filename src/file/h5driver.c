@@ -121,7 +121,7 @@ static int read_at(int fd, haddr_t at, size_t n, char *data)
     return 0;
 }
 
-static bool outside(haddr_t at, size_t n)
+static bool is_outside(haddr_t at, size_t n)
 {
     return at > MAX_ADDR || n > MAX_ADDR - at;
 }
@@ -130,7 +130,7 @@ static herr_t driver_read(H5FD_t *public, H5FD_mem_t type, hid_t transfer, haddr
                           void *data)
 {
     driver_file *file = (driver_file *)public;
-    int error = outside(at, n) ? EINVAL : read_at(file->fd, at, n, data);
+    int error = is_outside(at, n) ? EINVAL : read_at(file->fd, at, n, data);
 
     (void)type;
     (void)transfer;
@@ -152,10 +152,10 @@ static herr_t driver_write(H5FD_t *public, H5FD_mem_t type, hid_t transfer, hadd
     (void)type;
     (void)transfer;
     if (backing->error == 0)
-        backing->error = outside(at, n) ? EFBIG : write_at(file->fd, at, n, data);
-    if (backing->error != 0 && !outside(at, n))
+        backing->error = is_outside(at, n) ? EFBIG : write_at(file->fd, at, n, data);
+    if (backing->error != 0 && !is_outside(at, n))
         keep_bytes(file, at, n, data);
-    if (!outside(at, n) && at + n > file->eof)
+    if (!is_outside(at, n) && at + n > file->eof)
         file->eof = at + n;
     return 0;
 }

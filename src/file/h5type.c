@@ -156,7 +156,7 @@ static uint64_t hash_of_subtree(const nsh__element *element, int i)
 }
 
 /* Equal types have one name. */
-static void name_of(const nsh__element *element, int i, char *out, size_t bytes)
+static void name_type(const nsh__element *element, int i, char *out, size_t bytes)
 {
     const nsh__element_node *node = &element->node[i];
 
@@ -182,7 +182,7 @@ int nsh__h5_commit_types(hid_t file, const nsh__element *element)
         if (class_ != NSH__ELEMENT_BOOL && class_ != NSH__ELEMENT_COMPLEX &&
             class_ != NSH__ELEMENT_BYTES && class_ != NSH__ELEMENT_STRUCT)
             continue;
-        name_of(element, i, name, sizeof name);
+        name_type(element, i, name, sizeof name);
         if (H5Lexists(file, name, H5P_DEFAULT) > 0)
             continue;
         type = type_of_one(element, i);
@@ -278,12 +278,13 @@ static bool is_bool(hid_t type)
            no == 0 && yes == 1;
 }
 
-static bool add(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth);
+static bool add_h5_type(nsh__element *element, hid_t type, int64_t count, int64_t offset,
+                        int depth);
 
 static bool add_super(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth)
 {
     hid_t inner = H5Tget_super(type);
-    bool good = inner >= 0 && add(element, inner, count, offset, depth - 1);
+    bool good = inner >= 0 && add_h5_type(element, inner, count, offset, depth - 1);
 
     if (inner >= 0)
         H5Tclose(inner);
@@ -318,8 +319,9 @@ static bool add_compound(nsh__element *element, hid_t type, int64_t count, int64
     for (int i = 0; i < members && good; i++) {
         hid_t member = H5Tget_member_type(type, (unsigned)i);
 
-        good = member >= 0 &&
-               add(element, member, 1, (int64_t)H5Tget_member_offset(type, (unsigned)i), depth - 1);
+        good =
+            member >= 0 && add_h5_type(element, member, 1,
+                                       (int64_t)H5Tget_member_offset(type, (unsigned)i), depth - 1);
         if (member >= 0)
             H5Tclose(member);
     }
@@ -328,7 +330,7 @@ static bool add_compound(nsh__element *element, hid_t type, int64_t count, int64
     return good;
 }
 
-static bool add(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth)
+static bool add_h5_type(nsh__element *element, hid_t type, int64_t count, int64_t offset, int depth)
 {
     int64_t size = (int64_t)H5Tget_size(type);
 
@@ -364,7 +366,7 @@ static bool add(nsh__element *element, hid_t type, int64_t count, int64_t offset
 int nsh__h5_element_of(const char *call, const char *name, hid_t type, nsh__element *out)
 {
     *out = (nsh__element){.n = 0};
-    if (add(out, type, 1, 0, NSH__ELEMENT_DEPTH) && nsh__element_valid(out))
+    if (add_h5_type(out, type, 1, 0, NSH__ELEMENT_DEPTH) && nsh__element_valid(out))
         return NSH_SUCCESS;
     return nsh__fail(NSH_ERR_TYPE,
                      "%s: elements of \"%.100s\" have no fixed size, or more than %d "

@@ -10,7 +10,7 @@ static nsh_comm *comm_of(int n, nsh_array *const arrays[])
     return n > 0 && arrays != NULL && arrays[0] != NULL ? arrays[0]->comm : NULL;
 }
 
-static const char *name_of(const nsh_array *array)
+static const char *name_of_array(const nsh_array *array)
 {
     return array != NULL && array->object.name != NULL ? array->object.name : "";
 }
@@ -21,14 +21,14 @@ static int check_names(nsh_comm *comm, nsh__call call, int n, nsh_array *const a
     int rc = nsh__h5_available(nsh__call_name(call));
 
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
-        if (name_of(arrays[i])[0] == '\0')
+        if (name_of_array(arrays[i])[0] == '\0')
             rc = nsh__fail(NSH_ERR_ARG, "%s: array %d of %d %s (rank %d)", nsh__call_name(call), i,
                            n, arrays[i] == NULL ? "is NULL" : "has no name", comm->rank);
     return nsh__agree(comm, call, rc, (uint64_t)n);
 }
 
 /* What is wrong with arrays that have no communicator. */
-static int no_arrays(nsh__call call, int n)
+static int fail_no_arrays(nsh__call call, int n)
 {
     int rc = nsh__h5_available(nsh__call_name(call));
 
@@ -45,14 +45,14 @@ int nsh_snapshot_save(const char *path, int n, nsh_array *const arrays[])
     int rc;
 
     if (comm == NULL)
-        return no_arrays(call, n);
+        return fail_no_arrays(call, n);
     rc = check_names(comm, call, n, arrays);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
     if (rc != NSH_SUCCESS)
         return rc;
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
-        rc = nsh__file_write(file, call, name_of(arrays[i]), arrays[i]);
+        rc = nsh__file_write(file, call, name_of_array(arrays[i]), arrays[i]);
     if (rc == NSH_SUCCESS)
         return nsh__file_close(&file, call);
     nsh_file_abandon(&file);
@@ -67,16 +67,16 @@ int nsh_snapshot_restore(const char *path, int n, nsh_array *const arrays[])
     int rc;
 
     if (comm == NULL)
-        return no_arrays(call, n);
+        return fail_no_arrays(call, n);
     rc = check_names(comm, call, n, arrays);
     if (rc == NSH_SUCCESS)
         rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);
     if (rc != NSH_SUCCESS)
         return rc;
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
-        rc = nsh__file_match(file, call, name_of(arrays[i]), arrays[i]);
+        rc = nsh__file_match(file, call, name_of_array(arrays[i]), arrays[i]);
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
-        rc = nsh__file_read(file, call, name_of(arrays[i]), arrays[i]);
+        rc = nsh__file_read(file, call, name_of_array(arrays[i]), arrays[i]);
     nsh_file_abandon(&file);
     return rc;
 }

@@ -16,7 +16,7 @@ static const struct {
 
 enum { PARTS = (int)(sizeof parts / sizeof parts[0]) };
 
-static bool parse(bench *b, int argc, char **argv, bool wanted[PARTS])
+static bool parse_options(bench *b, int argc, char **argv, bool wanted[PARTS])
 {
     bool any = false;
 
@@ -50,7 +50,7 @@ int tool_bench(int argc, char **argv)
 
     MPI_Comm_rank(MPI_COMM_WORLD, &b.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &b.size);
-    if (!parse(&b, argc, argv, wanted)) {
+    if (!parse_options(&b, argc, argv, wanted)) {
         if (b.rank == 0)
             fprintf(stderr,
                     "usage: nsh bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps 1..%d] "

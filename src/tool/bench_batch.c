@@ -31,7 +31,7 @@ static double batch_now(void)
     return MPI_Wtime();
 }
 
-static double slowest(double mine)
+static double slowest_of(double mine)
 {
     double all;
 
@@ -56,7 +56,7 @@ static double cpu_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void compute(double us)
+static void compute_for(double us)
 {
     double until = cpu_now() + us * 1e-6;
 
@@ -95,7 +95,7 @@ static double empty_tasks(const bench *b, int64_t tasks, const char *journal)
             break;
         tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, &result), "finish");
     }
-    begin = slowest(batch_now() - begin);
+    begin = slowest_of(batch_now() - begin);
     tool_must(nsh_batch_free(&batch), "free");
     return begin / (double)tasks * 1e6;
 }
@@ -163,13 +163,13 @@ static double table_tasks(const bench *b, int tasks)
         if (task >= 0)
             end_in_table(win, task);
     }
-    begin = slowest(batch_now() - begin);
+    begin = slowest_of(batch_now() - begin);
     MPI_Win_free(&win);
     free(table);
     return begin / tasks * 1e6;
 }
 
-static void taking(const bench *b)
+static void bench_taking(const bench *b)
 {
     bool crowded = b->size > 2;
     int64_t many = crowded ? 100000 : 1000000;
@@ -185,7 +185,7 @@ static void taking(const bench *b)
 
 /* ---- journal ---- */
 
-static void journals(const bench *b)
+static void bench_journals(const bench *b)
 {
     int64_t tasks = b->size > 2 ? 20000 : 1000000;
     char path[] = "/tmp/nsh_bench_XXXXXX", *bytes = malloc(1 << 20);
@@ -201,13 +201,13 @@ static void journals(const bench *b)
     nsh_comm_barrier(b->comm);
     begin = batch_now();
     batch = make_batch(b, tasks, path, NSH_BATCH_RESUME);
-    replay = slowest(batch_now() - begin) * 1e3;
+    replay = slowest_of(batch_now() - begin) * 1e3;
     tool_must(nsh_batch_free(&batch), "free");
     begin = batch_now();
     fd = open(path, O_RDONLY);
     while (fd >= 0 && bytes != NULL && read(fd, bytes, 1 << 20) > 0)
         ;
-    plain = slowest(batch_now() - begin) * 1e3;
+    plain = slowest_of(batch_now() - begin) * 1e3;
     if (fd >= 0)
         close(fd);
     bench_row(b, tasks == 1000000 ? "journal-replay-1e6-vs-read" : "journal-replay-2e4-vs-read",
@@ -233,10 +233,10 @@ static double short_tasks(const bench *b)
         tool_must(nsh_batch_next(batch, &task), "next");
         if (task < 0)
             break;
-        compute(SHORT_US);
+        compute_for(SHORT_US);
         tool_must(nsh_batch_finish(batch, task, NSH_TASK_DONE, NULL), "finish");
     }
-    begin = slowest(batch_now() - begin) * 1e3;
+    begin = slowest_of(batch_now() - begin) * 1e3;
     tool_must(nsh_batch_free(&batch), "free");
     return begin;
 }
@@ -249,11 +249,11 @@ static double short_loop(const bench *b)
     nsh_comm_barrier(b->comm);
     begin = batch_now();
     for (int i = b->rank; i < SHORT; i += b->size)
-        compute(SHORT_US);
-    return slowest(batch_now() - begin) * 1e3;
+        compute_for(SHORT_US);
+    return slowest_of(batch_now() - begin) * 1e3;
 }
 
-static void short_ones(const bench *b)
+static void bench_short_tasks(const bench *b)
 {
     double ours[5], loop[5];
 
@@ -275,13 +275,13 @@ static int skewed_task(const nsh_map_worker *worker, int64_t index, void *arg)
     bool is_long = hash % (SKEWED * LONG) < 2 * (uint64_t)index;
 
     (void)worker;
-    compute(TASK_US * (is_long ? LONG : 1));
+    compute_for(TASK_US * (is_long ? LONG : 1));
     *(double *)arg += TASK_US * 1e-3 * (is_long ? LONG : 1);
     return NSH_SUCCESS;
 }
 
 /* Milliseconds until all ranks are through; best is all work shared out among the cores. */
-static double makespan(const bench *b, nsh_map_schedule schedule, double *best)
+static double measure_makespan(const bench *b, nsh_map_schedule schedule, double *best)
 {
     nsh_map_options options = NSH_MAP_OPTIONS_INIT;
     double work = 0, begin, cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
@@ -290,19 +290,19 @@ static double makespan(const bench *b, nsh_map_schedule schedule, double *best)
     nsh_comm_barrier(b->comm);
     begin = batch_now();
     tool_must(nsh_map(b->comm, SKEWED, skewed_task, &work, &options), "map");
-    begin = slowest(batch_now() - begin) * 1e3;
+    begin = slowest_of(batch_now() - begin) * 1e3;
     *best = sum_of(work) / (b->size < cores ? b->size : cores);
     return begin;
 }
 
-static void schedules(const bench *b)
+static void bench_schedules(const bench *b)
 {
     double best, dynamic[5], guided[5], fixed[5];
 
     for (int i = 0; i < 5; i++) {
-        dynamic[i] = makespan(b, NSH_MAP_DYNAMIC, &best);
-        guided[i] = makespan(b, NSH_MAP_GUIDED, &best);
-        fixed[i] = makespan(b, NSH_MAP_STATIC, &best);
+        dynamic[i] = measure_makespan(b, NSH_MAP_DYNAMIC, &best);
+        guided[i] = measure_makespan(b, NSH_MAP_GUIDED, &best);
+        fixed[i] = measure_makespan(b, NSH_MAP_STATIC, &best);
     }
     qsort(dynamic, 5, sizeof dynamic[0], compare_task_seconds);
     qsort(guided, 5, sizeof guided[0], compare_task_seconds);
@@ -324,7 +324,7 @@ static double batch_cpu_seconds(void)
 }
 
 /* Cores that all but one worker use together while that one has the only task, for a second. */
-static double idle_cores(const bench *b, bool ours)
+static double measure_idle_cores(const bench *b, bool ours)
 {
     const struct timespec second = {1, 0};
     nsh_batch *batch = make_batch(b, 1, NULL, NSH_BATCH_RESUME);
@@ -351,11 +351,11 @@ static double idle_cores(const bench *b, bool ours)
 
 void bench_batch(const bench *b)
 {
-    taking(b);
-    journals(b);
-    short_ones(b);
-    schedules(b);
+    bench_taking(b);
+    bench_journals(b);
+    bench_short_tasks(b);
+    bench_schedules(b);
     if (b->size > 1)
-        bench_row(b, "cores-of-idle-workers-vs-MPI_Barrier", idle_cores(b, true),
-                  idle_cores(b, false), "cores");
+        bench_row(b, "cores-of-idle-workers-vs-MPI_Barrier", measure_idle_cores(b, true),
+                  measure_idle_cores(b, false), "cores");
 }

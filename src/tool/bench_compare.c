@@ -15,14 +15,14 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double values[], int n)
+static double median_of_side(double values[], int n)
 {
     qsort(values, (size_t)n, sizeof *values, compare_doubles);
     return values[n / 2];
 }
 
 /* Seconds of the slowest rank for one time. */
-static double measure(const bench *b, bench_side side, void *arg, int times)
+static double measure_side(const bench *b, bench_side side, void *arg, int times)
 {
     double begin, mine, slowest;
 
@@ -55,11 +55,12 @@ void bench_compare(const bench *b, const char *name, const char *unit, int times
         scale = strcmp(unit, "us") == 0 ? 1e6 : 1e3;
     int reps = b->reps > 0 ? b->reps : REPS;
 
-    measure(b, ours, arg, 1); /* warm up */
-    measure(b, baseline, arg, 1);
+    measure_side(b, ours, arg, 1); /* warm up */
+    measure_side(b, baseline, arg, 1);
     for (int i = 0; i < reps; i++) {
-        mine[i] = measure(b, ours, arg, times * (b->patience > 0 ? b->patience : 1));
-        theirs[i] = measure(b, baseline, arg, times);
+        mine[i] = measure_side(b, ours, arg, times * (b->patience > 0 ? b->patience : 1));
+        theirs[i] = measure_side(b, baseline, arg, times);
     }
-    bench_row(b, name, median(mine, reps) * scale, median(theirs, reps) * scale, unit);
+    bench_row(b, name, median_of_side(mine, reps) * scale, median_of_side(theirs, reps) * scale,
+              unit);
 }

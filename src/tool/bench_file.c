@@ -35,7 +35,7 @@ static void must_plain(bool good, const char *what)
 
 /* ---- save and restore ---- */
 
-static void save(void *arg, int times)
+static void save_array(void *arg, int times)
 {
     job *j = arg;
 
@@ -64,7 +64,7 @@ static void plain_write(void *arg, int times)
     }
 }
 
-static void restore(void *arg, int times)
+static void restore_array(void *arg, int times)
 {
     job *j = arg;
 
@@ -127,7 +127,7 @@ static void append_each(void *arg, int times)
 /* ---- what it costs besides time ---- */
 
 /* A counter of /proc/self/io, summed over all ranks, in MiB. */
-static double traffic(const char *name)
+static double read_traffic(const char *name)
 {
     FILE *f = fopen("/proc/self/io", "r");
     char line[128];
@@ -155,13 +155,13 @@ static double peak_mib(void)
 
 static void bench_costs(job *j)
 {
-    double mib = (double)j->bytes / (1 << 20), before = traffic("wchar");
+    double mib = (double)j->bytes / (1 << 20), before = read_traffic("wchar");
 
-    save(j, 1);
-    bench_row(j->b, "bytes-written-by-save-vs-array", traffic("wchar") - before, mib, "MiB");
-    before = traffic("rchar");
-    restore(j, 1);
-    bench_row(j->b, "bytes-read-by-restore-vs-array", traffic("rchar") - before, mib, "MiB");
+    save_array(j, 1);
+    bench_row(j->b, "bytes-written-by-save-vs-array", read_traffic("wchar") - before, mib, "MiB");
+    before = read_traffic("rchar");
+    restore_array(j, 1);
+    bench_row(j->b, "bytes-read-by-restore-vs-array", read_traffic("rchar") - before, mib, "MiB");
 }
 
 /* ---- all of it ---- */
@@ -177,7 +177,7 @@ static void compare_files(const bench *b, const char *what, const char *baseline
     bench_compare(b, name, "ms", 1, ours, theirs, j);
 }
 
-static void prepare(job *j, const char *directory)
+static void prepare_job(job *j, const char *directory)
 {
     const int64_t extent = j->bytes / 8, frame = FRAME;
     const nsh_array_options options = {sizeof options, "x"};
@@ -206,15 +206,15 @@ void bench_file(const bench *given)
 
     if (nsh_file_close(NULL) == NSH_ERR_UNSUPPORTED)
         return;
-    prepare(&j, directory != NULL ? directory : ".");
+    prepare_job(&j, directory != NULL ? directory : ".");
     for (int64_t i = 0; i < j.bytes / 8; i += 512) /* the array itself does not count */
         seen = seen + ((const double *)nsh_array_data(j.array))[i];
     before = peak_mib();
-    save(&j, 1);
+    save_array(&j, 1);
     bench_row(&b, "memory-of-saving-vs-64MiB", peak_mib() - before, 64, "MiB");
     plain_write(&j, 1);
-    compare_files(&b, "save", "write-fsync-rename", save, plain_write, &j);
-    compare_files(&b, "restore", "read", restore, plain_read, &j);
+    compare_files(&b, "save", "write-fsync-rename", save_array, plain_write, &j);
+    compare_files(&b, "restore", "read", restore_array, plain_read, &j);
     bench_costs(&j);
     b.seconds = &j.seconds;
     bench_compare(&b, "append-1000-frames-vs-open-extend-close", "ms", 1, append_many, append_each,

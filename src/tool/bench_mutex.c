@@ -35,7 +35,7 @@ static double mutex_now(void)
 }
 
 /* Between 1 and 4 times us, as the benchmarks have it. */
-static void work(job *j, double us)
+static void work_for(job *j, double us)
 {
     double until;
 
@@ -62,9 +62,9 @@ static void take_ours(void *arg, int times)
     double begin = mutex_now();
 
     for (int i = times_of_rank(j, times); i > 0; i--) {
-        work(j, j->before);
+        work_for(j, j->before);
         nsh_mutex_lock(j->mutex);
-        work(j, j->inside);
+        work_for(j, j->inside);
         nsh_mutex_unlock(j->mutex);
     }
     j->seconds = mutex_now() - begin;
@@ -77,9 +77,9 @@ static void take_rival(void *arg, int times)
     double begin = mutex_now();
 
     for (int i = times_of_rank(j, times); i > 0; i--) {
-        work(j, j->before);
+        work_for(j, j->before);
         rival_acquire(j->rival);
-        work(j, j->inside);
+        work_for(j, j->inside);
         rival_release(j->rival);
     }
     j->seconds = mutex_now() - begin;
@@ -130,7 +130,7 @@ static int rank_elsewhere(const nsh_comm *comm, bool same_node)
     return -1;
 }
 
-static void uncontended(const bench *b)
+static void bench_uncontended(const bench *b)
 {
     job j = {.b = b, .mutex = make_mutex(b, 0, NSH_MUTEX_FIFO)};
     int times = b->size > 2 ? 200 : 5000, near = rank_elsewhere(b->comm, true),
@@ -149,7 +149,7 @@ static void uncontended(const bench *b)
     tool_must(nsh_mutex_free(&j.mutex), "free");
 }
 
-static void contended(const bench *given)
+static void bench_contended(const bench *given)
 {
     bench b = *given;
     bool crowded = b.size > 2;
@@ -183,7 +183,7 @@ static void take_fifo(void *arg, int times)
     take_ours(&((pair *)arg)->fifo, times);
 }
 
-static void orders(const bench *b)
+static void bench_orders(const bench *b)
 {
     pair p;
 
@@ -201,7 +201,7 @@ static void orders(const bench *b)
 
 /* The coefficient of variation, in percent, of how often each rank got the lock in a second in
  * which all of them want it: a while before and after it too. */
-static double variation(const bench *b, nsh_mutex *mutex, rival *against)
+static double measure_variation(const bench *b, nsh_mutex *mutex, rival *against)
 {
     double mine = 0, sum, squares, mean, begin, at;
 
@@ -229,15 +229,16 @@ static double variation(const bench *b, nsh_mutex *mutex, rival *against)
     return 100 * sqrt(squares / b->size) / mean;
 }
 
-static void fairness(const bench *b)
+static void bench_fairness(const bench *b)
 {
     nsh_mutex *mutex = make_mutex(b, 0, NSH_MUTEX_FIFO);
     rival *win = rival_win_lock(0), *node = rival_pthread(b->comm);
-    double ours = variation(b, mutex, NULL);
+    double ours = measure_variation(b, mutex, NULL);
 
-    bench_row(b, "fairness-variation-vs-MPI_Win_lock", ours, variation(b, NULL, win), "%");
+    bench_row(b, "fairness-variation-vs-MPI_Win_lock", ours, measure_variation(b, NULL, win), "%");
     if (node != NULL)
-        bench_row(b, "fairness-variation-vs-pthread_mutex", ours, variation(b, NULL, node), "%");
+        bench_row(b, "fairness-variation-vs-pthread_mutex", ours, measure_variation(b, NULL, node),
+                  "%");
     rival_free(win);
     rival_free(node);
     tool_must(nsh_mutex_free(&mutex), "free");
@@ -254,7 +255,7 @@ static double mutex_cpu_seconds(void)
            1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-static void rest(double seconds)
+static void rest_for(double seconds)
 {
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
 
@@ -273,7 +274,7 @@ static double cost_of_waiting(const bench *b, nsh_mutex *mutex, rival *against)
     MPI_Barrier(MPI_COMM_WORLD);
     begin = mutex_cpu_seconds();
     if (b->rank == 0)
-        rest(1);
+        rest_for(1);
     else if (mutex != NULL)
         nsh_mutex_lock(mutex);
     else
@@ -290,7 +291,7 @@ static double cost_of_waiting(const bench *b, nsh_mutex *mutex, rival *against)
     return all;
 }
 
-static void waiting(const bench *b)
+static void bench_waiting(const bench *b)
 {
     nsh_mutex *mutex = make_mutex(b, 0, NSH_MUTEX_FIFO);
     rival *win = rival_win_lock(0);
@@ -313,7 +314,8 @@ static int compare_waits(const void *a, const void *b)
 
 /* Microseconds of lock and unlock by rank taker while rank 0, the home, computes: the first after
  * a pause, the median and the 99th percentile of the others. */
-static void latency(const bench *b, nsh_mutex *mutex, int taker, bool computing, double out[3])
+static void measure_latency(const bench *b, nsh_mutex *mutex, int taker, bool computing,
+                            double out[3])
 {
     double each[LATENCIES] = {0}, begin;
 
@@ -323,7 +325,7 @@ static void latency(const bench *b, nsh_mutex *mutex, int taker, bool computing,
         while (mutex_now() - begin < 1)
             ;
     } else if (b->rank == taker) {
-        rest(0.3);
+        rest_for(0.3);
         for (int i = 0; i < LATENCIES; i++) {
             begin = mutex_now();
             nsh_mutex_lock(mutex);
@@ -339,14 +341,14 @@ static void latency(const bench *b, nsh_mutex *mutex, int taker, bool computing,
     MPI_Bcast(out, 3, MPI_DOUBLE, taker, MPI_COMM_WORLD);
 }
 
-static void computing_home(const bench *b)
+static void bench_computing_home(const bench *b)
 {
     nsh_mutex *mutex = make_mutex(b, 0, NSH_MUTEX_FIFO);
     double quiet[3], busy[3];
     int taker = rank_elsewhere(b->comm, nsh_comm_node_count(b->comm) == 1);
 
-    latency(b, mutex, taker, false, quiet);
-    latency(b, mutex, taker, true, busy);
+    measure_latency(b, mutex, taker, false, quiet);
+    measure_latency(b, mutex, taker, true, busy);
     bench_row(b, "home-computes-first-vs-home-waits", busy[0], quiet[0], "us");
     bench_row(b, "home-computes-median-vs-home-waits", busy[1], quiet[1], "us");
     bench_row(b, "home-computes-99%-vs-home-waits", busy[2], quiet[2], "us");
@@ -364,7 +366,7 @@ static double helper_cores(const bench *b, nsh_mutex *mutex, int taker)
     nsh_comm_barrier(b->comm);
     begin = mutex_cpu_seconds();
     if (b->rank == 0) {
-        rest(1);
+        rest_for(1);
     } else if (b->rank == taker) {
         for (until = mutex_now() + 0.95; mutex_now() < until;) {
             nsh_mutex_lock(mutex);
@@ -407,7 +409,7 @@ static double median_ping_pong(const bench *b, int taker)
 
 /* On communicators of their own: the helper starts with the first mutex and ends with the last
  * communicator. */
-static void helper(const bench *given)
+static void bench_helper(const bench *given)
 {
     bench b = *given;
     int taker = rank_elsewhere(b.comm, false);
@@ -433,11 +435,11 @@ void bench_mutex(const bench *b)
             fprintf(stderr, "nsh bench mutex: takes two ranks or more\n");
         return;
     }
-    helper(b); /* first: while no object has words there is no helper */
-    uncontended(b);
-    contended(b);
-    orders(b);
-    fairness(b);
-    waiting(b);
-    computing_home(b);
+    bench_helper(b); /* first: while no object has words there is no helper */
+    bench_uncontended(b);
+    bench_contended(b);
+    bench_orders(b);
+    bench_fairness(b);
+    bench_waiting(b);
+    bench_computing_home(b);
 }

@@ -34,7 +34,7 @@ static void copy_array(void *arg, int times)
         memcpy(j->view, j->data, (size_t)j->bytes);
 }
 
-static void bcast(void *arg, int times)
+static void bcast_copies(void *arg, int times)
 {
     job *j = arg;
 
@@ -42,7 +42,7 @@ static void bcast(void *arg, int times)
         MPI_Bcast(j->copy, (int)j->bytes, MPI_BYTE, 0, MPI_COMM_WORLD);
 }
 
-static void update(void *arg, int times)
+static void update_array(void *arg, int times)
 {
     job *j = arg;
     void *view;
@@ -53,7 +53,7 @@ static void update(void *arg, int times)
     }
 }
 
-static void allgather(void *arg, int times)
+static void allgather_array(void *arg, int times)
 {
     job *j = arg;
 
@@ -61,7 +61,7 @@ static void allgather(void *arg, int times)
         nsh_array_allgather(j->array, j->data, &j->offset[0], &j->count[0]);
 }
 
-static void allgatherv(void *arg, int times)
+static void allgatherv_copies(void *arg, int times)
 {
     job *j = arg;
 
@@ -114,8 +114,8 @@ static void bench_size(const bench *b, job *j, int64_t bytes)
 
     j->bytes = bytes;
     compare_sets(b, j, "set", "memcpy", set_array, copy_array);
-    compare_sets(b, j, "set", "MPI_Bcast", set_array, bcast);
-    compare_sets(b, j, "update", "MPI_Bcast", update, bcast);
+    compare_sets(b, j, "set", "MPI_Bcast", set_array, bcast_copies);
+    compare_sets(b, j, "update", "MPI_Bcast", update_array, bcast_copies);
     if (bytes < 1 << 20)
         return;
     for (int r = 0; r < b->size; r++) {
@@ -124,7 +124,7 @@ static void bench_size(const bench *b, job *j, int64_t bytes)
     }
     j->offset[0] = each * b->rank;
     j->count[0] = j->counts[b->rank];
-    compare_sets(b, j, "allgather", "MPI_Allgatherv", allgather, allgatherv);
+    compare_sets(b, j, "allgather", "MPI_Allgatherv", allgather_array, allgatherv_copies);
 }
 
 /* Half of each row of 1 KiB against the same bytes in one piece. */

@@ -10,13 +10,13 @@ typedef struct job {
     int64_t one;
 } job;
 
-static void gate(void *arg, int times)
+static void pass_gate(void *arg, int times)
 {
     for (int i = 0; i < times; i++)
         nsh_comm_barrier(((job *)arg)->comm);
 }
 
-static void node_gate(void *arg, int times)
+static void pass_node_gate(void *arg, int times)
 {
     for (int i = 0; i < times; i++)
         nsh_comm_node_barrier(((job *)arg)->comm);
@@ -61,12 +61,12 @@ void bench_sync(const bench *given)
 
     crowded.patience = given->size > 2 ? 100 : 0;
     tool_must(nsh_array_create(b->comm, MPI_INT64_T, 1, &n, NULL, &j.array), "array");
-    bench_compare(b, "barrier-vs-MPI_Barrier", "us", times, gate, mpi_barrier, &j);
-    bench_compare(b, "node-barrier-vs-MPI_Barrier-on-node", "us", times, node_gate,
+    bench_compare(b, "barrier-vs-MPI_Barrier", "us", times, pass_gate, mpi_barrier, &j);
+    bench_compare(b, "node-barrier-vs-MPI_Barrier-on-node", "us", times, pass_node_gate,
                   node_mpi_barrier, &j);
     bench_compare(b, "set-8B-vs-MPI_Bcast", "us", times, small_set, small_bcast, &j);
     crowded.patience = 0;
-    bench_compare(b, "set-8B-vs-barrier", "us", given->size > 2 ? 1000 : times, small_set, gate,
-                  &j);
+    bench_compare(b, "set-8B-vs-barrier", "us", given->size > 2 ? 1000 : times, small_set,
+                  pass_gate, &j);
     tool_must(nsh_array_free(&j.array), "free");
 }

@@ -70,7 +70,7 @@ rival *rival_win_lock(int home)
 
 enum { NEXT, TAIL, WORDS }; /* 1 + a rank, 0: none */
 
-static int64_t fetch(const rival *lock, MPI_Op op, int64_t value, int rank, int word)
+static int64_t fetch_word(const rival *lock, MPI_Op op, int64_t value, int rank, int word)
 {
     int64_t old;
 
@@ -83,17 +83,17 @@ static void mcs_acquire(rival *lock)
 {
     int64_t self = lock->rank + 1, before;
 
-    fetch(lock, MPI_REPLACE, 0, lock->rank, NEXT);
-    before = fetch(lock, MPI_REPLACE, self, lock->home, TAIL);
+    fetch_word(lock, MPI_REPLACE, 0, lock->rank, NEXT);
+    before = fetch_word(lock, MPI_REPLACE, self, lock->home, TAIL);
     if (before == 0)
         return;
-    fetch(lock, MPI_REPLACE, self, (int)before - 1, NEXT);
+    fetch_word(lock, MPI_REPLACE, self, (int)before - 1, NEXT);
     MPI_Recv(NULL, 0, MPI_BYTE, (int)before - 1, 0, lock->comm, MPI_STATUS_IGNORE);
 }
 
 static void mcs_release(rival *lock)
 {
-    int64_t next = fetch(lock, MPI_NO_OP, 0, lock->rank, NEXT);
+    int64_t next = fetch_word(lock, MPI_NO_OP, 0, lock->rank, NEXT);
 
     if (next == 0) {
         int64_t self = lock->rank + 1, none = 0, old;
@@ -103,7 +103,7 @@ static void mcs_release(rival *lock)
         if (old == self)
             return;
         while (next == 0)
-            next = fetch(lock, MPI_NO_OP, 0, lock->rank, NEXT);
+            next = fetch_word(lock, MPI_NO_OP, 0, lock->rank, NEXT);
     }
     MPI_Send(NULL, 0, MPI_BYTE, (int)next - 1, 0, lock->comm);
 }
