@@ -209,7 +209,7 @@ static void reduce_in_gaps(const char *site, int rank)
     setenv("NSH_FAULT", wish, 1);
     if (check_size > nsh_comm_node_count(comm)) {
         CHECK_ALL(nsh_array_allreduce(a[1], data, MPI_MAX), NSH_ERR_NOMEM);
-        CHECK_HAS(nsh_error_detail(), "on purpose");
+        CHECK_HAS(nsh_error_detail(), "injected failure");
         CHECK_EQ(*(const int64_t *)nsh_array_data(a[1]), 0);
     }
     unsetenv("NSH_FAULT");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cohort.pml -- the cohort order of src/mutex.c: ranks 0 and 1 on one node, rank 2 on another.
+/* cohort.pml -- the cohort order of src/sync/mutex.c: ranks 0 and 1 on one node, rank 2 on another.
  *
  * Each rank locks, locks with a deadline that may come at any time in either queue, or tries, as
  * often as it likes, and may stay away for ever after any of these. Checked:

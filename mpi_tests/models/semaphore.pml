@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* semaphore.pml -- the semaphore of src/semaphore.c, over the queue lock of src/queue.c.
+/* semaphore.pml -- the semaphore of src/sync/semaphore.c, over the queue lock of src/sync/queue.c.
  *
  * Each rank acquires a permit, tries for one or one more, and releases, as often as it likes, and
  * goes for ever when it holds none. Checked:

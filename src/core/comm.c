@@ -224,7 +224,7 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     if (rc != NSH_SUCCESS)
         return rc;
     dup_rc =
-        nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: failure on purpose") : met;
+        nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: injected failure") : met;
     /* Agreement needs an nsh_comm; whether all ranks have one, MPI must tell. */
     made = comm_alloc();
     ok = made != NULL;

@@ -109,7 +109,7 @@ static int touch(char *p, int64_t bytes, int64_t page)
     int rc;
 
     if (nsh__fault(heap_populate))
-        return nsh__fail(NSH_ERR_NOMEM, "first touch: failure on purpose");
+        return nsh__fail(NSH_ERR_NOMEM, "first touch: injected failure");
     do
         rc = madvise(first, (size_t)nsh__round_up(p + bytes - first, page), MADV_POPULATE_WRITE);
     while (rc != 0 && (errno == EINTR || errno == EAGAIN));
@@ -262,7 +262,7 @@ static int add_window(nsh_comm *comm, int64_t bytes)
     *w = (window){.win = MPI_WIN_NULL, .bytes = bytes};
     rc = comm->node_size > 1 ? window_allocate(comm, bytes, heap->page, w) : window_map(bytes, w);
     if (rc == NSH_SUCCESS && nsh__fault(window_alloc))
-        rc = nsh__fail(NSH_ERR_NOMEM, "heap window: failure on purpose");
+        rc = nsh__fail(NSH_ERR_NOMEM, "heap window: injected failure");
     if (rc == NSH_SUCCESS) {
         madvise(w->rw, (size_t)bytes, MADV_DONTDUMP);
         rc = window_view(comm, w);
@@ -387,7 +387,7 @@ int nsh__heap_alloc(nsh_comm *comm, int64_t bytes, nsh__heap_block *out)
                          "%lld bytes do not fit into a heap of %lld with %lld in use",
                          (long long)bytes, (long long)heap->limit, (long long)live);
     if (nsh__fault(heap_block))
-        return nsh__fail(NSH_ERR_NOMEM, "heap block: failure on purpose");
+        return nsh__fail(NSH_ERR_NOMEM, "heap block: injected failure");
     switch (nsh__blocks_alloc(heap->blocks, block_bytes(heap, bytes),
                               e.large ? heap->page : SMALL_ALIGN, &e.block)) {
     case NSH__BLOCKS_OK:

@@ -135,7 +135,7 @@ int nsh__words_grow(nsh_comm *comm, int64_t n)
     *w = (nsh__word_window){.win = MPI_WIN_NULL, .bytes = window_bytes(rma, n)};
     rc = word_window_open(comm, w);
     if (nsh__fault(words_window))
-        rc = nsh__fail(NSH_ERR_NOMEM, "window of words: failure on purpose");
+        rc = nsh__fail(NSH_ERR_NOMEM, "window of words: injected failure");
     if (rc == NSH_SUCCESS)
         added = (rc = add_regions(comm, w->bytes)) == NSH_SUCCESS;
     rc = nsh__agree(comm, NSH__CALL_WORDS, rc, (uint64_t)w->bytes);
@@ -308,7 +308,7 @@ int nsh__words_alloc(nsh_comm *comm, int home, int64_t n, nsh__words *out)
     int rc;
 
     if (nsh__fault(words_alloc))
-        return nsh__fail(NSH_ERR_NOMEM, "words: failure on purpose");
+        return nsh__fail(NSH_ERR_NOMEM, "words: injected failure");
     if (rma == NULL) {
         rma = comm->rma = rma_create(comm);
         log_helpers(comm);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cell.h -- one 64-bit word of an object: a C11 atomic on a communicator of one node, a word at a
- * home on others. For objects that need no more of either. */
+/* cell.h -- one 64-bit word of an object: a C11 atomic on a communicator of one node, otherwise a
+ * word at a home. For objects that need only one. Every operation is [local] on one node, otherwise
+ * [non-local, by any rank]. */
 #ifndef NSH_SYNC_CELL_H
 #define NSH_SYNC_CELL_H
 
@@ -11,10 +12,10 @@ typedef struct nsh__cell {
     nsh_comm *comm;
     _Atomic uint64_t *local; /* NULL: remote */
     const nsh__words *remote;
-    int64_t index; /* among the remote words */
+    int64_t index; /* of the remote word */
 } nsh__cell;
 
-/* What an object of one cell asks nsh__shared_create for. */
+/* What an object with one cell requests from nsh__shared_create. */
 static inline int64_t nsh__cell_bytes(const nsh_comm *comm)
 {
     return comm->node_count > 1 ? 0 : (int64_t)sizeof(uint64_t);

@@ -47,7 +47,7 @@ static int counter_clear(void *handle)
 static const nsh__kind counter_kind = {
     .name = "counter", .clear = counter_clear, .destroy = counter_destroy};
 
-/* Its own part of the counter. Accepted by counter_destroy at any stage. */
+/* [local] This rank's part of the counter. counter_destroy accepts it at any stage. */
 static int counter_init(nsh_comm *comm, const nsh_counter_options *o, nsh_counter **out,
                         nsh_counter **made)
 {
@@ -74,7 +74,7 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     nsh_counter_options given = NSH_COUNTER_OPTIONS_INIT, *o = &given;
     nsh_counter *counter = NULL;
     nsh__need need;
-    nsh__shared share;
+    nsh__shared shared;
     uint64_t signature;
     int rc;
 
@@ -91,7 +91,7 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     need = (nsh__need){nsh__cell_bytes(comm), nsh__cell_words(comm),
                        counter != NULL ? counter->home : 0};
     rc = nsh__shared_create(comm, NSH__CALL_COUNTER_CREATE, rc, signature, &need,
-                            counter != NULL ? &counter->object : NULL, &share);
+                            counter != NULL ? &counter->object : NULL, &shared);
     if (rc != NSH_SUCCESS) {
         counter_destroy(counter);
         comm->created--;
@@ -99,7 +99,7 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     }
     counter->initial = (uint64_t)initial;
     counter->cell =
-        (nsh__cell){comm, (_Atomic uint64_t *)share.block.rw, &counter->object.shared.words, 0};
+        (nsh__cell){comm, (_Atomic uint64_t *)shared.block.rw, &counter->object.shared.words, 0};
     *out = counter;
     return NSH_SUCCESS;
 }
@@ -137,7 +137,8 @@ int nsh_counter_abandon(nsh_counter **counter)
     return NSH_SUCCESS;
 }
 
-/* An operation that has failed may have been done or not: nobody can tell what follows. */
+/* A failed operation may or may not have been executed, so the value is unknown: the communicator
+ * is broken. */
 static int counter_checked(const nsh_counter *counter, int rc)
 {
     return rc == NSH_SUCCESS ? rc : nsh__comm_break(counter->comm, rc);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mutex.c -- a mutex over all ranks of a communicator.
  *
- * FIFO is one queue: a local one on one node, a remote one otherwise. COHORT on several nodes is
- * two: a local one on each node, and a remote one that is asked for by the holder of the local one
- * and stays with the node while it is passed on there.
+ * FIFO is one queue: a local one on one node, a remote one otherwise. COHORT on several nodes has
+ * two: a local one on each node, and a remote one. The holder of the local one asks for the remote
+ * one, which stays with the node while the mutex is passed on there.
  *
- * Invariant (COHORT): who holds the mutex holds its node's local queue; a node that holds the
- * remote queue has a holder or a waiter in its local one, so the remote one is never left behind.
- */
+ * Invariant (COHORT): the holder of the mutex holds its node's local queue. A node that holds the
+ * remote queue has a holder or a waiter in its local one, so the remote queue is always released in
+ * the end. */
 #include <nodeshare/mutex.h>
 
 #include "base/fault.h"
@@ -27,10 +27,11 @@
 
 /* How a node holds the remote queue; in its shared memory, guarded by the local queue. */
 typedef struct cohort {
-    _Alignas(64) atomic_int holder; /* 1 + the rank that took it and has its place; 0: not held.
-                                       Read without the lock only by nsh_mutex_holder */
-    bool waited;                    /* as that rank's queue->waited */
-    int passes;                     /* how often it was passed on since */
+    _Alignas(64) atomic_int holder; /* 1 + the rank that took the remote queue and has a place in
+                                       it; 0: not held. Only nsh_mutex_holder reads it without the
+                                       lock */
+    bool waited;                    /* that rank's queue->waited */
+    int passes;                     /* how often the mutex was passed on since then */
     _Atomic uint64_t watch;         /* on one node: see mutex_check.h */
 } cohort;
 
@@ -92,7 +93,7 @@ static void mutex_destroy(void *handle)
 
 static const nsh__kind mutex_kind = {.name = "mutex", .destroy = mutex_destroy};
 
-/* Its own part of the mutex. Accepted by mutex_destroy at any stage. */
+/* [local] This rank's part of the mutex. mutex_destroy accepts it at any stage. */
 static int mutex_init(nsh_comm *comm, const nsh_mutex_options *o, nsh_mutex **out, nsh_mutex **made)
 {
     int rc = check_mutex_options(comm, o, out);
@@ -117,7 +118,7 @@ static int look_at_holder(void *owner)
     return rc == NSH_SUCCESS && pointless ? NSH_ERR_STATE : rc;
 }
 
-/* The word behind the places: on one node in its memory, else at the home. */
+/* Set up NSH_CHECK=1. Its word follows the places: in the memory of the node, or at the home. */
 static void watch_attach(nsh_mutex *mutex, int places)
 {
     nsh_comm *comm = mutex->comm;
@@ -130,7 +131,7 @@ static void watch_attach(nsh_mutex *mutex, int places)
     mutex->local.owner = mutex->remote.owner = mutex;
 }
 
-/* Point the queues at what is shared. */
+/* Set the queues' pointers into the shared memory. */
 static void mutex_attach(nsh_mutex *mutex, int places)
 {
     nsh_comm *comm = mutex->comm;
@@ -154,7 +155,7 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     nsh_mutex_options given = NSH_MUTEX_OPTIONS_INIT, *o = &given;
     nsh_mutex *mutex = NULL;
     nsh__need need = {0};
-    nsh__shared share;
+    nsh__shared shared;
     int places = 0, rc;
     uint64_t signature;
 
@@ -176,7 +177,7 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
         comm, o->home, nsh__mix((uint64_t)o->order, (uint64_t)o->cohort_limit), o->name);
     need.home = mutex != NULL ? mutex->home : 0;
     rc = nsh__shared_create(comm, NSH__CALL_MUTEX_CREATE, rc, signature, &need,
-                            mutex != NULL ? &mutex->object : NULL, &share);
+                            mutex != NULL ? &mutex->object : NULL, &shared);
     if (rc != NSH_SUCCESS) {
         mutex_destroy(mutex);
         comm->created--;
@@ -231,7 +232,7 @@ int nsh_mutex_abandon(nsh_mutex **mutex)
 
 /* ---- lock ---- */
 
-/* What went wrong between ranks leaves the queue in no known state. */
+/* After a failure between ranks the state of the queue is unknown: the communicator is broken. */
 static int mutex_checked(nsh_mutex *mutex, int rc)
 {
     if (rc == NSH_SUCCESS || rc == NSH_ERR_BUSY || rc == NSH_ERR_TIMEOUT)
@@ -255,8 +256,8 @@ static int unlock_queue(nsh__queue *queue, nsh__queue_hook last, void *owner)
     return nsh__queue_unlock(queue, queue->me, queue->waited, last, owner);
 }
 
-/* This rank has got the remote queue: its node holds it until node_gives_up. */
-static void node_took(nsh_mutex *mutex)
+/* This rank has got the remote queue: its node holds it until end_cohort. */
+static void begin_cohort(nsh_mutex *mutex)
 {
     cohort *c = mutex->cohort;
 
@@ -265,8 +266,9 @@ static void node_took(nsh_mutex *mutex)
     atomic_store_explicit(&c->holder, mutex->comm->rank + 1, memory_order_relaxed);
 }
 
-/* By whoever of the node has the local queue, on behalf of the one that brought the remote one. */
-static int node_gives_up(void *owner)
+/* [by the holder of the local queue] Release the remote queue on behalf of the rank that took
+ * it. */
+static int end_cohort(void *owner)
 {
     nsh_mutex *mutex = owner;
     cohort *c = mutex->cohort;
@@ -278,9 +280,9 @@ static int node_gives_up(void *owner)
     return nsh__queue_unlock(&mutex->remote, holder - 1, c->waited, NULL, NULL);
 }
 
-/* Before this rank waits on its node: whoever it waits for may wait for what this rank's late
- * request has done to a remote queue. *held: that one has brought the remote queue, and nobody of
- * the node holds the local one, so the mutex is this rank's. */
+/* Before this rank waits on its node: the rank for which it waits may itself wait for the effect of
+ * this rank's late request on a remote queue. *held: that request has got the remote queue, and no
+ * rank of the node holds the local one, so this rank holds the mutex. */
 static int catch_up(nsh_mutex *mutex, int64_t deadline, bool *held)
 {
     int rc = nsh__queue_catch_up(&mutex->remote, deadline, held);
@@ -289,7 +291,7 @@ static int catch_up(nsh_mutex *mutex, int64_t deadline, bool *held)
         return rc;
     rc = nsh__queue_trylock(&mutex->local);
     if (rc == NSH_SUCCESS) {
-        node_took(mutex);
+        begin_cohort(mutex);
     } else if (rc == NSH_ERR_BUSY) {
         *held = false;
         rc = unlock_queue(&mutex->remote, NULL, NULL);
@@ -297,7 +299,7 @@ static int catch_up(nsh_mutex *mutex, int64_t deadline, bool *held)
     return rc;
 }
 
-/* This rank's turn on its node, then the node's turn. */
+/* Lock the local queue, then the remote one unless the node holds it. */
 static int lock_cohort(nsh_mutex *mutex, int64_t deadline, bool *waited)
 {
     cohort *c = mutex->cohort;
@@ -313,13 +315,13 @@ static int lock_cohort(nsh_mutex *mutex, int64_t deadline, bool *waited)
     if (rc != NSH_SUCCESS || atomic_load_explicit(&c->holder, memory_order_relaxed) != 0)
         return rc;
     rc = nsh__queue_lock(&mutex->remote, deadline);
-    if (rc == NSH_ERR_TIMEOUT) { /* the next of this node asks for itself */
+    if (rc == NSH_ERR_TIMEOUT) { /* the next rank of this node asks for itself */
         undone = unlock_queue(&mutex->local, NULL, NULL);
         return undone != NSH_SUCCESS ? undone : rc;
     }
     if (rc != NSH_SUCCESS)
         return rc;
-    node_took(mutex);
+    begin_cohort(mutex);
     *waited = *waited || mutex->remote.waited;
     return NSH_SUCCESS;
 }
@@ -340,7 +342,7 @@ static int trylock_cohort(nsh_mutex *mutex)
         return undone != NSH_SUCCESS ? undone : rc;
     }
     if (rc == NSH_SUCCESS)
-        node_took(mutex);
+        begin_cohort(mutex);
     return rc;
 }
 
@@ -349,11 +351,11 @@ static int unlock_cohort(nsh_mutex *mutex)
     int rc = NSH_SUCCESS;
 
     if (mutex->cohort->passes++ >= mutex->cohort_limit)
-        rc = node_gives_up(mutex);
-    return rc == NSH_SUCCESS ? unlock_queue(&mutex->local, node_gives_up, mutex) : rc;
+        rc = end_cohort(mutex);
+    return rc == NSH_SUCCESS ? unlock_queue(&mutex->local, end_cohort, mutex) : rc;
 }
 
-/* The queue of a mutex that has one only. */
+/* The queue of a mutex that has only one. */
 static nsh__queue *only_queue(nsh_mutex *mutex)
 {
     return mutex->comm->node_count == 1 ? &mutex->local : &mutex->remote;
@@ -367,13 +369,14 @@ static int rank_on_node(const nsh_comm *comm, int node_rank)
     return -1;
 }
 
-/* The memory of this node tells who holds the mutex: no remote operation is needed to know. */
+/* Does the memory of this node tell which rank holds the mutex? Then no remote operation is
+ * needed. */
 static bool held_here(const nsh_mutex *mutex)
 {
     return mutex->comm->node_count == 1 || (mutex->cohort != NULL && mutex->cohort->holder != 0);
 }
 
-/* The holder if that is so, else -1. */
+/* The holder if this node's memory tells it, otherwise -1. */
 static int known_holder(void *object)
 {
     nsh_mutex *mutex = object;
@@ -384,7 +387,7 @@ static int known_holder(void *object)
     return rank_on_node(mutex->comm, holder);
 }
 
-/* For nsh__report_wait. */
+/* What nsh__report_wait reports about a wait for this mutex. */
 static nsh__subject subject_of(nsh_mutex *mutex, const char *call)
 {
     return (nsh__subject){call, "mutex", nsh_mutex_name(mutex), known_holder, mutex};
@@ -403,7 +406,7 @@ static int timed_out(nsh_mutex *mutex, double seconds)
                      seconds, rank);
 }
 
-/* This rank has the mutex; it has waited for it, or not. */
+/* This rank has the mutex; waited: not at once. */
 static void took(nsh_mutex *mutex, bool waited)
 {
     mutex->held = true;
@@ -431,8 +434,8 @@ static int lock(nsh_mutex *mutex, int64_t deadline)
     return NSH_SUCCESS;
 }
 
-/* Without a deadline. Under NSH_CHECK=1 the holder learns that somebody waits, and this rank gives
- * up where the holder waits for it. */
+/* Lock without a deadline. Under NSH_CHECK=1 the holder learns that a rank waits, and this rank
+ * gives up if the holder waits for it. */
 static int lock_at_last(nsh_mutex *mutex)
 {
     bool check = mutex->comm->check;
@@ -512,7 +515,7 @@ int nsh_mutex_unlock(nsh_mutex *mutex)
     return mutex_checked(mutex, nsh__subject_end(mutex->comm, rc));
 }
 
-/* ---- look ---- */
+/* ---- getters ---- */
 
 int nsh_mutex_holder(nsh_mutex *mutex, int *rank)
 {

@@ -2,8 +2,9 @@
 /* mutex_check.c -- under NSH_CHECK=1: holders of mutexes in collective calls.
  *
  * Invariant: only the holder writes the sequence part of a word, and it is 0 outside of agreements.
- * Sequence numbers are those of collective calls, equal on all ranks: a rank that has entered the
- * agreement already, and is on its way to a lock, is not taken for one that it waits for. */
+ * Sequence numbers are those of collective calls, equal on all ranks. So a rank that has already
+ * entered the agreement, and locks after it, does not count as a rank for which the agreement
+ * waits. */
 #include "sync/mutex_check.h"
 
 #include <stddef.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* queue.c -- a queue lock: first come, first served, places that may be abandoned.
  *
- * Invariants: at most one participant holds the lock or is on its way out of it, and only that one
- * grants or skips. A place is linked at most once behind each other. A place that is not in the
- * queue is zero. GRANTED is set once on a place in the queue: without ABANDONED the lock is its
- * owner's, with ABANDONED the place is being skipped and its owner keeps away until it is zero.
+ * Invariants: at most one participant holds the lock or is about to leave it, and only that one
+ * grants or skips. At most one participant is linked after each place. A place that is not in the
+ * queue is zero. GRANTED is set once at a place in the queue: without ABANDONED the lock belongs to
+ * its owner, with ABANDONED the place is being skipped and its owner does not use it until it is
+ * zero.
  *
- * Words are changed by read-modify-write only, all of them seq_cst, so the lock orders what holders
- * store, and nsh__wake sees who sleeps. */
+ * Words are changed by read-modify-write only, all of them seq_cst. So the lock orders what holders
+ * store, and nsh__wake sees a rank that sleeps. */
 #include "sync/queue.h"
 
 #include "base/assert.h"
@@ -70,7 +71,8 @@ static uint64_t next_of(uint64_t place)
 
 /* ---- lock ----
  *
- * A rank goes through stages, each of them one operation or a wait; the answer names the next one.
+ * A rank goes through stages. Each of them is one operation or a wait; the answer determines the
+ * next one.
  *
  *   stage     operation               answer                        next
  *   ASK       read the tail           any                           TAKE_UP or ENTER
@@ -86,34 +88,33 @@ static uint64_t next_of(uint64_t place)
  *                                     else                          GONE
  *   TOKEN     wait for the token      it has come                   HELD
  *
- * A home without a helper may compute for long and answer nothing. A call with a deadline then
- * gives the operation up, and stays in that stage; the home executes it when it comes to it. The
- * rank's next call that touches words, or is collective, takes the answer first. If that is a lock
- * of the same queue, it goes on as above. Otherwise the rank does not want the lock any more: it
- * does not ENTER, leaves instead of waiting, and unlocks what it finds HELD (or keeps it, for
- * nsh__queue_catch_up). What others see until
- * then, by the stage in which the request was given up:
+ * A home without a helper may compute for long and not answer. A call with a deadline then gives
+ * the request up, and stays in that stage; the home executes it later. The rank's next call that
+ * touches words, or is collective, receives the answer first. If that call locks the same queue, it
+ * continues as above. Otherwise the rank does not want the lock any more: it does not ENTER, leaves
+ * instead of waiting, and unlocks if it is HELD (or keeps it, for nsh__queue_catch_up). Until then
+ * others see, by the stage in which the request was given up:
  *
- *   ASK       nothing: it is there so that a home that is silent already is seen before the queue
+ *   ASK       nothing: this stage exists so that a silent home is noticed before the queue
  *             is touched
  *   TAKE_UP   a place that waits; a grant stays with it
  *   ENTER     a holder, or a place without a link: the rank before it waits for the link in unlock
  *   LINK      a place that waits; a grant stays with it
  *   LEAVE     an abandoned place, which is skipped, unless the grant came first
  *
- * TOKEN is not given up: who sends the token has done all that the home has to do for it. CAS has
- * no request that could be given up, so there is none here; unlock has one, and waits. */
+ * TOKEN is never given up: the home has already done its part when the token is sent. CAS has no
+ * request that could be given up, so it is not used here; unlock uses it, and waits. */
 
-/* The least time for which a home is asked before a request to it is given up: a rank that waits in
- * the library naps for 10 ms at most. */
+/* The shortest time to wait for a home before a request is given up: a rank that waits in the
+ * library sleeps for at most 10 ms. */
 enum {
     PATIENCE_NS = 20 * 1000 * 1000,
-    LOOK_NS = 100 * 1000 * 1000 /* between two looks of a rank that waits without a deadline */
+    LOOK_NS = 100 * 1000 * 1000 /* between two calls of look in a wait without a deadline */
 };
 
 static int resume(void *owner, uint64_t old, int64_t deadline);
 
-/* Until granted. On a local queue the mark is the grant; on a remote one the token is. */
+/* Wait for the grant. On a local queue it is the bit GRANTED, on a remote one the token. */
 static int await_grant(nsh__queue *queue, int64_t deadline)
 {
     nsh__place *place;
@@ -126,7 +127,7 @@ static int await_grant(nsh__queue *queue, int64_t deadline)
                            deadline);
 }
 
-/* One operation of lock. On a remote queue NSH_ERR_TIMEOUT: it was given up. */
+/* One operation of lock. NSH_ERR_TIMEOUT (remote queue): the request was given up. */
 static int word_try(nsh__queue *queue, nsh__word_op op, int i, uint64_t value, int64_t deadline,
                     uint64_t *old)
 {
@@ -147,7 +148,7 @@ static int word_try(nsh__queue *queue, nsh__word_op op, int i, uint64_t value, i
     return NSH_SUCCESS;
 }
 
-/* The operation of this stage. */
+/* Execute the operation of this stage. */
 static int act(nsh__queue *queue, int64_t deadline, uint64_t *old)
 {
     uint64_t self = (uint64_t)queue->me + 1;
@@ -168,7 +169,7 @@ static int act(nsh__queue *queue, int64_t deadline, uint64_t *old)
     }
 }
 
-/* The stage that follows this one's answer. */
+/* Set the next stage from the answer. */
 static void react(nsh__queue *queue, uint64_t old)
 {
     switch (queue->stage) {
@@ -199,7 +200,7 @@ static void react(nsh__queue *queue, uint64_t old)
     }
 }
 
-/* Wait without a deadline, and look now and then whether that has become pointless. */
+/* Wait without a deadline, and call look from time to time: the wait may have become pointless. */
 static int await_and_look(nsh__queue *queue)
 {
     int rc;
@@ -213,7 +214,7 @@ static int await_and_look(nsh__queue *queue)
     return rc;
 }
 
-/* WAIT and TOKEN. */
+/* The stages WAIT and TOKEN. */
 static int wait_for_grant(nsh__queue *queue, int64_t deadline)
 {
     int64_t begin = nsh__wait_clock();
@@ -231,8 +232,8 @@ static int wait_for_grant(nsh__queue *queue, int64_t deadline)
     return rc;
 }
 
-/* While a place is being skipped, which takes the one who skips a few operations, its owner can
- * only look again. */
+/* A rank that skips a place needs a few operations for it. Meanwhile the place's owner can only
+ * look again. */
 static int look_at_queue_again(nsh__queue *queue, int64_t deadline, unsigned *rounds)
 {
     if (nsh__wait_clock() < deadline)
@@ -241,7 +242,7 @@ static int look_at_queue_again(nsh__queue *queue, int64_t deadline, unsigned *ro
     return NSH_SUCCESS;
 }
 
-/* The rank does not want the lock any more. */
+/* The rank does not want the lock any more: choose the way out of the queue. */
 static void turn_back(nsh__queue *queue)
 {
     if (queue->stage == NSH__STAGE_TAKE_UP || queue->stage == NSH__STAGE_ENTER)
@@ -250,8 +251,8 @@ static void turn_back(nsh__queue *queue)
         queue->stage = NSH__STAGE_LEAVE;
 }
 
-/* Go on until the lock is HELD or the rank is GONE; patience: as long as the home is waited for.
- * NSH_ERR_TIMEOUT: a request was given up. */
+/* Go through the stages until the lock is HELD or the rank is GONE; patience: until when to wait
+ * for the home. NSH_ERR_TIMEOUT: a request was given up. */
 static int advance(nsh__queue *queue, int64_t deadline, int64_t patience)
 {
     unsigned rounds = 0;
@@ -274,7 +275,7 @@ static int advance(nsh__queue *queue, int64_t deadline, int64_t patience)
     return rc;
 }
 
-/* An answer has come late (rma.h). */
+/* [called by rma.c] An answer has come late. */
 static int resume(void *owner, uint64_t old, int64_t deadline)
 {
     nsh__queue *queue = owner;
@@ -282,7 +283,7 @@ static int resume(void *owner, uint64_t old, int64_t deadline)
     int rc;
 
     react(queue, old);
-    if (queue->intent == NSH__INTENT_LOCK) { /* nsh__queue_lock goes on from there */
+    if (queue->intent == NSH__INTENT_LOCK) { /* nsh__queue_lock continues from there */
         if (queue->stage == NSH__STAGE_GONE)
             queue->stage = NSH__STAGE_TAKE_UP;
         return NSH_SUCCESS;
@@ -298,8 +299,8 @@ static int resume(void *owner, uint64_t old, int64_t deadline)
     return held ? nsh__queue_unlock(queue, queue->me, queue->waited, NULL, NULL) : NSH_SUCCESS;
 }
 
-/* Until when a call with this deadline waits for answers. Where a helper answers, or words are in
- * the memory of the node, no request is ever given up. */
+/* Until when a call with this deadline waits for answers. If a helper answers, or words are in the
+ * memory of the node, no request is ever given up. */
 static int64_t patience_of(const nsh__queue *queue, int64_t deadline)
 {
     int64_t least;
@@ -374,14 +375,14 @@ int nsh__queue_trylock(nsh__queue *queue)
 
 /* ---- unlock ---- */
 
-/* Clear the holder's place and find who is next to it; 0: nobody that is known. */
+/* Clear the holder's place and find the next participant; 0: none is known. */
 static int leave_place(nsh__queue *queue, int holder, bool waited, uint64_t *next)
 {
     int i = place_of(holder), rc = NSH_SUCCESS;
     uint64_t place = 0;
 
-    /* A place that nobody has marked or linked is zero; looking costs less than the wrong guess
-     * where words are near, and more where they are far. */
+    /* A place without marks and link is zero. On a local queue a read costs less than a needless
+     * swap, on a remote one more. */
     if (queue->local != NULL && !waited)
         rc = word_read(queue, i, &place);
     if (rc == NSH_SUCCESS && (waited || place != 0))
@@ -390,9 +391,9 @@ static int leave_place(nsh__queue *queue, int holder, bool waited, uint64_t *nex
     return rc;
 }
 
-/* The tail says that somebody has come behind participant, who will link itself in a moment. The
- * place of a holder is cleared by the same operation; that of one who is skipped stays marked
- * until the link is there, or its owner would think it free. */
+/* The tail says that a rank has come after participant; it will link itself in a moment. The place
+ * of a holder is cleared by the same operation. The place of a participant that is skipped stays
+ * marked until the link exists, otherwise its owner would think it free. */
 static int await_link(nsh__queue *queue, int participant, bool skipped, uint64_t *next)
 {
     int i = place_of(participant), rc;
@@ -413,7 +414,7 @@ static int await_link(nsh__queue *queue, int participant, bool skipped, uint64_t
     return rc;
 }
 
-/* Grant the lock to a participant. *skipped: it has left; then *next is who was behind it. */
+/* Grant the lock to a participant. *skipped: it has left; then *next is the one after it. */
 static int grant(nsh__queue *queue, int participant, bool *skipped, uint64_t *next)
 {
     int i = place_of(participant);
@@ -435,7 +436,7 @@ static int grant(nsh__queue *queue, int participant, bool *skipped, uint64_t *ne
     return NSH_SUCCESS;
 }
 
-/* Nobody is known to be behind participant. *next: somebody came after all; 0: the lock is free. */
+/* No participant is known to follow. *next: one came after all; 0: the lock is free. */
 static int give_up_place(nsh__queue *queue, int participant, bool skipped, uint64_t *next)
 {
     uint64_t old, place;
@@ -477,9 +478,10 @@ int nsh__queue_unlock(nsh__queue *queue, int holder, bool waited, nsh__queue_hoo
     return rc;
 }
 
-/* ---- look ---- */
+/* ---- the holder ---- */
 
-/* From the tail towards the front: a place that is granted and not abandoned, or the first. */
+/* Go from the tail to the front: find a place that is granted and not abandoned, or the first
+ * one. */
 static uint64_t front_of(const uint64_t place[], int n, uint64_t at)
 {
     for (int steps = 0; at != 0 && steps < n; steps++) {

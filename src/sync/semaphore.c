@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* semaphore.c -- at most so many permits are held, by all ranks together; first come, first served.
+/* semaphore.c -- a limited number of permits for all ranks together; first come, first served.
  *
- * Who wants a permit queues for a queue lock (queue.h); its holder, the head, takes the next permit
- * that is free and lets the next one be the head. One cell says how many are free and who is told:
+ * A rank that wants a permit waits in a queue lock (queue.h). The holder of the lock, the head,
+ * takes the next free permit and then unlocks. One cell says how many permits are free and which
+ * head waits:
  *
- *   cell = (free - permits) << 32 | told     told: 1 + the rank of a head that waits; 0: nobody
+ *   cell = (free - permits) << 32 | waiting    waiting: 1 + the rank of a head that waits; 0: none
  *
- * The head subtracts a permit; if there was none (free is -1 now) it adds its rank as told, and
- * unless a release has come between these two it awaits the token. A release adds a permit, and
- * tells the head if it was owed one and is known; if it is not known yet it sees for itself.
+ * The head subtracts a permit. If none was free (free is -1 now) it adds its rank as waiting.
+ * Unless a release has come between these two operations it awaits the token. A release adds a
+ * permit, and sends the token if free was -1 and the head is known; a head that is not known yet
+ * sees the permit itself.
  *
- * Invariants: free >= -1, and -1 only while there is a head that is owed a permit; only the head
- * writes told. */
+ * Invariants: free >= -1, and -1 only while a head lacks a permit; only the head writes waiting. */
 #include <nodeshare/semaphore.h>
 
 #include "base/fault.h"
@@ -34,10 +35,10 @@ enum { FREE_SHIFT = 32 };
 
 struct nsh_semaphore {
     nsh_comm *comm;
-    int permits, held; /* of all ranks; by this rank */
+    int permits, held; /* permits of all ranks; held by this rank */
     int home;
     nsh__queue queue;
-    nsh__cell cell; /* behind the queue */
+    nsh__cell cell; /* follows the queue */
     nsh__object object;
 };
 
@@ -55,7 +56,7 @@ static void semaphore_destroy(void *handle)
 
 static const nsh__kind semaphore_kind = {.name = "semaphore", .destroy = semaphore_destroy};
 
-/* Its own part of the semaphore. Accepted by semaphore_destroy at any stage. */
+/* [local] This rank's part of the semaphore. semaphore_destroy accepts it at any stage. */
 static int semaphore_init(nsh_comm *comm, int permits, const nsh_semaphore_options *o,
                           nsh_semaphore **out, nsh_semaphore **made)
 {
@@ -79,7 +80,7 @@ static int semaphore_init(nsh_comm *comm, int permits, const nsh_semaphore_optio
                             NSH__CALL_SEMAPHORE_CREATE, o->name);
 }
 
-/* Point the queue and the cell at what is shared. */
+/* Set the pointers of queue and cell into the shared memory. */
 static void semaphore_attach(nsh_semaphore *semaphore)
 {
     nsh_comm *comm = semaphore->comm;
@@ -104,7 +105,7 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     nsh_semaphore_options given = NSH_SEMAPHORE_OPTIONS_INIT, *o = &given;
     nsh_semaphore *semaphore = NULL;
     nsh__need need = {0};
-    nsh__shared share;
+    nsh__shared shared;
     uint64_t signature;
     int rc;
 
@@ -122,7 +123,7 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     signature = nsh__shared_signature(comm, o->home, (uint64_t)permits, o->name);
     need.home = semaphore != NULL ? semaphore->home : 0;
     rc = nsh__shared_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, signature, &need,
-                            semaphore != NULL ? &semaphore->object : NULL, &share);
+                            semaphore != NULL ? &semaphore->object : NULL, &shared);
     if (rc != NSH_SUCCESS) {
         semaphore_destroy(semaphore);
         comm->created--;
@@ -186,7 +187,7 @@ static int64_t free_permits(const nsh_semaphore *semaphore, uint64_t cell)
     return free_ + semaphore->permits;
 }
 
-/* As the head that is owed a permit. */
+/* [by the head, which lacks a permit] Wait for a release. */
 static int await_permit(nsh_semaphore *semaphore)
 {
     uint64_t self = (uint64_t)semaphore->comm->rank + 1, old;
@@ -212,7 +213,7 @@ static int acquire(nsh_semaphore *semaphore)
     return rc;
 }
 
-/* Without a place in the queue: a permit that is free now is nobody's who waits. */
+/* No place in the queue is needed: a permit that is free now belongs to no waiting rank. */
 static int tryacquire(nsh_semaphore *semaphore)
 {
     uint64_t seen, old;
@@ -231,16 +232,16 @@ static int tryacquire(nsh_semaphore *semaphore)
 
 static int release(nsh_semaphore *semaphore)
 {
-    uint64_t old, told;
+    uint64_t old, waiting;
     int rc = nsh__cell_add(&semaphore->cell, ONE_PERMIT, &old);
 
     if (rc != NSH_SUCCESS || free_permits(semaphore, old) >= 0)
         return rc;
-    told = old & (ONE_PERMIT - 1);
-    return told != 0 ? nsh__token_send(semaphore->comm, NSH__TOKEN_LOCK, (int)told - 1) : rc;
+    waiting = old & (ONE_PERMIT - 1);
+    return waiting != 0 ? nsh__token_send(semaphore->comm, NSH__TOKEN_LOCK, (int)waiting - 1) : rc;
 }
 
-/* For a call after which this rank holds so many permits. */
+/* May this rank hold `change` more permits? */
 static int semaphore_usable(const nsh_semaphore *semaphore, const char *call, int change)
 {
     if (semaphore == NULL)
@@ -252,8 +253,9 @@ static int semaphore_usable(const nsh_semaphore *semaphore, const char *call, in
     return nsh__comm_whole(semaphore->comm, call);
 }
 
-/* What went wrong between ranks leaves the permits in no known state. */
-static int done(nsh_semaphore *semaphore, int rc, int change)
+/* Count the permits of this rank. After a failure between ranks the state is unknown: the
+ * communicator is broken. */
+static int count_permits(nsh_semaphore *semaphore, int rc, int change)
 {
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(semaphore->comm, rc);
@@ -269,7 +271,7 @@ int nsh_semaphore_acquire(nsh_semaphore *semaphore)
         return rc;
     semaphore->comm->subject = (nsh__subject){
         .call = "nsh_semaphore_acquire", .kind = "semaphore", .name = semaphore->object.name};
-    return done(semaphore, nsh__subject_end(semaphore->comm, acquire(semaphore)), 1);
+    return count_permits(semaphore, nsh__subject_end(semaphore->comm, acquire(semaphore)), 1);
 }
 
 int nsh_semaphore_tryacquire(nsh_semaphore *semaphore)
@@ -282,14 +284,14 @@ int nsh_semaphore_tryacquire(nsh_semaphore *semaphore)
     if (rc == NSH_ERR_BUSY)
         return nsh__fail(rc, "nsh_semaphore_tryacquire: no permit is free (rank %d)",
                          semaphore->comm->rank);
-    return done(semaphore, rc, 1);
+    return count_permits(semaphore, rc, 1);
 }
 
 int nsh_semaphore_release(nsh_semaphore *semaphore)
 {
     int rc = semaphore_usable(semaphore, "nsh_semaphore_release", -1);
 
-    return rc == NSH_SUCCESS ? done(semaphore, release(semaphore), -1) : rc;
+    return rc == NSH_SUCCESS ? count_permits(semaphore, release(semaphore), -1) : rc;
 }
 
 int nsh_semaphore_find(nsh_comm *comm, const char *name, nsh_semaphore **out)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* sequential.c -- ranks one after another, by rank: a token goes from each to the next.
+/* sequential.c -- ranks run a section one after another, in the order of ranks: a token goes from
+ * each to the next.
  *
- * Invariant: a rank is in its turn between the token it got and the one it sends; rank 0 needs
- * none, because nobody enters before all have left the section before. */
+ * Invariant: a rank's turn lies between the token that it gets and the one that it sends. Rank 0
+ * needs no token, because no rank begins a section before all have ended the one before. */
 #include <nodeshare/sequential.h>
 
 #include "core/agree.h"
@@ -26,7 +27,7 @@ int nsh_sequential_begin(nsh_comm *comm)
     if (rc != NSH_SUCCESS && nsh__comm_apart(comm))
         return rc;
     if (rc == NSH_SUCCESS && comm->rank > 0) {
-        comm->partner = comm->rank - 1; /* who passes the turn on */
+        comm->partner = comm->rank - 1; /* the rank that sends the token */
         rc = nsh__token_await(comm, NSH__TOKEN_TURN, NSH__NEVER);
         comm->partner = -1;
     }
@@ -55,7 +56,7 @@ int nsh_sequential_end(nsh_comm *comm)
     if (rc != NSH_SUCCESS)
         nsh__comm_break(comm, rc);
     rc = nsh__agree(comm, NSH__CALL_SEQUENTIAL_END, rc, 0);
-    /* A rank that has not come may have a token that it did not take, and would enter the next
-     * section with it, before its turn. */
+    /* A rank that has not come may have a token that it did not receive. With it, it would enter
+     * the next section before its turn. */
     return rc == NSH_ERR_MISMATCH ? nsh__comm_break(comm, rc) : rc;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* token.c -- one rank tells another: it is your turn.
+/* token.c -- one rank tells another that it is its turn.
  *
- * Invariant: comm->tokens_seen counts the tokens of a kind that this rank has taken from shared
- * memory, slot->tokens those that were put there. */
+ * Invariant: comm->tokens_seen counts the tokens of a kind that this rank has received through
+ * shared memory, slot->tokens those that were sent to it there. */
 #include "sync/token.h"
 
 #include "base/fault.h"
