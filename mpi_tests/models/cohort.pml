@@ -64,7 +64,7 @@ byte overtaken[NODES]; /* how often the other node has got the mutex since */
 
 #include "queue.pmi"
 
-inline node_took(me)
+inline begin_cohort(me)
 {
     atomic { /* guarded by the local queue */
         cohort_waited[NODE(me)] = WAITED(REMOTE_QUEUE);
@@ -74,7 +74,7 @@ inline node_took(me)
     }
 }
 
-inline node_gives_up(me)
+inline end_cohort(me)
 {
     if
     :: cohort_holder[NODE(me)] == 0
@@ -89,13 +89,13 @@ inline node_gives_up(me)
     fi
 }
 
-/* nsh__queue_unlock() with node_gives_up as its hook */
+/* nsh__queue_unlock() with end_cohort as its hook */
 inline local_unlock(me)
 {
     leave_place(NODE(me), holder, WAITED(NODE(me)), next);
     do
     :: next == 0 ->
-        node_gives_up(me);
+        end_cohort(me);
         give_up(NODE(me), holder, skipped, next);
         if
         :: next == 0 -> break
@@ -122,7 +122,7 @@ inline ask_for_node(me, how)
     :: else -> queue_lock(REMOTE_QUEUE, me, how == TIMEDLOCK, rc)
     fi;
     if
-    :: rc == SUCCESS -> node_took(me)
+    :: rc == SUCCESS -> begin_cohort(me)
     :: else ->
         holder = me;
         queue_unlock(NODE(me), holder, WAITED(NODE(me)), skipped, next)
@@ -144,7 +144,7 @@ inline lock_cohort(me, how)
 inline unlock_cohort(me)
 {
     if
-    :: cohort_passes[NODE(me)] >= COHORT_LIMIT -> node_gives_up(me)
+    :: cohort_passes[NODE(me)] >= COHORT_LIMIT -> end_cohort(me)
     :: else -> cohort_passes[NODE(me)]++
     fi;
     holder = me;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* array.c -- node-replicated arrays: creation, reading, looking, free.
+/* array.c -- node-replicated arrays: creation, reading, printing, free.
  *
- * Invariant: all ranks hold the same description of an array, and its extent of the heap is the
- * same block on every node. */
+ * Invariant: all ranks hold the same description of an array, and its heap block is at the same
+ * place on every node. */
 #define _GNU_SOURCE
 #include "array/array.h"
 
@@ -25,7 +25,7 @@
 
 _Static_assert(NSH_MAX_NDIM == NSH__MAX_NDIM, "hyperslab.h and array.h agree");
 
-/* ---- describe ---- */
+/* ---- description ---- */
 
 static int check_shape(int ndim, const int64_t extent[], nsh_array **out)
 {
@@ -55,7 +55,7 @@ static void array_destroy(void *handle)
     free(array);
 }
 
-/* What is left is a description without elements in memory. */
+/* The handle keeps the description; the elements are gone. */
 static void array_close(void *handle, bool whole)
 {
     nsh_array *array = handle;
@@ -68,8 +68,8 @@ static void array_close(void *handle, bool whole)
 
 const nsh__kind nsh__array_kind = {.name = "array", .close = array_close, .destroy = array_destroy};
 
-/* Everything about the new array that needs nobody else. On failure *made has come as far as it
- * has; array_destroy takes it. */
+/* [local] This rank's part of the new array. On failure *made may be incomplete; array_destroy
+ * accepts it. */
 static int array_init(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
                       const int64_t extent[], const nsh_array_options *options, nsh_array **out,
                       nsh_array **made)
@@ -104,7 +104,8 @@ static int array_init(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndi
     return nsh__object_init(&array->object, &nsh__array_kind, array, call, options->name);
 }
 
-/* Also on a rank that has failed: ranks whose signatures differ disagree, and that is worse. */
+/* A rank that has failed needs the right signature too, otherwise the ranks get a mismatch instead
+ * of its failure. */
 static uint64_t signature_of_type(MPI_Datatype type, const nsh_array *array)
 {
     return array != NULL && array->type.signature != 0 ? array->type.signature
@@ -125,12 +126,12 @@ static uint64_t array_signature(MPI_Datatype type, int ndim, const int64_t exten
 
 /* ---- create ---- */
 
-static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
-                  const int64_t extent[], const nsh_array_options *options, nsh_array **out)
+static int create_array(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
+                        const int64_t extent[], const nsh_array_options *options, nsh_array **out)
 {
     nsh_array *array = NULL;
     nsh__need need = {0};
-    nsh__shared share;
+    nsh__shared shared;
     uint64_t signature;
     static const nsh__sized kind = NSH__SIZED(nsh_array_options, name, NSH_ARRAY_OPTIONS_INIT);
     nsh_array_options given = NSH_ARRAY_OPTIONS_INIT, *o = &given;
@@ -146,13 +147,13 @@ static int create(nsh_comm *comm, nsh__call call, MPI_Datatype type, int ndim,
         need.bytes = array->nbytes;
     signature = array_signature(type, ndim, extent, o, array);
     rc = nsh__shared_create(comm, call, rc, signature, &need, array != NULL ? &array->object : NULL,
-                            &share);
+                            &shared);
     if (rc != NSH_SUCCESS) {
         array_destroy(array);
         comm->created--;
         return rc;
     }
-    array->replica = share.block;
+    array->replica = shared.block;
     array->id = array->object.id;
     *out = array;
     return NSH_SUCCESS;
@@ -163,15 +164,15 @@ int nsh_array_create(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t 
 {
     if (comm == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_create: comm is NULL");
-    return create(comm, NSH__CALL_CREATE, type, ndim, extent, options, out);
+    return create_array(comm, NSH__CALL_CREATE, type, ndim, extent, options, out);
 }
 
 int nsh_array_like(const nsh_array *array, const nsh_array_options *options, nsh_array **out)
 {
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_like: array is NULL");
-    return create(array->comm, NSH__CALL_LIKE, array->type.handle, array->ndim, array->extent,
-                  options, out);
+    return create_array(array->comm, NSH__CALL_LIKE, array->type.handle, array->ndim, array->extent,
+                        options, out);
 }
 
 int nsh_array_free(nsh_array **array)
@@ -261,7 +262,7 @@ nsh__destination nsh__array_destination(const nsh_array *array)
 
 /* ---- resident memory ---- */
 
-enum { IDLE_S = 10 }; /* so long after a change another one is not expected soon */
+enum { IDLE_S = 10 }; /* after this time without a change no other is expected soon */
 static const int64_t idle_ns = IDLE_S * INT64_C(1000000000);
 
 int64_t nsh__array_clock(void)
@@ -276,7 +277,7 @@ int64_t nsh__array_clock(void)
 #endif
 }
 
-static void trim(nsh_array *array)
+static void trim_array(nsh_array *array)
 {
     nsh__heap_trim(array->comm, &array->replica);
     array->changed = 0;
@@ -290,7 +291,7 @@ void nsh__arrays_trim_idle(nsh_comm *comm, int64_t now)
 
         if (o->kind == &nsh__array_kind && o->state == NSH__OBJECT_LIVE && array->changed != 0 &&
             now - array->changed >= idle_ns)
-            trim(array);
+            trim_array(array);
     }
 }
 
@@ -302,7 +303,7 @@ void nsh__array_changed(nsh_array *array)
     array->version++;
     array->changed = now;
     if (array->version == 1)
-        trim(array);
+        trim_array(array);
     if (now - comm->trimmed >= idle_ns)
         nsh__arrays_trim_idle(comm, now);
 }
@@ -315,14 +316,15 @@ int nsh_array_trim(nsh_array *array)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_trim: array is NULL");
     rc = nsh__comm_present(array->comm, "nsh_array_trim");
     if (rc == NSH_SUCCESS)
-        trim(array);
+        trim_array(array);
     return rc;
 }
 
 /* ---- read ---- */
 
-/* Also in a forked child, which still has the pages; not when they are gone. */
-static int readable(const nsh_array *array, const char *call)
+/* [local] May the elements be read? Yes in a forked child, which still has the pages; not when they
+ * are gone. */
+static int check_readable(const nsh_array *array, const char *call)
 {
     return array->object.state == NSH__OBJECT_SHELL ? nsh__comm_present(array->comm, call)
                                                     : NSH_SUCCESS;
@@ -361,7 +363,7 @@ int nsh_array_get(const nsh_array *array, const int64_t offset[], const int64_t 
 
     if (array == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_get: array is NULL");
-    rc = readable(array, "nsh_array_get");
+    rc = check_readable(array, "nsh_array_get");
     if (rc == NSH_SUCCESS)
         rc = nsh__array_inside(array, NSH__CALL_GET, offset, count);
     if (rc != NSH_SUCCESS)
@@ -383,9 +385,9 @@ int nsh_array_find(nsh_comm *comm, const char *name, nsh_array **out)
 
 /* ---- print ---- */
 
-enum { PRINT_ROWS = 3, PRINT_COLUMNS = 8 }; /* at each end; in a row */
+enum { PRINT_ROWS = 3, PRINT_COLUMNS = 8 }; /* rows at each end; columns of a row */
 
-/* One element, by what its type is known as; others as hexadecimal bytes. */
+/* Print one element by its type; other types as hexadecimal bytes. */
 static void print_element(const nsh_array *array, const char *p, FILE *f)
 {
     MPI_Datatype t = array->type.handle;
@@ -422,7 +424,7 @@ int nsh_array_print(const nsh_array *array, FILE *f)
 
     if (array == NULL || f == NULL)
         return nsh__fail(NSH_ERR_ARG, "nsh_array_print: %s is NULL", array == NULL ? "array" : "f");
-    rc = readable(array, "nsh_array_print");
+    rc = check_readable(array, "nsh_array_print");
     if (rc != NSH_SUCCESS)
         return rc;
     fprintf(f, "%s: %s [", array->object.name != NULL ? array->object.name : "(no name)",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* array.h -- what array.c, array_set.c and array_reduce.c know of an array. */
+/* array.h -- an array, as array.c, array_hold.c, array_set.c, array_reduce.c and other folders see
+ * it. */
 #ifndef NSH_ARRAY_ARRAY_H
 #define NSH_ARRAY_ARRAY_H
 
@@ -19,54 +20,57 @@ struct nsh_array {
     int64_t size, nbytes;
     uint64_t id; /* object.id */
     int64_t version;
-    int64_t
-        changed;  /* when last, by nsh__array_clock; 0: not since its writable view was trimmed */
-    int updating; /* root of the update that has begun; -1: none */
-    int64_t *update; /* on that root: offset and count, ndim each */
+    /* time of the last change by nsh__array_clock; 0: no change since its writable
+                     view was trimmed */
+    int64_t changed;
+    int updating;    /* root of an update between its begin and end; -1: none */
+    int64_t *update; /* on that root: offset and count of the update, ndim each */
     int ndim;
-    int64_t extent[]; /* ndim, then room for update */
+    int64_t extent[]; /* ndim, followed by the memory of update */
 };
 
 extern const nsh__kind nsh__array_kind;
 
-/* [local] May array be changed or compared now? NSH_ERR_ARG for NULL, NSH_ERR_STATE between
- * update_begin and _end. For calls that agree on it. */
+/* [local] May array be changed or compared now? NSH_ERR_ARG for NULL, NSH_ERR_STATE after free of
+ * its communicator, or between update_begin and _end. For calls that agree on the code
+ * themselves. */
 int nsh__array_settled(const nsh_array *array, nsh__call call);
 
-/* [collective] The same, agreed on if it is STATE: another rank may have named another array, and
- * then all get NSH_ERR_MISMATCH instead of waiting for this one. */
+/* [collective] The same, but NSH_ERR_STATE of an unfinished update is agreed on: another rank may
+ * have given another array, and then all ranks get NSH_ERR_MISMATCH instead of waiting for this
+ * one. */
 int nsh__array_usable(const nsh_array *array, nsh__call call);
 
-/* [local] How a failure of call begins. */
+/* [local] The beginning of a failure's detail: call and array. */
 static inline nsh__phrase nsh__array_phrase(const nsh_array *array, nsh__call call)
 {
     return nsh__object_phrase(nsh__call_name(call), &array->object);
 }
 
-/* Is the hyperslab inside the array? NSH_ERR_ARG otherwise. */
+/* [local] Is the hyperslab inside the array? NSH_ERR_ARG otherwise. */
 int nsh__array_inside(const nsh_array *array, nsh__call call, const int64_t offset[],
                       const int64_t count[]);
 
-/* Bytes of a hyperslab that is inside. */
+/* [local] Bytes of a hyperslab that is inside the array. */
 int64_t nsh__array_bytes(const nsh_array *array, const int64_t count[]);
 
-/* Do [p, p + bytes) and the array's own replica overlap, in either view? */
+/* [local] Do [p, p + bytes) and the array's own replica overlap, in either view? */
 bool nsh__array_aliases(const nsh_array *array, const void *p, int64_t bytes);
 
-/* [collective] nsh_array_set on behalf of another call. code: what root has met on its way to the
- * data; if it is a failure, it is the outcome on all ranks, with its detail. */
+/* [collective] nsh_array_set on behalf of another call. code: the result of what root did to get
+ * the data; a failure becomes the result on all ranks, with its detail. */
 int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece, int root,
                        int code);
 
 nsh__destination nsh__array_destination(const nsh_array *array);
 
-/* [local] A call has changed the contents: count the version up. Trims the writable view after the
- * first change, because most tables are filled once, and now and then those of arrays that have
- * been idle. */
+/* [local] A call has changed the contents: increment the version. Trims the writable view after the
+ * first change, because most tables are filled once, and from time to time those of arrays that
+ * have not changed for 10 s. */
 void nsh__array_changed(nsh_array *array);
 
-/* [local] A clock in nanoseconds that costs next to nothing to read; never 0. And the work of
- * nsh__array_changed: trim all arrays on comm that were changed, but not for 10 s. */
+/* [local] A coarse clock in nanoseconds that is cheap to read; never 0. And a part of
+ * nsh__array_changed: trim all arrays on comm that were changed, but not in the last 10 s. */
 int64_t nsh__array_clock(void);
 void nsh__arrays_trim_idle(nsh_comm *comm, int64_t now);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* array_hold.c -- a replica's pages stay as they are for as long as a foreign view points at them.
+/* array_hold.c -- a hold keeps a replica's pages unchanged while a foreign view points to them.
  *
  * Invariant: a rank that holds an object has not released it, so its block is not reclaimed on any
- * rank; when the heap goes first, the read-only view of the window stays mapped here. */
+ * rank; if the heap is freed first, the read-only view of the window stays mapped here. */
 #include <nodeshare/array.h>
 
 #include "base/fault.h"
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 
 struct nsh_hold {
-    nsh__hold hold;  /* none: this process only reads */
-    nsh__view *view; /* NULL: there are no pages, or this process unmaps none */
-    unsigned forks;  /* nsh__forks when it was made */
+    nsh__hold hold;  /* not attached in a forked child, which only reads */
+    nsh__view *view; /* NULL: the array has no bytes, or this is a forked child */
+    unsigned forks;  /* nsh__forks when the hold was made */
 };
 
 int nsh_array_hold(nsh_array *array, nsh_hold **out)
@@ -30,7 +30,7 @@ int nsh_array_hold(nsh_array *array, nsh_hold **out)
     hold = nsh__fault(hold_alloc) ? NULL : calloc(1, sizeof *hold);
     if (hold == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "nsh_array_hold: no memory");
-    reads_only = nsh__comm_inherited(array->comm); /* a forked child unmaps nothing */
+    reads_only = nsh__comm_inherited(array->comm); /* a forked child must not unmap anything */
     hold->forks = atomic_load_explicit(&nsh__forks, memory_order_relaxed);
     if (!reads_only && array->nbytes > 0) {
         hold->view = nsh__heap_hold(array->comm, &array->object.shared.block);
@@ -54,7 +54,7 @@ int nsh_hold_release(nsh_hold **hold)
     h = *hold;
     *hold = NULL;
     if (h == NULL || h->forks != atomic_load_explicit(&nsh__forks, memory_order_relaxed))
-        return NSH_SUCCESS; /* the parent's, of this forked child */
+        return NSH_SUCCESS; /* the hold belongs to the parent of this forked child */
     nsh__hold_detach(&h->hold);
     if (h->view != NULL)
         nsh__view_release(h->view);

@@ -2,9 +2,9 @@
 /* array_reduce.c -- changes of an array for which every rank has data: allgather, allreduce, fill;
  * and the comparison of replicas, checksum.
  *
- * Invariant: a call is two agreements. After the first all ranks have entered and agree on what is
- * to be done; between them the ranks of a node work on disjoint parts; after the second all see
- * it. */
+ * Invariant: a call has two agreements. After the first all ranks have entered and agree on the
+ * call; between them the ranks of a node work on disjoint parts; after the second all ranks see the
+ * result. */
 #include "base/math.h"
 #include "core/comm_break.h"
 #include "core/enter.h"
@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The part of n things that is this rank's on its node. */
-static void share(const nsh_comm *comm, int64_t n, int64_t *begin, int64_t *end)
+/* The part of n items on which this rank of its node works. */
+static void part_of_rank(const nsh_comm *comm, int64_t n, int64_t *begin, int64_t *end)
 {
     int64_t each = n / comm->node_size, more = n % comm->node_size;
 
@@ -28,15 +28,15 @@ static void share(const nsh_comm *comm, int64_t n, int64_t *begin, int64_t *end)
     *end = *begin + each + (comm->node_rank < more);
 }
 
-/* The first agreement of a call on array. */
+/* [collective] The first agreement of a call on array. */
 static int begin_reduction(nsh_array *array, nsh__call call, int code, uint64_t signature)
 {
     return nsh__agree(array->comm, call, code, nsh__mix(array->id, signature));
 }
 
-/* The last one. What fails between the agreements has left replicas half changed, and other nodes
- * in the middle of an exchange: they are told at once, not in an agreement that they would never
- * reach. */
+/* [collective] The last agreement. A failure between the agreements leaves replicas half changed,
+ * and other nodes in the middle of a round. They learn it at once by a break of the communicator:
+ * they would never reach an agreement. */
 static int finish_reduction(nsh_array *array, nsh__call call, int code)
 {
     int rc = code;
@@ -69,7 +69,7 @@ int nsh_array_fill(nsh_array *array, const void *element)
     rc = begin_reduction(array, NSH__CALL_FILL, code, signature);
     if (rc != NSH_SUCCESS)
         return rc;
-    share(array->comm, array->size, &first, &last);
+    part_of_rank(array->comm, array->size, &first, &last);
     if (first < last) {
         p = array->replica.rw + first * item;
         memcpy(p, element, (size_t)item);
@@ -81,7 +81,7 @@ int nsh_array_fill(nsh_array *array, const void *element)
 
 /* ---- checksum ---- */
 
-/* The sum over 64 KiB chunks of a hash of each: the same however the chunks are shared out. */
+/* Sum the hashes of 64 KiB chunks: the result does not depend on which rank hashes which chunk. */
 static uint64_t chunk_sum(const char *bytes, int64_t n, int64_t from, int64_t to)
 {
     enum { CHUNK = 64 << 10 };
@@ -116,14 +116,14 @@ int nsh_array_checksum(nsh_array *array, uint64_t *out)
     if (out == NULL)
         rc = nsh__fail(NSH_ERR_ARG, "nsh_array_checksum: out is NULL (rank %d)", comm->rank);
     chunks = (array->nbytes + (64 << 10) - 1) / (64 << 10);
-    share(comm, chunks, &from, &to);
+    part_of_rank(comm, chunks, &from, &to);
     if (rc == NSH_SUCCESS)
         sum = chunk_sum(array->replica.ro, array->nbytes, from, to);
     comm->area->slots[comm->node_rank].sum = sum;
     rc = begin_reduction(array, NSH__CALL_CHECKSUM, rc, 0);
     if (rc != NSH_SUCCESS)
         return rc;
-    /* Nobody changes its slot's sum before the second agreement has begun on all ranks of the
+    /* No rank changes its slot's sum before the second agreement has begun on all ranks of the
      * node. */
     sum = 0;
     for (int i = 0; i < comm->node_size; i++)
@@ -145,7 +145,7 @@ int nsh_array_checksum(nsh_array *array, uint64_t *out)
 
 /* ---- allgather ---- */
 
-/* Everybody's hyperslab: offset and count, ndim each, by rank. */
+/* The hyperslab of a rank in the table: offset and count, ndim each. */
 static int64_t *slab_of_rank(const nsh_array *array, int64_t *table, int rank)
 {
     return table + (int64_t)rank * 2 * array->ndim;
@@ -180,8 +180,8 @@ static int check_own(const nsh_array *array, const void *data, const int64_t off
     return NSH_SUCCESS;
 }
 
-/* Under NSH_CHECK=1, with everybody's hyperslab at hand: each rank compares its own with those of
- * higher ranks. */
+/* Under NSH_CHECK=1 the table has the hyperslabs of all ranks: each rank compares its own with
+ * those of higher ranks. */
 static int check_overlap(const nsh_array *array, int64_t *table)
 {
     const nsh_comm *comm = array->comm;
@@ -198,7 +198,7 @@ static int check_overlap(const nsh_array *array, int64_t *table)
     return NSH_SUCCESS;
 }
 
-/* This rank's data into the node's replica. */
+/* Copy this rank's data into the node's replica. */
 static void copy_own(const nsh_array *array, int64_t *table, const void *data)
 {
     int64_t *mine = slab_of_rank(array, table, array->comm->rank);
@@ -270,54 +270,54 @@ int nsh_array_allgather_fail(nsh_array *array, int code, const char *text)
 
 /* ---- allreduce ---- */
 
-enum { ROOM = 256 << 10 }; /* bytes of a chunk, each rank's room */
+enum { SLOT_BYTES = 256 << 10 }; /* bytes of a chunk, and of each rank's staging slot */
 
-/* Reduction of one chunk: each rank lays its part of data into its own room, then rank i of the
- * node reduces the i-th share of the chunk over all rooms, from the last rank to the first, because
- * MPI_Reduce_local puts its first argument on the left. */
-static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh__heap_block *rooms,
-                        int64_t room, int64_t at, int64_t n)
+/* [all ranks of a node] Reduce one chunk: each rank copies its part of data into its own staging
+ * slot. Then rank i of the node reduces the i-th part of the chunk over all slots, from the last
+ * rank to the first, because MPI_Reduce_local has its first argument on the left. */
+static int reduce_chunk(nsh_array *array, MPI_Op op, const char *data, const nsh__heap_block *slots,
+                        int64_t slot, int64_t at, int64_t n)
 {
     nsh_comm *comm = array->comm;
     int64_t item = array->type.itemsize, from, to, bytes;
     int rc = NSH_SUCCESS, agreed;
 
-    memcpy(rooms->rw + comm->node_rank * room, data + at * item, (size_t)(n * item));
+    memcpy(slots->rw + comm->node_rank * slot, data + at * item, (size_t)(n * item));
     agreed = nsh__agree_node(comm, NSH__CALL_ALLREDUCE);
     if (agreed != NSH_SUCCESS)
         return agreed;
-    share(comm, n, &from, &to);
+    part_of_rank(comm, n, &from, &to);
     bytes = (to - from) * item;
     if (bytes > 0) {
         char *out = array->replica.rw + (at + from) * item;
-        const char *in = rooms->rw + from * item;
+        const char *in = slots->rw + from * item;
 
-        memcpy(out, in + (comm->node_size - 1) * room, (size_t)bytes);
+        memcpy(out, in + (comm->node_size - 1) * slot, (size_t)bytes);
         for (int r = comm->node_size - 2; r >= 0 && rc == NSH_SUCCESS; r--) {
-            rc = MPI_Reduce_local((char *)(uintptr_t)in + r * room, out, (int)(to - from),
+            rc = MPI_Reduce_local((char *)(uintptr_t)in + r * slot, out, (int)(to - from),
                                   array->type.handle, op);
             if (rc != MPI_SUCCESS || nsh__fault(mpi_reduce))
                 rc = nsh__fail_mpi("nsh_array_allreduce: MPI_Reduce_local", rc);
         }
     }
-    agreed = nsh__agree_node(comm, NSH__CALL_ALLREDUCE); /* the rooms are free again */
+    agreed = nsh__agree_node(comm, NSH__CALL_ALLREDUCE); /* the staging slots may be used again */
     return rc != NSH_SUCCESS ? rc : agreed;
 }
 
-/* The node's ranks' data, reduced in rank order into the replica. */
-static int reduce_node(nsh_array *array, MPI_Op op, const char *data, const nsh__heap_block *rooms,
-                       int64_t room)
+/* [all ranks of a node] Reduce the data of the node's ranks in rank order into the replica. */
+static int reduce_node(nsh_array *array, MPI_Op op, const char *data, const nsh__heap_block *slots,
+                       int64_t slot)
 {
-    int64_t item = array->type.itemsize, chunk = room / item;
+    int64_t item = array->type.itemsize, chunk = slot / item;
     int rc = NSH_SUCCESS;
 
     if (array->comm->node_size == 1) {
         memcpy(array->replica.rw, data, (size_t)array->nbytes);
         return NSH_SUCCESS;
     }
-    /* A failure is remembered: the other ranks of the node go through all chunks. */
+    /* Remember a failure and continue: the other ranks of the node go through all chunks. */
     for (int64_t at = 0; at < array->size; at += chunk) {
-        int one = reduce_chunk(array, op, data, rooms, room, at, nsh__min(chunk, array->size - at));
+        int one = reduce_chunk(array, op, data, slots, slot, at, nsh__min(chunk, array->size - at));
 
         rc = rc != NSH_SUCCESS ? rc : one;
     }
@@ -333,9 +333,9 @@ static bool nodes_in_rank_order(const nsh_comm *comm)
     return true;
 }
 
-/* Bytes of a rank's room; and of the rooms of the largest node, since all nodes' heaps are alike.
- */
-static int64_t rooms_bytes(const nsh_array *array, int64_t *room)
+/* Bytes of a rank's staging slot; and of the slots of the largest node, since all nodes' heaps are
+ * alike. */
+static int64_t slots_bytes(const nsh_array *array, int64_t *slot)
 {
     const nsh_comm *comm = array->comm;
     int64_t item = array->type.itemsize;
@@ -343,8 +343,8 @@ static int64_t rooms_bytes(const nsh_array *array, int64_t *room)
 
     for (int i = 0; i < comm->node_count; i++)
         most = comm->size_of[i] > most ? comm->size_of[i] : most;
-    *room = (nsh__min((ROOM + item - 1) / item, array->size) * item + 63) / 64 * 64;
-    return most > 1 ? most * *room : 0;
+    *slot = (nsh__min((SLOT_BYTES + item - 1) / item, array->size) * item + 63) / 64 * 64;
+    return most > 1 ? most * *slot : 0;
 }
 
 static int check_reduce(nsh_array *array, const void *data, MPI_Op op)
@@ -367,7 +367,8 @@ static int check_reduce(nsh_array *array, const void *data, MPI_Op op)
     return NSH_SUCCESS;
 }
 
-/* The nodes' sums are in the replicas, or nothing is if ranks must be taken in order. */
+/* [collective] Reduce over nodes: their sums are in the replicas. If not by_node, reduce all ranks'
+ * data in rank order. */
 static int reduce_nodes(nsh_array *array, const void *data, MPI_Op op, bool by_node)
 {
     nsh_comm *comm = array->comm;
@@ -387,11 +388,12 @@ static int reduce_nodes(nsh_array *array, const void *data, MPI_Op op, bool by_n
 /* How a reduction is done, the same on all ranks. */
 typedef struct plan {
     bool by_node;      /* first the ranks of each node, then the nodes */
-    int64_t room;      /* bytes of a rank's room */
-    nsh__shared rooms; /* those of a node's ranks */
+    int64_t slot;      /* bytes of a rank's staging slot */
+    nsh__shared slots; /* the staging slots of a node's ranks */
 } plan;
 
-/* The first agreement: this rank's code, the operation, and the rooms. */
+/* [collective] The first agreement: on this rank's code and the operation; it also allocates the
+ * staging slots. */
 static int begin_reduce(nsh_array *array, MPI_Op op, int code, plan *p)
 {
     nsh_comm *comm = array->comm;
@@ -399,14 +401,14 @@ static int begin_reduce(nsh_array *array, MPI_Op op, int code, plan *p)
     int commutes = 1;
     uint64_t signature;
 
-    *p = (plan){.room = 0};
+    *p = (plan){.slot = 0};
     if (comm->size > 1 && op != MPI_OP_NULL)
         MPI_Op_commutative(op, &commutes);
     p->by_node = commutes || nodes_in_rank_order(comm);
     if (p->by_node)
-        need.bytes = rooms_bytes(array, &p->room);
+        need.bytes = slots_bytes(array, &p->slot);
     signature = nsh__mix(nsh__mix(array->id, nsh__op_signature(op)), (uint64_t)commutes);
-    return nsh__shared_create(comm, NSH__CALL_ALLREDUCE, code, signature, &need, NULL, &p->rooms);
+    return nsh__shared_create(comm, NSH__CALL_ALLREDUCE, code, signature, &need, NULL, &p->slots);
 }
 
 int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
@@ -422,11 +424,11 @@ int nsh_array_allreduce(nsh_array *array, const void *data, MPI_Op op)
     if (rc != NSH_SUCCESS)
         return rc;
     if (p.by_node && array->size > 0)
-        rc = reduce_node(array, op, data, &p.rooms.block, p.room);
+        rc = reduce_node(array, op, data, &p.slots.block, p.slot);
     if (rc == NSH_SUCCESS && array->size > 0 && comm->node_count > 1)
         rc = reduce_nodes(array, data, op, p.by_node);
     rc = finish_reduction(array, NSH__CALL_ALLREDUCE, rc);
-    nsh__shared_free(comm, &p.rooms);
+    nsh__shared_free(comm, &p.slots);
     return rc;
 }
 

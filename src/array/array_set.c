@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* array_set.c -- changes of an array for which one rank has the data: set and its family.
+/* array_set.c -- changes of an array for which one rank has the data: nsh_array_set and similar
+ * calls.
  *
- * Invariant: a replica changes only after every rank of its node has entered the call (of an
- * update, its beginning) and only if root's arguments are good. The rank that acts for a node
- * (root; on other nodes the leader) releases it. */
+ * Invariant: a replica changes only after every rank of its node has entered the call (for an
+ * update: update_begin) and only if root's arguments are good. The rank that acts for a node (root
+ * on its own node, the leader on others) releases the gate. */
 #include "core/comm_break.h"
 #include "core/enter.h"
 #include "array/array.h"
@@ -12,16 +13,16 @@
 #include "base/hash.h"
 #include "base/hyperslab.h"
 
-/* One call, as every rank knows it. */
+/* One call, as every rank sees it. */
 typedef struct change {
     nsh_array *array;
     nsh__call call;
     int root;
-    int n; /* the rest matters on root only */
+    int n; /* n, pieces and code matter on root only */
     const nsh_piece *pieces;
-    int code;      /* what root finds wrong with its arguments, worded as the last failure */
-    bool in_place; /* on all ranks: the data is in root's replica, and changes in the others may
-                      begin before all ranks of their nodes have come */
+    int code;      /* what root finds wrong with its arguments; the last failure has the detail */
+    bool in_place; /* on all ranks: the data is in root's replica already, and the other replicas
+                      may change before all ranks of their nodes have arrived */
 } change;
 
 /* ---- root's arguments ---- */
@@ -64,7 +65,7 @@ static int check_pieces(const change *c)
     return rc;
 }
 
-/* NSH_ROOT_ANY: the one rank that has data. */
+/* [collective] NSH_ROOT_ANY: root is the one rank that has data. */
 static int find_root(change *c, bool has_data)
 {
     nsh_comm *comm = c->array->comm;
@@ -90,15 +91,15 @@ static int find_root(change *c, bool has_data)
     return NSH_SUCCESS;
 }
 
-/* ---- before anything moves ---- */
+/* ---- begin ---- */
 
 static bool root_is_here(const change *c)
 {
     return c->array->comm->node_of[c->root] == c->array->comm->node_index;
 }
 
-/* A root that does not exist fails on every rank that names it; the agreement finds those who do
- * not. */
+/* [collective] A root that does not exist fails on every rank that names it; if other ranks name
+ * another root the agreement returns a mismatch. */
 static int begin_array_change(change *c)
 {
     nsh_comm *comm = c->array->comm;
@@ -119,8 +120,8 @@ static int begin_array_change(change *c)
     return rc;
 }
 
-/* While root of this node acts, a message of this call from elsewhere means that another node has a
- * root of its own. It would come to the leader. */
+/* While root of this node acts, a message of this call from another node means that that node has
+ * another root. The leader would receive it, so it watches for it. */
 static void watch_change(const change *c, bool on)
 {
     nsh_comm *comm = c->array->comm;
@@ -131,7 +132,7 @@ static void watch_change(const change *c, bool on)
     comm->rooted = comm->sequence;
 }
 
-static int mismatch(const change *c)
+static int fail_mismatch(const change *c)
 {
     char text[NSH__TEXT];
 
@@ -139,10 +140,10 @@ static int mismatch(const change *c)
     return nsh__fail(NSH_ERR_MISMATCH, "%s", text);
 }
 
-/* ---- set: every rank arrives, the actor acts, the others leave ---- */
+/* ---- set: every rank arrives at its gate, one acts, the others leave ---- */
 
-/* Root's data to its own replica and to all other nodes. */
-static int send(const change *c)
+/* [by root] Copy root's data to its own replica and send it to all other nodes. */
+static int send_data(const change *c)
 {
     nsh_comm *comm = c->array->comm;
     nsh__destination destination = nsh__array_destination(c->array);
@@ -154,21 +155,21 @@ static int send(const change *c)
     return NSH_SUCCESS;
 }
 
-/* Root, on its own node. What is in place need not wait for the node's ranks before it travels. */
+/* [by root] Data in place is sent before the node's ranks have arrived. */
 static int act_as_root(const change *c)
 {
     nsh_comm *comm = c->array->comm;
-    int rc = c->in_place ? send(c) : NSH_SUCCESS;
+    int rc = c->in_place ? send_data(c) : NSH_SUCCESS;
 
     if (rc == NSH_SUCCESS)
         rc = nsh__gate_await(&comm->gate);
     if (rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate)) {
         if (comm->gate.alone || !nsh__comm_leads(comm))
             return nsh__gate_leave(&comm->gate);
-        rc = mismatch(c);
+        rc = fail_mismatch(c);
     }
     if (rc == NSH_SUCCESS && !c->in_place)
-        rc = send(c);
+        rc = send_data(c);
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     nsh__gate_release(&comm->gate, c->code, comm->rank,
@@ -176,16 +177,16 @@ static int act_as_root(const change *c)
     return c->code;
 }
 
-/* All ranks of the node have arrived in this call. By its leader. */
+/* [by the leader] Wait until all ranks of the node have arrived in this call. */
 static int await_node(const change *c)
 {
     nsh_comm *comm = c->array->comm;
     int rc = nsh__gate_await(&comm->gate);
 
-    return rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate) ? mismatch(c) : rc;
+    return rc == NSH_SUCCESS && !nsh__gate_unanimous(&comm->gate) ? fail_mismatch(c) : rc;
 }
 
-/* A rank of root's node other than root. */
+/* [by the other ranks of root's node] */
 static int await_root(const change *c)
 {
     nsh_comm *comm = c->array->comm;
@@ -199,7 +200,7 @@ static int await_root(const change *c)
     return nsh__gate_leave(&comm->gate);
 }
 
-/* The leader of another node. */
+/* [by the leader of another node] */
 static int act_as_leader(const change *c)
 {
     nsh_comm *comm = c->array->comm;
@@ -217,7 +218,8 @@ static int act_as_leader(const change *c)
     return remote.code;
 }
 
-/* MISMATCH from the gate's watch, which is no outcome, leaves other nodes to be told. */
+/* A MISMATCH that the gate's watch has found is not the outcome of a release: other nodes do not
+ * know it yet, so break the communicator. */
 static int settle_change(const change *c, int rc)
 {
     nsh_comm *comm = c->array->comm;
@@ -286,7 +288,7 @@ int nsh_array_set_many(nsh_array *array, int n, const nsh_piece pieces[], int ro
     return set_pieces(array, NSH__CALL_SET_MANY, n, pieces, pieces != NULL, root, NSH_SUCCESS);
 }
 
-/* Only on the rank whose data counts does the failure count; the others are in a set. */
+/* The failure counts only on root; the other ranks are in a set. */
 int nsh_array_set_fail(nsh_array *array, int root, int code, const char *text)
 {
     int failure = NSH_SUCCESS;
@@ -303,7 +305,7 @@ int nsh__array_set_for(nsh_array *array, nsh__call call, const nsh_piece *piece,
 
 /* ---- update_begin, update_end ---- */
 
-/* Root's arguments of update_begin are a piece that will be in place. */
+/* [by root] Keep the arguments of update_begin: update_end sends this piece, which is in place. */
 static void note_update(nsh_array *array, const int64_t offset[], const int64_t count[])
 {
     for (int d = 0; d < array->ndim; d++) {
@@ -348,7 +350,7 @@ int nsh_array_update_begin(nsh_array *array, const int64_t offset[], const int64
     return NSH_SUCCESS;
 }
 
-/* What root has stored is given up: zeros travel instead. */
+/* [by root] Discard what root has stored: zeros are sent instead. */
 static void zero_update(const nsh_array *array)
 {
     static const char zeros[4096];
@@ -362,7 +364,7 @@ static void zero_update(const nsh_array *array)
     }
 }
 
-/* With a failure of root's, which counts like success as the end of the update. */
+/* [collective] End the update; failed: with a failure of root, which ends it too. */
 static int end_update(nsh_array *array, const char *name, bool failed, int code, const char *text)
 {
     change c = {.array = array, .call = NSH__CALL_UPDATE_END, .n = 1, .in_place = true};
@@ -374,8 +376,8 @@ static int end_update(nsh_array *array, const char *name, bool failed, int code,
         return nsh__fail(NSH_ERR_ARG, "%s: array is NULL", name);
     rc = nsh__comm_callable(array->comm, nsh__call_name(c.call));
     if (rc != NSH_SUCCESS)
-        return rc;             /* the update goes on */
-    if (array->updating < 0) { /* agreed on, as in nsh__array_usable */
+        return rc;             /* the update continues */
+    if (array->updating < 0) { /* agree on it, as in nsh__array_usable */
         rc = nsh__fail(NSH_ERR_STATE, "%s: no update has begun (rank %d)",
                        nsh__object_phrase(name, &array->object).text, array->comm->rank);
         return nsh__agree(array->comm, c.call, rc, nsh__mix(array->id, NSH_ERR_STATE));
