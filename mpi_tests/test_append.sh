@@ -2,41 +2,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # test_append.sh -- what examples/append_log writes under the mutex is whole, on one node and
 # several; and scripts/check-log, which says so, reports each kind of damage.
-set -u
-
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${BUILD:-$here/build}
-set -a
-# shellcheck disable=SC1091 # written by make
-. "$build/mpi.env"
-set +a
+# shellcheck source=mpi_tests/prologue.sh
+. "$(dirname "${BASH_SOURCE[0]}")/prologue.sh"
 append=$build/mpi_tests/examples/append_log
 check=$here/scripts/check-log
-tmp=$(mktemp -d "$build/append.XXXXXX") # hosts have a /dev/shm each, but share this
-trap 'rm -rf "$tmp"' EXIT
-file=$tmp/file
-n=0
+file=$(mktemp "$build/append.XXXXXX") # hosts have a /dev/shm each, but share this
+trap 'rm -rf "$tmp" "$file"' EXIT
 
-# verdict NAME COMMAND...: whether the command succeeds; what it left in $tmp/out tells why not
-verdict()
+# shown COMMAND...: the command leaves what it saw in $tmp/said
+shown()
 {
-    local name=$1
-    shift
-    n=$((n + 1))
-    : >"$tmp/out"
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        sed 's/^/# /' "$tmp/out"
-        echo "not ok $n - $name"
-    fi
+    local code
+    "$@"
+    code=$?
+    cat "$tmp/said"
+    return $code
 }
 
 # ---- the file --------------------------------------------------------------------------------
 
 reported()
 {
-    [ "$(grep -c '^rank [0-3]: ' "$tmp/out")" -eq 4 ]
+    [ "$(grep -c '^rank [0-3]: ' "$tmp/said")" -eq 4 ]
 }
 
 # run LAYOUT ARGUMENT...: append_log on 4 ranks. On TCP hosts the report decides, not the exit code,
@@ -45,8 +32,8 @@ run()
 {
     local layout=$1 pid code
     shift
-    : >"$tmp/out" # no report of another run
-    timeout -k 5 60 "$here/scripts/launch" "$layout" 4 "$append" "$@" >"$tmp/out" 2>&1 </dev/null &
+    : >"$tmp/said" # no report of another run
+    timeout -k 5 60 "$here/scripts/launch" "$layout" 4 "$append" "$@" >"$tmp/said" 2>&1 </dev/null &
     pid=$!
     if [[ $layout == hosts-* ]]; then
         while kill -0 $pid 2>/dev/null && ! reported; do
@@ -63,41 +50,28 @@ run()
 # whole LAYOUT RECORDS ORDER: a fresh file of 4 ranks passes the checker
 whole()
 {
-    local layout=$1 records=$2 order=$3 name code
-    name="$layout, $order: $((4 * records)) records are whole"
+    local layout=$1 records=$2 order=$3 code
     rm -f "$file"
     run "$layout" --records "$records" --order "$order" "$file"
     code=$?
-    if [ $code -eq 77 ]; then
-        n=$((n + 1))
-        echo "ok $n - $name # SKIP $(head -n 1 "$tmp/out")"
-        return
-    fi
-    [ $code -eq 0 ] || echo "# exit code $code"
-    cp "$tmp/out" "$tmp/said"
-    verdict "$name" passes $code "$records"
-}
-
-passes()
-{
-    cat "$tmp/said" >"$tmp/out"
-    "$check" "$file" 4 "$2" >>"$tmp/out" 2>&1 && [ "$1" -eq 0 ] &&
-        [ "$(tail -n 1 "$tmp/out")" = "$((4 * $2)) records, 0 torn, 0 lost, 0 twice" ] &&
-        [ "$(grep -c "^rank [0-3]: $2 acquisitions" "$tmp/out")" -eq 4 ]
+    [ $code -ne 77 ] || return 77
+    "$check" "$file" 4 "$records" >>"$tmp/said" 2>&1 && [ $code -eq 0 ] &&
+        [ "$(tail -n 1 "$tmp/said")" = "$((4 * records)) records, 0 torn, 0 lost, 0 twice" ] &&
+        [ "$(grep -c "^rank [0-3]: $records acquisitions" "$tmp/said")" -eq 4 ]
 }
 
 # A rank that cannot write says so and gives the mutex back: all come to an end, soon.
 full_device()
 {
     run one-node --records 10 /dev/full
-    [ $? -eq 1 ] && [ "$(grep -c '^append_log: rank [0-3]: /dev/full' "$tmp/out")" -eq 4 ] &&
-        [ "$(grep -c '^rank [0-3]: 1 acquisitions' "$tmp/out")" -eq 4 ]
+    [ $? -eq 1 ] && [ "$(grep -c '^append_log: rank [0-3]: /dev/full' "$tmp/said")" -eq 4 ] &&
+        [ "$(grep -c '^rank [0-3]: 1 acquisitions' "$tmp/said")" -eq 4 ]
 }
 
 wrong_usage()
 {
     run one-node --order lifo "$file"
-    [ $? -eq 1 ] && grep -q '^usage' "$tmp/out"
+    [ $? -eq 1 ] && grep -q '^usage' "$tmp/said"
 }
 
 # ---- the checker -----------------------------------------------------------------------------
@@ -117,9 +91,9 @@ check_says()
     shift
     [ "$what" != "$good" ] || expected=0
     good_file | "$@" >"$tmp/damaged"
-    "$check" "$tmp/damaged" 2 1 >"$tmp/out" 2>&1
+    "$check" "$tmp/damaged" 2 1 >"$tmp/said" 2>&1
     code=$?
-    [ "$(cat "$tmp/out")" = "$what" ] && [ $code -eq $expected ]
+    [ "$(cat "$tmp/said")" = "$what" ] && [ $code -eq $expected ]
 }
 
 any_byte_changed()
@@ -131,9 +105,9 @@ any_byte_changed()
         printf -v byte '%d' "'${text:i:1}"
         printf -v byte '\\x%02x' $((byte ^ 1))
         printf "%s$byte%s" "${text:0:i}" "${text:i+1}" >"$tmp/damaged"
-        "$check" "$tmp/damaged" 2 1 >"$tmp/out" 2>&1
+        "$check" "$tmp/damaged" 2 1 >"$tmp/said" 2>&1
         if [ $? -ne 1 ]; then
-            echo "byte $i" >>"$tmp/out"
+            echo "byte $i" >>"$tmp/said"
             return 1
         fi
     done
@@ -152,8 +126,8 @@ any_line_removed()
 strangers()
 {
     good_file >"$tmp/damaged"
-    "$check" "$tmp/damaged" "$1" "$2" >"$tmp/out" 2>&1
-    [ $? -eq 1 ] && [ "$(cat "$tmp/out")" = "$3" ]
+    "$check" "$tmp/damaged" "$1" "$2" >"$tmp/said" 2>&1
+    [ $? -eq 1 ] && [ "$(cat "$tmp/said")" = "$3" ]
 }
 
 # Of standard input the lines with these numbers, in this order.
@@ -169,7 +143,7 @@ lines()
 good='2 records, 0 torn, 0 lost, 0 twice'
 while IFS='|' read -r name what command; do
     read -ra words <<<"$command"
-    verdict "check-log: $name" check_says "$what" "${words[@]}"
+    verdict "check-log: $name" shown check_says "$what" "${words[@]}"
 done <<'END'
 a good file|2 records, 0 torn, 0 lost, 0 twice|cat
 its records the other way round|2 records, 0 torn, 0 lost, 0 twice|lines 4 5 6 7 1 2 3
@@ -184,16 +158,16 @@ a line of no record|2 records, 1 torn, 0 lost, 0 twice|lines 1 2 3 2 4 5 6 7
 the last record without its end|1 records, 1 torn, 1 lost, 0 twice|lines 1 2 3 4 5 6
 the last byte missing|2 records, 1 torn, 0 lost, 0 twice|head -c -1
 END
-verdict "check-log: a rank too many" strangers 1 1 '1 records, 1 torn, 0 lost, 0 twice'
-verdict "check-log: records too many" strangers 2 0 '0 records, 1 torn, 0 lost, 0 twice'
-verdict "check-log: any one line removed" any_line_removed
-verdict "check-log: any one byte changed" any_byte_changed
+verdict "check-log: a rank too many" shown strangers 1 1 '1 records, 1 torn, 0 lost, 0 twice'
+verdict "check-log: records too many" shown strangers 2 0 '0 records, 1 torn, 0 lost, 0 twice'
+verdict "check-log: any one line removed" shown any_line_removed
+verdict "check-log: any one byte changed" shown any_byte_changed
 
 for order in fifo cohort; do
-    whole one-node 1000 $order
-    whole cliques-2 150 $order
-    whole hosts-2 25 $order
+    verdict "one-node, $order: 4000 records are whole" shown whole one-node 1000 $order
+    verdict "cliques-2, $order: 600 records are whole" shown whole cliques-2 150 $order
+    verdict "hosts-2, $order: 100 records are whole" shown whole hosts-2 25 $order
 done
-verdict "a full device" full_device
-verdict "an unknown order" wrong_usage
+verdict "a full device" shown full_device
+verdict "an unknown order" shown wrong_usage
 echo "1..$n"

@@ -6,35 +6,14 @@
 # end was reported, and in the end all are done with the right results. Whether a test passes never
 # depends on how fast a job starts or runs: a job that is to be killed stays in its K-th task (farm
 # --hold K), so there is always something left to kill, and kills wait for lines of the log.
-set -u
-
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${BUILD:-$here/build}
-set -a
-# shellcheck disable=SC1091 # written by make
-. "$build/mpi.env"
-set +a
+# shellcheck source=mpi_tests/prologue.sh
+. "$(dirname "${BASH_SOURCE[0]}")/prologue.sh"
 farm=$build/mpi_tests/examples/farm
 nsh=$build/nsh
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
 RANDOM=${NSH_TEST_SEED:-1}
 journal=$tmp/journal
 log=$tmp/log
 tasks=2000
-n=0
-
-verdict()
-{
-    local name=$1
-    shift
-    n=$((n + 1))
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-    fi
-}
 
 # A random part of so many milliseconds.
 nap()
@@ -266,21 +245,13 @@ shows_progress()
 {
     forget
     script -qec "'$farm' --serial --usec 100 '$journal' 200 '$log'" /dev/null \
-        </dev/null >"$tmp/out" 2>&1
-    grep -q $'\r200 Jobs: 0 Finished' "$tmp/out" || return 1
-    grep -q $'\r200 Jobs: 200 Finished / 0 Running / 0 Failed / 0 in Queue\033\\[K' "$tmp/out" ||
+        </dev/null >"$tmp/said" 2>&1
+    grep -q $'\r200 Jobs: 0 Finished' "$tmp/said" || return 1
+    grep -q $'\r200 Jobs: 200 Finished / 0 Running / 0 Failed / 0 in Queue\033\\[K' "$tmp/said" ||
         return 1
     rm -f "$journal"
     "$farm" --serial --usec 100 "$journal" 200 "$log" 2>&1 >/dev/null | grep -q Jobs && return 1
     return 0
-}
-
-fails_with()
-{
-    local code=$1
-    shift
-    "$@" >"$tmp/out" 2>&1 </dev/null
-    [ $? -eq "$code" ]
 }
 
 # A journal in which two bytes are wrong is refused, and its good records are kept in a new one.

@@ -2,52 +2,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # test_file.sh -- files beyond one process: other programs read and write them, disks are full, jobs
 # are killed.
-set -u
-
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${BUILD:-$here/build}
-set -a
-# shellcheck disable=SC1091 # written by make
-. "$build/mpi.env"
-set +a
+# shellcheck source=mpi_tests/prologue.sh
+. "$(dirname "${BASH_SOURCE[0]}")/prologue.sh"
 if [ -z "${NSH_HDF5:-}" ]; then
     echo "1..0 # SKIP built without HDF5"
     exit 0
 fi
 snapshot=$build/mpi_tests/examples/snapshot
 heat=$build/mpi_tests/examples/heat
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-n=0
-
-# verdict NAME COMMAND...: whether the command succeeds, or 77: was skipped, and said why
-verdict()
-{
-    local name=$1 code
-    shift
-    n=$((n + 1))
-    "$@" >"$tmp/out" 2>&1 </dev/null
-    code=$?
-    if [ $code -eq 0 ]; then
-        echo "ok $n - $name"
-    elif [ $code -eq 77 ]; then
-        echo "ok $n - $name # SKIP $(tail -n 1 "$tmp/out")"
-    else
-        sed 's/^/# /' "$tmp/out"
-        echo "not ok $n - $name"
-    fi
-}
 
 needs()
 {
     command -v "$1" >/dev/null && return
     echo "no $1"
     return 77
-}
-
-launch()
-{
-    timeout -k 5 60 "$here/scripts/launch" "$@"
 }
 
 # ---- other programs read what was written -----------------------------------------------------

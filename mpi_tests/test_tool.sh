@@ -1,39 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # test_tool.sh -- the nsh command says what it should, in the form it should.
-set -u
-
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${BUILD:-$here/build}
-set -a
-# shellcheck disable=SC1091 # written by make
-. "$build/mpi.env"
-set +a
+# shellcheck source=mpi_tests/prologue.sh
+. "$(dirname "${BASH_SOURCE[0]}")/prologue.sh"
 nsh=$build/nsh
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-n=0
-
-# verdict NAME COMMAND...: whether the command succeeds
-verdict()
-{
-    local name=$1
-    shift
-    n=$((n + 1))
-    if "$@"; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name"
-    fi
-}
-
-fails_with()
-{
-    local code=$1
-    shift
-    "$@" >/dev/null 2>&1 </dev/null
-    [ $? -eq "$code" ]
-}
 
 topo()
 {
