@@ -208,10 +208,31 @@ static void group_fails(void)
 
 /* ---- what runs ---- */
 
+/* The ranks take a task each, one after the other: none takes two. */
+static int64_t take_in_turn(nsh_batch *b)
+{
+    int64_t task = -7;
+
+    for (int r = 0; r < check_size; r++) {
+        PMPI_Barrier(MPI_COMM_WORLD);
+        if (r == check_rank)
+            CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
+    }
+    PMPI_Barrier(MPI_COMM_WORLD);
+    return task;
+}
+
+/* Every step-th of n tasks. */
+static void check_states(nsh_batch *b, int64_t n, int64_t step, nsh_task_state state)
+{
+    for (int64_t t = 0; t < n; t += step)
+        CHECK_EQ(state_of(b, t), state);
+}
+
 static void running(void)
 {
     nsh_batch_options o = with_results(1);
-    int64_t n = 3 * check_size, task = -7, other = -7, result[2] = {1, 2};
+    int64_t n = 3 * check_size, task, other = -7, result[2] = {1, 2};
     nsh_task_state all[3 * 16];
     char line[100] = "";
     nsh_batch *b = NULL;
@@ -225,12 +246,7 @@ static void running(void)
     CHECK_EQ(state_of(b, 0), NSH_TASK_OPEN);
     CHECK_EQ(state_of(b, 1), NSH_TASK_DONE);
     CHECK_EQ(state_of(b, 2), NSH_TASK_FAILED);
-    PMPI_Barrier(MPI_COMM_WORLD);
-    for (int r = 0; r < check_size; r++) { /* one after another: nobody takes two */
-        if (r == check_rank)
-            CHECK_EQ(nsh_batch_next(b, &task), NSH_SUCCESS);
-        PMPI_Barrier(MPI_COMM_WORLD);
-    }
+    task = take_in_turn(b);
     CHECK(task >= 0 && task % 3 == 0);
     CHECK_EQ(state_of(b, task), NSH_TASK_RUNNING);
     CHECK_EQ(nsh_batch_next(b, &other), NSH_ERR_STATE);
@@ -244,8 +260,7 @@ static void running(void)
         CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     }
     CHECK_ALL(nsh_batch_sync(b), NSH_SUCCESS);
-    for (int64_t t = 0; t < n; t += 3)
-        CHECK_EQ(state_of(b, t), NSH_TASK_RUNNING);
+    check_states(b, n, 3, NSH_TASK_RUNNING);
     CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS); /* what runs runs on */
     CHECK_EQ(state_of(b, task), NSH_TASK_RUNNING);
     CHECK_EQ(nsh_batch_status_line(b, line, sizeof line), NSH_SUCCESS);
@@ -256,8 +271,7 @@ static void running(void)
     CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, NULL), NSH_SUCCESS);
     CHECK_EQ(nsh_batch_finish(b, task, NSH_TASK_DONE, result), NSH_ERR_STATE);
     CHECK_ALL(nsh_batch_sync(b), NSH_SUCCESS);
-    for (int64_t t = 0; t < n; t += 3)
-        CHECK_EQ(state_of(b, t), NSH_TASK_DONE);
+    check_states(b, n, 3, NSH_TASK_DONE);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_RUNNING), NSH_SUCCESS);
     if (task >= 0)
@@ -267,8 +281,7 @@ static void running(void)
     work(b, 0);
     PMPI_Barrier(MPI_COMM_WORLD);
     CHECK_ALL(nsh_batch_sync(b), NSH_SUCCESS);
-    for (int64_t t = 0; t < n; t++)
-        CHECK_EQ(state_of(b, t), NSH_TASK_DONE);
+    check_states(b, n, 1, NSH_TASK_DONE);
     CHECK_ALL(nsh_batch_next(b, &task), NSH_SUCCESS);
     CHECK_EQ(task, -1);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
@@ -436,19 +449,13 @@ static void fixed_chunks(void)
 
 /* ---- errors ---- */
 
-static void create_errors(void)
+static void option_errors(void)
 {
     nsh_batch_options o = with_results(1);
     nsh_task_state states[4] = {NSH_TASK_OPEN, (nsh_task_state)4, NSH_TASK_DONE, NSH_TASK_DONE};
     nsh_batch *b = NULL;
-    MPI_Datatype odd;
 
-    check_case("create: errors");
-    CHECK_ALL(nsh_batch_create(NULL, 4, &o, &b), NSH_ERR_ARG);
-    CHECK_ALL(nsh_batch_create(comm, -1, &o, &b), NSH_ERR_ARG);
-    CHECK_ALL(nsh_batch_create(comm, 4, &o, NULL), NSH_ERR_ARG);
-    CHECK_ALL(nsh_batch_create(comm, INT64_MAX, &o, &b), NSH_ERR_ARG);
-    CHECK_ALL(nsh_batch_create(comm, INT64_C(1) << 50, &o, &b), NSH_ERR_NOMEM);
+    check_case("create: wrong options");
     o.worker_size = 0;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
     CHECK_HAS(nsh_error_detail(), "nsh_batch_create: workers of 0");
@@ -481,6 +488,21 @@ static void create_errors(void)
     o = with_results(1);
     o.progress_seconds = -1;
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_ERR_ARG);
+    CHECK(b == NULL);
+}
+
+static void create_errors(void)
+{
+    nsh_batch_options o = with_results(1);
+    nsh_batch *b = NULL;
+    MPI_Datatype odd;
+
+    check_case("create: errors");
+    CHECK_ALL(nsh_batch_create(NULL, 4, &o, &b), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_create(comm, -1, &o, &b), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, NULL), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_create(comm, INT64_MAX, &o, &b), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_create(comm, INT64_C(1) << 50, &o, &b), NSH_ERR_NOMEM);
     if (strcmp(check_layout, "serial") != 0) {
         PMPI_Type_create_resized(MPI_INT, 0, 12, &odd);
         PMPI_Type_commit(&odd);
@@ -512,23 +534,16 @@ static void create_errors(void)
 static void call_errors(void)
 {
     nsh_batch_options o = with_results(1);
-    const int64_t extent[1] = {8}, wrong[1] = {9};
-    nsh_array *good = NULL, *longer = NULL, *ints = NULL;
-    nsh_batch *b = NULL, *bare = NULL;
+    nsh_batch *b = NULL, *second = NULL;
     nsh_comm *c = comm;
     nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh_task_state state;
     int64_t task;
     char line[10];
-    void *view;
 
     check_case("errors");
     CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_SUCCESS);
-    o.result_type = MPI_DATATYPE_NULL;
-    CHECK_ALL(nsh_batch_create(comm, 4, &o, &bare), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, extent, NULL, &good), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, wrong, NULL, &longer), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, extent, NULL, &ints), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, &second), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_free(&c), NSH_ERR_STATE);
     CHECK_ALL(nsh_batch_next(NULL, &task), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_next(b, NULL), NSH_ERR_ARG);
@@ -556,23 +571,42 @@ static void call_errors(void)
     CHECK_ALL(nsh_batch_reopen(b, 0), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_reopen(b, 1U << NSH_TASK_OPEN), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_reopen(b, 1U << 4), NSH_ERR_ARG);
+    if (check_size > 1) {
+        CHECK_ALL(nsh_batch_reopen(b, check_rank == 0 ? NSH_BATCH_REOPEN_DONE : 0),
+                  NSH_ERR_MISMATCH);
+        CHECK_ALL(nsh_batch_sync(check_rank == 0 ? b : second), NSH_ERR_MISMATCH);
+    }
+    CHECK_ALL(nsh_batch_free(&second), NSH_SUCCESS);
+    CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
+}
+
+static void result_errors(void)
+{
+    nsh_batch_options o = with_results(1);
+    const int64_t extent[1] = {8}, wrong[1] = {9};
+    nsh_array *good = NULL, *longer = NULL, *doubles = NULL;
+    nsh_batch *b = NULL, *bare = NULL;
+    void *view;
+
+    check_case("results: errors");
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, &b), NSH_SUCCESS);
+    o.result_type = MPI_DATATYPE_NULL;
+    CHECK_ALL(nsh_batch_create(comm, 4, &o, &bare), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, extent, NULL, &good), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, wrong, NULL, &longer), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, extent, NULL, &doubles), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_results(NULL, good), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_results(b, NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_results(bare, good), NSH_ERR_ARG);
     CHECK_ALL(nsh_batch_results(b, longer), NSH_ERR_ARG);
-    CHECK_ALL(nsh_batch_results(b, ints), NSH_ERR_ARG);
+    CHECK_ALL(nsh_batch_results(b, doubles), NSH_ERR_ARG);
     CHECK_ALL(nsh_array_update_begin(good, NULL, NULL, 0, &view), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_results(b, good), NSH_ERR_STATE);
     CHECK_ALL(nsh_array_update_end(good), NSH_SUCCESS);
-    if (check_size > 1) {
-        CHECK_ALL(nsh_batch_reopen(b, check_rank == 0 ? NSH_BATCH_REOPEN_DONE : 0),
-                  NSH_ERR_MISMATCH);
-        CHECK_ALL(nsh_batch_sync(check_rank == 0 ? b : bare), NSH_ERR_MISMATCH);
-    }
     CHECK_ALL(nsh_batch_results(b, good), NSH_SUCCESS);
     CHECK_ALL(nsh_array_free(&good), NSH_SUCCESS);
     CHECK_ALL(nsh_array_free(&longer), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_free(&ints), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&doubles), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_free(&bare), NSH_SUCCESS);
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
@@ -605,8 +639,10 @@ int main(int argc, char **argv)
     CHECK_ALL(strcmp(check_layout, "serial") == 0 ? nsh_comm_create_serial(&comm)
                                                   : nsh_comm_create(MPI_COMM_WORLD, NULL, &comm),
               NSH_SUCCESS);
+    option_errors();
     create_errors();
     call_errors();
+    result_errors();
     worker_errors();
     all_tasks(0, 1);
     all_tasks(1, 1);
