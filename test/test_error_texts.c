@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* test_errors.c -- words for every status, and the detail of the last failure. */
+/* test_error_texts.c -- words for every status, and the detail of the last failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
