@@ -230,6 +230,8 @@ $(mpi_bin): $(BUILD)/mpi_tests/%: $(BUILD)/mpi_tests/%.o $(BUILD)/mpi_tests/chec
                                    $(BUILD)/mpi_tests/scratch.o $(test_a)
 	$(call say,LINK)$(link) -o $@ $^ $(hdf5_libs) $(mpi_libs) -lm
 
+$(filter %_fault,$(mpi_bin)): $(BUILD)/mpi_tests/walk.o
+
 # The workload of scripts/chaos, and its driver, which is no MPI program.
 chaos_objs := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/driver.c,$(wildcard mpi_tests/chaos/*.c)))
 

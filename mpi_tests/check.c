@@ -17,8 +17,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <nodeshare.h>
-
 int check_rank = -1;
 int check_size = 0;
 const char *check_layout = "one-node";
@@ -172,6 +170,19 @@ void check_skip(const char *format, ...)
     exit(77);
 }
 
+void check_needs_hdf5(void)
+{
+    nsh_comm *comm = NULL;
+    nsh_file *file = NULL;
+    int rc = nsh_comm_create_serial(&comm);
+
+    if (rc == NSH_SUCCESS)
+        rc = nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file);
+    nsh_comm_free(&comm);
+    if (rc == NSH_ERR_UNSUPPORTED)
+        check_skip("built without HDF5");
+}
+
 int check_failures(void)
 {
     return (int)atomic_load(&case_failures);
@@ -245,6 +256,31 @@ void *check_shared(int64_t bytes)
     if (check_rank == 0)
         unlink(path);
     return p;
+}
+
+nsh_array *check_make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value)
+{
+    nsh_array_options options = NSH_ARRAY_OPTIONS_INIT;
+    nsh_array *array = NULL;
+
+    options.name = name;
+    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
+    return array;
+}
+
+int check_values(const int64_t *seen, int64_t n, int64_t value)
+{
+    int64_t wrong = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        wrong += seen[i] != value;
+    return CHECK_EQ(wrong, 0);
+}
+
+int check_array(const nsh_array *array, int64_t value)
+{
+    return check_values(nsh_array_data(array), nsh_array_size(array), value);
 }
 
 /* splitmix64 */

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include <mpi.h>
+#include <nodeshare.h>
 
 #define CHECK_SHOWN 10
 
@@ -46,6 +47,9 @@ void check_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Ends the run as skipped, on all ranks; does not return. */
 void check_skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* [collective] Ends the run as skipped where the library has no HDF5. */
+void check_needs_hdf5(void);
+
 /* Ends the last case, prints the plan, finalises MPI; gives the exit code for main. Where MPI is
  * finalised already, check_report_cases must have been called before that. */
 int check_finish(void);
@@ -62,6 +66,13 @@ void check_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* [collective] Memory, zeroed, that all ranks share by a file they map: also those of other nodes,
  * as all nodes of a test are on one machine. Lives until the process ends; not for use by MPI. */
 void *check_shared(int64_t bytes);
+
+/* [collective over comm] An array of n int64_t, each of this value; name may be NULL. */
+nsh_array *check_make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value);
+
+/* [local] Whether each element has this value: of an array of int64_t, or of n of them. */
+int check_array(const nsh_array *array, int64_t value);
+int check_values(const int64_t *seen, int64_t n, int64_t value);
 
 /* Random numbers: the same sequence on every rank, another one for another NSH_TEST_SEED. */
 uint64_t check_random(void);

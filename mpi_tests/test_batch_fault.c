@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "check.h"
+#include "walk.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,22 +24,6 @@
 enum { ROWS = 30, TASKS = 6, MOST_NTH = 3 };
 
 static char path[64];
-static int failed; /* the first code of this run that was not success */
-
-/* As in test_fault.c: every rank has the same answer, unless the communicator broke. */
-static bool went_well(int rc)
-{
-    int range[2] = {rc, -rc};
-
-    PMPI_Allreduce(MPI_IN_PLACE, range, 2, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
-    if (range[0] == NSH_SUCCESS)
-        return true;
-    if (failed == 0)
-        failed = range[0];
-    if (failed != NSH_ERR_MPI)
-        CHECK_EQ(range[0], -range[1]);
-    return false;
-}
 
 static int add_index(const nsh_map_worker *worker, int64_t index, void *arg)
 {
@@ -74,12 +59,12 @@ static bool maps(nsh_comm *comm)
     o.reduce_bytes = sizeof sum;
     o.combine = add;
     o.result = &sum;
-    well = went_well(nsh_map(comm, 100, add_index, NULL, &o));
-    if (failed != NSH_ERR_MPI) /* which may differ between ranks */
+    well = walk_succeeded(nsh_map(comm, 100, add_index, NULL, &o));
+    if (walk_failure != NSH_ERR_MPI) /* which may differ between ranks */
         CHECK_EQ(sum, well ? 4950 : -1);
     o = (nsh_map_options)NSH_MAP_OPTIONS_INIT;
-    well = well && went_well(nsh_array_create(comm, MPI_INT64_T, 2, extent, NULL, &array)) &&
-           went_well(nsh_map_rows(array, fill_row, NULL, &o));
+    well = well && walk_succeeded(nsh_array_create(comm, MPI_INT64_T, 2, extent, NULL, &array)) &&
+           walk_succeeded(nsh_map_rows(array, fill_row, NULL, &o));
     for (int64_t i = 0; i < 2 * ROWS && well; i++)
         CHECK_EQ(((const int64_t *)nsh_array_data(array))[i], i / 2);
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
@@ -103,8 +88,8 @@ static bool farm(nsh_comm *comm, const char *journal, nsh_batch_mode mode, int64
     o.journal = journal;
     o.mode = mode;
     o.sync = journal != NULL;
-    well = went_well(nsh_array_create(comm, MPI_INT64_T, 1, &extent, NULL, &results)) &&
-           went_well(nsh_batch_create(comm, TASKS, &o, &b));
+    well = walk_succeeded(nsh_array_create(comm, MPI_INT64_T, 1, &extent, NULL, &results)) &&
+           walk_succeeded(nsh_batch_create(comm, TASKS, &o, &b));
     while (well && rc == NSH_SUCCESS) { /* one code on all ranks: compared once, behind */
         int64_t result;
 
@@ -115,12 +100,12 @@ static bool farm(nsh_comm *comm, const char *journal, nsh_batch_mode mode, int64
         rc = nsh_batch_finish(b, task, NSH_TASK_DONE, &result);
         *reported += rc == NSH_SUCCESS || rc == NSH_ERR_IO || rc == NSH_ERR_UNSUPPORTED;
     }
-    well = well && went_well(rc);
-    well = well && went_well(nsh_batch_results(b, results));
+    well = well && walk_succeeded(rc);
+    well = well && walk_succeeded(nsh_batch_results(b, results));
     for (int64_t t = 0; t < TASKS && well; t++)
         CHECK_EQ(((const int64_t *)nsh_array_data(results))[t], t + 100);
-    well = well && went_well(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED));
-    went_well(nsh_batch_free(&b));
+    well = well && walk_succeeded(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED));
+    walk_succeeded(nsh_batch_free(&b));
     CHECK(b == NULL);
     CHECK_ALL(nsh_array_free(&results), NSH_SUCCESS);
     return well;
@@ -156,13 +141,12 @@ static void scenario(const char *wish)
     nsh_counter *counter = NULL;
     nsh_comm *comm = NULL;
 
-    failed = 0;
     if (check_rank == 0)
         unlink(path);
     PMPI_Barrier(MPI_COMM_WORLD);
     if (!late)
         setenv("NSH_FAULT", wish, 1);
-    if (went_well(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm))) {
+    if (walk_succeeded(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm))) {
         if (late)
             CHECK_ALL(nsh_counter_create(comm, 0, NULL, &counter), NSH_SUCCESS);
         setenv("NSH_FAULT", wish, 1);
@@ -191,30 +175,14 @@ static bool ours(const char *site)
 
 int main(int argc, char **argv)
 {
-    char wish[128];
-
     check_init(&argc, &argv);
     snprintf(path, sizeof path, "/tmp/nsh_test_fault_%d", (int)getpid());
     PMPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
-    for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
-        int hits = 0;
-
-        if (argc > 1 ? strcmp(argv[1], nsh__fault_sites[s]) != 0 : !ours(nsh__fault_sites[s]))
-            continue;
-        check_case("%s fails under maps and batches", nsh__fault_sites[s]);
-        for (int rank = 0; rank < check_size; rank++)
-            for (int nth = 1; nth <= MOST_NTH; nth++) {
-                snprintf(wish, sizeof wish, "%s:%d:%d", nsh__fault_sites[s], nth, rank);
-                scenario(wish);
-                if (failed == 0)
-                    break; /* not passed so often on that rank */
-                hits++;
-            }
-        scenario("none:1:0");
-        CHECK_EQ(failed, 0);
-        if (check_rank == 0)
-            check_note("%s: %d failures", nsh__fault_sites[s], hits);
-    }
+    for (int s = 0; nsh__fault_sites[s] != NULL; s++)
+        if (argc > 1 ? strcmp(argv[1], nsh__fault_sites[s]) == 0 : ours(nsh__fault_sites[s])) {
+            check_case("%s fails under maps and batches", nsh__fault_sites[s]);
+            walk_site(nsh__fault_sites[s], MOST_NTH, scenario);
+        }
     PMPI_Barrier(MPI_COMM_WORLD);
     if (check_rank == 0)
         unlink(path);

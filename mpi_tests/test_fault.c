@@ -6,6 +6,7 @@
 /* Every fault site on every rank: one code everywhere, old contents, no leak, and then it works. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "walk.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,23 +21,6 @@
 enum { FEW = 7, MANY = 300000 /* of 8 bytes: more than a large block */, MOST_NTH = 2 };
 
 static int64_t *data, *expected;
-static int failed; /* the first code of this run that was not success */
-
-/* Every rank has the same answer, whatever it is; remembered if it is the first failure. Where the
- * communicator broke, ranks may learn of it a call apart. */
-static bool went_well(int rc)
-{
-    int range[2] = {rc, -rc};
-
-    PMPI_Allreduce(MPI_IN_PLACE, range, 2, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
-    if (range[0] == NSH_SUCCESS)
-        return true;
-    if (failed == 0)
-        failed = range[0];
-    if (failed != NSH_ERR_MPI)
-        CHECK_EQ(range[0], -range[1]);
-    return false;
-}
 
 /* One change of an array; on failure it holds what it held. */
 static bool change(nsh_array *a, int64_t n, int64_t value, int kind)
@@ -60,18 +44,18 @@ static bool change(nsh_array *a, int64_t n, int64_t value, int kind)
         rc = nsh_array_allgather(a, data, NULL, NULL);
     else {
         rc = nsh_array_update_begin(a, NULL, NULL, 0, &view);
-        if (!went_well(rc))
+        if (!walk_succeeded(rc))
             return false;
         if (view != NULL)
             memcpy(view, data, (size_t)n * sizeof *data);
         rc = nsh_array_update_end(a);
     }
-    if (went_well(rc)) {
+    if (walk_succeeded(rc)) {
         memcpy(expected, data, (size_t)n * sizeof *data);
         CHECK_MEM(nsh_array_data(a), expected, n * 8);
         return true;
     }
-    if (failed != NSH_ERR_MPI)
+    if (walk_failure != NSH_ERR_MPI)
         CHECK_MEM(nsh_array_data(a), expected, n * 8);
     return false;
 }
@@ -82,12 +66,12 @@ static bool work(nsh_comm *comm, int64_t n, MPI_Datatype type, nsh_array **a)
     uint64_t sum;
 
     memset(expected, 0, (size_t)n * sizeof *expected);
-    if (!went_well(nsh_array_create(comm, type, 1, extent, NULL, a)))
+    if (!walk_succeeded(nsh_array_create(comm, type, 1, extent, NULL, a)))
         return false;
     for (int kind = 0; kind < 6; kind++)
         if ((kind != 3 || type == MPI_INT64_T) && !change(*a, n, 10 + kind, kind))
             return false;
-    return went_well(nsh_array_checksum(*a, &sum));
+    return walk_succeeded(nsh_array_checksum(*a, &sum));
 }
 
 static int lock_and_unlock(nsh_mutex *mutex)
@@ -123,14 +107,14 @@ static void take_turns(nsh_comm *comm)
 
     for (int order = NSH_MUTEX_FIFO; order <= NSH_MUTEX_COHORT && well; order++) {
         options.order = (nsh_mutex_order)order;
-        well = went_well(nsh_mutex_create(comm, &options, &mutex[order]));
+        well = walk_succeeded(nsh_mutex_create(comm, &options, &mutex[order]));
         for (int i = 0; i < 3 && well; i++)
-            well = went_well(lock_and_unlock(mutex[order]));
+            well = walk_succeeded(lock_and_unlock(mutex[order]));
     }
-    well = well && went_well(nsh_semaphore_create(comm, 1, NULL, &semaphore)) &&
-           went_well(acquire_and_release(semaphore)) &&
-           went_well(nsh_counter_create(comm, 3, NULL, &counter)) &&
-           went_well(nsh_counter_add(counter, 1, &before)) && went_well(section(comm));
+    well = well && walk_succeeded(nsh_semaphore_create(comm, 1, NULL, &semaphore)) &&
+           walk_succeeded(acquire_and_release(semaphore)) &&
+           walk_succeeded(nsh_counter_create(comm, 3, NULL, &counter)) &&
+           walk_succeeded(nsh_counter_add(counter, 1, &before)) && walk_succeeded(section(comm));
     CHECK_ALL(nsh_mutex_free(&mutex[0]), NSH_SUCCESS);
     CHECK_ALL(nsh_mutex_free(&mutex[1]), NSH_SUCCESS);
     CHECK_ALL(nsh_semaphore_free(&semaphore), NSH_SUCCESS);
@@ -138,14 +122,14 @@ static void take_turns(nsh_comm *comm)
 }
 
 /* What an MPI communicator keeps: nothing where nsh_comm_of has failed. */
-static void keep_one(void)
+static void keep_one(const char *wish)
 {
     nsh_comm *comm = NULL;
     MPI_Comm mpi;
 
-    failed = 0;
+    setenv("NSH_FAULT", wish, 1);
     MPI_Comm_dup(MPI_COMM_WORLD, &mpi);
-    if (!went_well(nsh_comm_of(mpi, &comm))) {
+    if (!walk_succeeded(nsh_comm_of(mpi, &comm))) {
         CHECK(comm == NULL);
         CHECK_ALL(nsh_comm_of(mpi, &comm), NSH_SUCCESS);
     }
@@ -153,20 +137,20 @@ static void keep_one(void)
     CHECK_EQ(MPI_Comm_free(&mpi), MPI_SUCCESS);
 }
 
-/* The whole life; stops at the first failure and frees. */
-static void scenario(void)
+/* The whole life under a wish; stops at the first failure and frees. */
+static void scenario(const char *wish)
 {
     nsh_comm *comm = NULL;
     nsh_array *a[3] = {NULL, NULL, NULL};
     MPI_Datatype pair;
 
-    failed = 0;
+    setenv("NSH_FAULT", wish, 1);
     MPI_Type_contiguous(8, MPI_BYTE, &pair);
     MPI_Type_commit(&pair);
-    if (went_well(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm))) {
+    if (walk_succeeded(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm))) {
         if (work(comm, FEW, MPI_INT64_T, &a[0]) && work(comm, MANY, MPI_INT64_T, &a[1]))
             work(comm, FEW, pair, &a[2]);
-        if (failed == 0)
+        if (walk_failure == 0)
             take_turns(comm);
         for (int i = 0; i < 3; i++)
             CHECK_ALL(nsh_array_free(&a[i]), NSH_SUCCESS);
@@ -177,13 +161,10 @@ static void scenario(void)
     MPI_Type_free(&pair);
 }
 
-/* What passes through the site. */
-static void run_through(const char *site)
+/* The run that passes through the site. */
+static void (*passing(const char *site))(const char *wish)
 {
-    if (strcmp(site, "comm_of_attr") == 0)
-        keep_one();
-    else
-        scenario();
+    return strcmp(site, "comm_of_attr") == 0 ? keep_one : scenario;
 }
 
 /* An allreduce whose memory one rank cannot have while the others would need a new heap window for
@@ -230,34 +211,16 @@ static bool of_files(const char *site)
 
 int main(int argc, char **argv)
 {
-    char wish[128];
-
     check_init(&argc, &argv);
     data = malloc(MANY * sizeof *data);
     expected = malloc(MANY * sizeof *expected);
     if (data == NULL || expected == NULL)
         return 1;
-    for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
-        int hits = 0;
-
-        if (of_files(nsh__fault_sites[s]))
-            continue;
-        check_case("%s fails", nsh__fault_sites[s]);
-        for (int rank = 0; rank < check_size; rank++)
-            for (int nth = 1; nth <= MOST_NTH; nth++) {
-                snprintf(wish, sizeof wish, "%s:%d:%d", nsh__fault_sites[s], nth, rank);
-                setenv("NSH_FAULT", wish, 1);
-                run_through(nsh__fault_sites[s]);
-                if (failed == 0)
-                    break; /* not passed so often on that rank */
-                hits++;
-            }
-        unsetenv("NSH_FAULT");
-        run_through(nsh__fault_sites[s]);
-        CHECK_EQ(failed, 0);
-        if (check_rank == 0)
-            check_note("%s: %d failures", nsh__fault_sites[s], hits);
-    }
+    for (int s = 0; nsh__fault_sites[s] != NULL; s++)
+        if (!of_files(nsh__fault_sites[s])) {
+            check_case("%s fails", nsh__fault_sites[s]);
+            walk_site(nsh__fault_sites[s], MOST_NTH, passing(nsh__fault_sites[s]));
+        }
     for (int rank = 0; rank < check_size && nsh__fault_sites[0] != NULL; rank++) {
         check_case("allreduce whose rooms need a new window fails on rank %d", rank);
         reduce_in_gaps("heap_block", rank);

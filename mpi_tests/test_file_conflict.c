@@ -392,12 +392,10 @@ static void test_spoilt(void)
 int main(int argc, char **argv)
 {
     const int64_t extent[] = {N};
-    nsh_file *file = NULL;
 
     check_init(&argc, &argv);
+    check_needs_hdf5();
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
-    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
-        check_skip("built without HDF5");
     scratch_make();
     snprintf(path, sizeof path, "%s", scratch_path("conflict.h5"));
     CHECK_ALL(nsh_array_create(comm, MPI_DOUBLE, 1, extent, NULL, &array), NSH_SUCCESS);

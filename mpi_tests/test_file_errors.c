@@ -621,12 +621,9 @@ static void test_stale(void)
 
 int main(int argc, char **argv)
 {
-    nsh_file *file = NULL;
-
     check_init(&argc, &argv);
+    check_needs_hdf5();
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
-    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
-        check_skip("built without HDF5");
     if (argc > 1)
         return full_disk();
     check_case("a good file");

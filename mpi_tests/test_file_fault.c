@@ -18,6 +18,7 @@
 #include "core/comm.h"
 #include "base/fault.h"
 #include "scratch.h"
+#include "walk.h"
 
 enum {
     N = 3 << 20,
@@ -27,17 +28,8 @@ enum {
 
 static nsh_comm *comm;
 static nsh_array *array;
-static int failed; /* the first code of this run that was not success */
-static char now;   /* every byte of the committed file's array */
-
-/* Every rank has the same answer; remembered if it is the first failure. */
-static bool went_well(int rc)
-{
-    CHECK_SAME(rc);
-    if (rc != NSH_SUCCESS && failed == 0)
-        failed = rc;
-    return rc == NSH_SUCCESS;
-}
+static const char *path;
+static char now; /* every byte of the committed file's array */
 
 static bool holds(const nsh_array *a, char byte)
 {
@@ -46,26 +38,26 @@ static bool holds(const nsh_array *a, char byte)
     return nsh_array_nbytes(a) == N && data[0] == byte && memcmp(data, data + 1, N - 1) == 0;
 }
 
-static bool save(const char *path, char byte)
+static bool save(char byte)
 {
     nsh_file *file = NULL;
     bool good;
 
     nsh_array_fill(array, &byte);
-    if (!went_well(nsh_file_open(comm, path, NSH_FILE_CREATE, NULL, &file)))
+    if (!walk_succeeded(nsh_file_open(comm, path, NSH_FILE_CREATE, NULL, &file)))
         return false;
-    good = went_well(nsh_file_write(file, "a", array));
+    good = walk_succeeded(nsh_file_write(file, "a", array));
     if (!good) {
         nsh_file_abandon(&file);
         return false;
     }
-    good = went_well(nsh_file_commit(file));
+    good = walk_succeeded(nsh_file_commit(file));
     if (good)
         now = byte;
-    return went_well(nsh_file_close(&file)) && good;
+    return walk_succeeded(nsh_file_close(&file)) && good;
 }
 
-static void look(const char *path)
+static void look(void)
 {
     nsh_array *loaded = NULL;
     nsh_file *file = NULL;
@@ -73,19 +65,19 @@ static void look(const char *path)
     char **names = NULL;
     int64_t n;
 
-    if (!went_well(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file)))
+    if (!walk_succeeded(nsh_file_open(comm, path, NSH_FILE_READ, NULL, &file)))
         return;
-    went_well(nsh_file_info(file, "a", &info));
-    if (went_well(nsh_file_list(file, &n, &names)))
+    walk_succeeded(nsh_file_info(file, "a", &info));
+    if (walk_succeeded(nsh_file_list(file, &n, &names)))
         free(names);
-    if (went_well(nsh_file_load(file, "a", &loaded))) {
+    if (walk_succeeded(nsh_file_load(file, "a", &loaded))) {
         CHECK(holds(loaded, now));
         nsh_array_free(&loaded);
     }
-    went_well(nsh_file_close(&file));
+    walk_succeeded(nsh_file_close(&file));
 }
 
-static void append(const char *path)
+static void append(void)
 {
     static const int three_numbers[] = {1, 2, 3};
     static char mine[N];
@@ -96,33 +88,33 @@ static void append(const char *path)
     char **names = NULL;
     int64_t n;
 
-    if (!went_well(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file)))
+    if (!walk_succeeded(nsh_file_open(comm, path, NSH_FILE_APPEND, NULL, &file)))
         return;
-    if (went_well(nsh_file_write(file, "b", array)) &&
-        went_well(nsh_file_append(file, "series", array)) &&
-        went_well(nsh_file_append_hyperslab(file, "parts", MPI_INT, 1, &three, three_numbers,
-                                            &one_each, &one)) &&
-        went_well(nsh_file_write_hyperslab(file, "slab", MPI_INT, 1, &three, three_numbers,
-                                           &one_each, &one)) &&
-        went_well(nsh_file_write_hyperslab(file, "columns", MPI_INT, 2, square, three_numbers,
-                                           column, of_three)) &&
-        went_well(nsh_file_set_attr(file, "b", "x", NSH_ATTR_INT64, 1, &three)) &&
-        went_well(nsh_file_set_dim(file, "b", 0, "place", "m", NULL)) &&
-        went_well(nsh_file_load(file, "series", &loaded))) {
+    if (walk_succeeded(nsh_file_write(file, "b", array)) &&
+        walk_succeeded(nsh_file_append(file, "series", array)) &&
+        walk_succeeded(nsh_file_append_hyperslab(file, "parts", MPI_INT, 1, &three, three_numbers,
+                                                 &one_each, &one)) &&
+        walk_succeeded(nsh_file_write_hyperslab(file, "slab", MPI_INT, 1, &three, three_numbers,
+                                                &one_each, &one)) &&
+        walk_succeeded(nsh_file_write_hyperslab(file, "columns", MPI_INT, 2, square, three_numbers,
+                                                column, of_three)) &&
+        walk_succeeded(nsh_file_set_attr(file, "b", "x", NSH_ATTR_INT64, 1, &three)) &&
+        walk_succeeded(nsh_file_set_dim(file, "b", 0, "place", "m", NULL)) &&
+        walk_succeeded(nsh_file_load(file, "series", &loaded))) {
         CHECK_EQ(nsh_array_nbytes(loaded), N);
         CHECK_MEM(nsh_array_data(loaded), nsh_array_data(array), N);
     }
     nsh_array_free(&loaded);
-    if (went_well(nsh_file_list(file, &n, &names)))
+    if (walk_succeeded(nsh_file_list(file, &n, &names)))
         free(names);
-    if (failed == 0 &&
+    if (walk_failure == 0 &&
         nsh_file_get(file, "a", NULL, NULL, MPI_BYTE, mine, sizeof mine) == NSH_SUCCESS)
         CHECK(mine[0] == now && mine[N - 1] == now);
-    went_well(nsh_file_abandon(&file));
+    walk_succeeded(nsh_file_abandon(&file));
 }
 
 /* The file as it is, seen without faults. */
-static void check_file(const char *path)
+static void check_file(void)
 {
     nsh_file *file = NULL;
 
@@ -148,32 +140,29 @@ static void renew(void)
     CHECK_ALL(nsh_array_create(comm, MPI_CHAR, 1, extent, NULL, &array), NSH_SUCCESS);
 }
 
-static int scenario(const char *path, const char *wish)
+static void scenario(const char *wish)
 {
     static char byte = 'a';
 
-    failed = 0;
-    if (wish != NULL)
-        setenv("NSH_FAULT", wish, 1);
+    setenv("NSH_FAULT", wish, 1);
     byte = byte == 'z' ? 'a' : (char)(byte + 1);
-    save(path, byte);
-    look(path);
-    append(path);
-    if (failed != NSH_ERR_MPI)
-        check_file(path);
-    return failed;
+    save(byte);
+    look();
+    append();
+    if (walk_failure != NSH_ERR_MPI)
+        check_file();
 }
 
 /* A file system without locks: nothing that may be in use is removed, and of two that change one
  * file the second to commit is told. */
-static void without_locks(const char *path)
+static void without_locks(void)
 {
     char stale[600];
     nsh_file *first = NULL, *second = NULL;
     FILE *f;
 
     check_case("without locks");
-    save(path, 'a');
+    save('a');
     snprintf(stale, sizeof stale, "%s.tmp-somewhere-1-0.nsh", path);
     if (check_rank == 0 && (f = fopen(stale, "w")) != NULL)
         fclose(f);
@@ -191,7 +180,7 @@ static void without_locks(const char *path)
     CHECK_ALL(nsh_file_close(&first), NSH_SUCCESS);
     CHECK_ALL(nsh_file_close(&second), NSH_ERR_STATE);
     CHECK_HAS(nsh_error_detail(), "replaced");
-    check_file(path);
+    check_file();
 }
 
 static bool is_ours(const char *site, const char *wanted)
@@ -204,37 +193,25 @@ static bool is_ours(const char *site, const char *wanted)
 
 int main(int argc, char **argv)
 {
-    const char *path;
-    char wish[128];
-
     check_init(&argc, &argv);
+    check_needs_hdf5();
     scratch_make();
     path = strdup(scratch_path("f.h5"));
     renew();
-    if (nsh_file_open(comm, path, NSH_FILE_READ, NULL, NULL) == NSH_ERR_UNSUPPORTED)
-        check_skip("built without HDF5");
     check_case("nothing fails");
-    CHECK_EQ(scenario(path, NULL), 0);
-    without_locks(path);
+    scenario("none:1:0");
+    CHECK_EQ(walk_failure, NSH_SUCCESS);
+    without_locks();
     for (int s = 0; nsh__fault_sites[s] != NULL; s++) {
-        int hits = 0, most;
+        int hits, most;
 
         if (!is_ours(nsh__fault_sites[s], argc > 1 ? argv[1] : NULL))
             continue;
         most = strcmp(nsh__fault_sites[s], "h5_pwrite") == 0 ? MOST_WRITES : MOST_NTH;
         check_case("%s fails", nsh__fault_sites[s]);
-        for (int rank = 0; rank < check_size; rank++)
-            for (int nth = 1; nth <= most; nth++) {
-                snprintf(wish, sizeof wish, "%s:%d:%d", nsh__fault_sites[s], nth, rank);
-                if (scenario(path, wish) == 0)
-                    break; /* not passed so often on that rank */
-                hits++;
-            }
+        hits = walk_site(nsh__fault_sites[s], most, scenario);
         CHECK(hits > 0 || strcmp(nsh__fault_sites[s], "disk_lock") == 0); /* none is needed */
         CHECK(most == MOST_NTH || (hits > MOST_NTH && hits < most));
-        CHECK_EQ(scenario(path, NULL), 0);
-        if (check_rank == 0)
-            check_note("%s: %d failures", nsh__fault_sites[s], hits);
     }
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
     CHECK_EQ(comm->live, 0);

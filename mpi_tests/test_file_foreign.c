@@ -22,6 +22,8 @@
 #ifdef NSH_HDF5
 #include <hdf5.h>
 
+#include "old_bytes.h"
+
 enum { ROWS = 60, COLUMNS = 50, N = ROWS * COLUMNS };
 
 static nsh_comm *comm;
@@ -483,33 +485,6 @@ static void test_written(void)
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
 }
 
-/* A file that remembers the place of a dataset that was deleted, full of 4711s. */
-static void make_reusable(void)
-{
-    const hsize_t n = N;
-    hid_t create, space, id;
-    double old[N];
-
-    if (check_rank != 0)
-        return;
-    for (int i = 0; i < N; i++)
-        old[i] = 4711;
-    create = H5Pcreate(H5P_FILE_CREATE);
-    H5Pset_file_space_strategy(create, H5F_FSPACE_STRATEGY_FSM_AGGR, 1, 1);
-    foreign = H5Fcreate(path, H5F_ACC_TRUNC, create, H5P_DEFAULT);
-    space = H5Screate_simple(1, &n, NULL);
-    for (int k = 0; k < 2; k++) { /* the second one keeps the first from the end of the file */
-        id = H5Dcreate2(foreign, k == 0 ? "old" : "kept", H5T_NATIVE_DOUBLE, space, H5P_DEFAULT,
-                        H5P_DEFAULT, H5P_DEFAULT);
-        CHECK(H5Dwrite(id, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, old) >= 0);
-        H5Dclose(id);
-    }
-    H5Sclose(space);
-    H5Pclose(create);
-    CHECK(H5Ldelete(foreign, "old", H5P_DEFAULT) >= 0);
-    CHECK(H5Fclose(foreign) >= 0);
-}
-
 static void test_reused(int in_place)
 {
     const int64_t extent = N, offset = 100 + check_rank, count = 1;
@@ -517,10 +492,14 @@ static void test_reused(int in_place)
     const double one = 1;
     nsh_array *array = NULL;
     nsh_file *file = NULL;
+    double old[N];
 
     check_case("parts that nobody writes are zero, also on old bytes%s",
                in_place ? ", in place" : "");
-    make_reusable();
+    for (int i = 0; i < N; i++)
+        old[i] = 4711;
+    if (check_rank == 0)
+        make_with_old_bytes(path, H5T_NATIVE_DOUBLE, N, old);
     options.in_place = in_place;
     CHECK_ALL(nsh_file_open(comm, path, NSH_FILE_APPEND, &options, &file), NSH_SUCCESS);
     CHECK_ALL(nsh_file_write_hyperslab(file, "new", MPI_DOUBLE, 1, &extent, &one, &offset, &count),

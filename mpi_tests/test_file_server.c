@@ -250,12 +250,10 @@ int main(int argc, char **argv)
 {
     const int64_t extent = 100000;
     const char byte = 'x';
-    nsh_file *file = NULL;
 
     check_init(&argc, &argv);
+    check_needs_hdf5();
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
-    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
-        check_skip("built without HDF5");
     scratch_make();
     CHECK_ALL(nsh_array_create(comm, MPI_BYTE, 1, &extent, NULL, &array), NSH_SUCCESS);
     CHECK_ALL(nsh_array_fill(array, &byte), NSH_SUCCESS);

@@ -21,6 +21,7 @@
 #include <hdf5.h>
 #include <nodeshare.h>
 
+#include "old_bytes.h"
 #include "scratch.h"
 
 /* ---- between the library and the system ---- */
@@ -376,29 +377,6 @@ static void test_gaps(void)
 
 enum { REUSED = 1 << 20 };
 
-/* By rank 0: a file that knows of free space with old bytes in it. */
-static void make_reusable(const char *path)
-{
-    const hsize_t n = REUSED;
-    hid_t create = H5Pcreate(H5P_FILE_CREATE), space = H5Screate_simple(1, &n, NULL), file, id;
-    char *old = malloc(REUSED);
-
-    memset(old, 'o', REUSED);
-    H5Pset_file_space_strategy(create, H5F_FSPACE_STRATEGY_FSM_AGGR, 1, 1);
-    file = H5Fcreate(path, H5F_ACC_TRUNC, create, H5P_DEFAULT);
-    for (int k = 0; k < 2; k++) { /* the second one keeps the first from the end of the file */
-        id = H5Dcreate2(file, k == 0 ? "old" : "kept", H5T_NATIVE_CHAR, space, H5P_DEFAULT,
-                        H5P_DEFAULT, H5P_DEFAULT);
-        CHECK(H5Dwrite(id, H5T_NATIVE_CHAR, H5S_ALL, H5S_ALL, H5P_DEFAULT, old) >= 0);
-        H5Dclose(id);
-    }
-    CHECK(H5Ldelete(file, "old", H5P_DEFAULT) >= 0);
-    CHECK(H5Fclose(file) >= 0);
-    H5Sclose(space);
-    H5Pclose(create);
-    free(old);
-}
-
 /* Rank 0 makes a new dataset zero where old bytes are, and then all ranks write parts of it. */
 static void test_zeros(void)
 {
@@ -408,8 +386,9 @@ static void test_zeros(void)
     nsh_file *file;
 
     check_case("zeros that a node writes late do not fall on what others have written");
+    memset(data, 'o', REUSED);
     if (check_rank == 0)
-        make_reusable(scratch_path("share.h5"));
+        make_with_old_bytes(scratch_path("share.h5"), H5T_NATIVE_CHAR, REUSED, data);
     type_of_filesystem = NFS;
     file = open_file(NSH_FILE_APPEND, nsh_comm_node_count(comm), 1);
     memset(data, 'n', REUSED);

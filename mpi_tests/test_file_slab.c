@@ -821,17 +821,17 @@ static void test_get_errors(void)
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
 }
 
-static void test_errors(void)
+static void test_read_errors(void)
 {
-    const int64_t extent[] = {A, B, C}, outside[] = {1, 0, 0}, wide[] = {A, B, C + 1};
-    const int64_t one[] = {1, 1, 1}, two[] = {2, B, C}, frame[] = {B, C}, negative[] = {A, -1, C};
+    const int64_t extent[] = {A, B, C}, outside[] = {1, 0, 0}, frame[] = {B, C};
+    const int64_t one[] = {1, 1, 1}, two[] = {2, B, C};
     bool odd = check_rank == check_size - 1;
     nsh_file *file = open_file("slabs.h5", NSH_FILE_READ, 0);
     nsh_array *into = make(MPI_INT32_T, 3, extent), *flat = make(MPI_INT32_T, 2, frame);
     nsh_array *other = make(MPI_FLOAT, 3, extent);
     int32_t data[A * B * C] = {0};
 
-    check_case("errors of hyperslabs");
+    check_case("errors of hyperslabs that are read");
     CHECK_ALL(nsh_file_read_hyperslab(NULL, "x", NULL, NULL, into, NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_read_hyperslab(file, "x", outside, extent, into, NULL), NSH_ERR_ARG);
     CHECK_HAS(nsh_error_detail(), "of the dataset in dimension 0");
@@ -847,8 +847,24 @@ static void test_errors(void)
               NSH_ERR_STATE);
     CHECK_ALL(nsh_file_append(file, "z", flat), NSH_ERR_STATE);
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
+    file = open_file("new.h5", NSH_FILE_CREATE, 0);
+    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_INT, data, sizeof data), NSH_ERR_STATE);
+    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&flat), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&other), NSH_SUCCESS);
+}
 
-    file = open_file("slabs.h5", NSH_FILE_APPEND, 0);
+static void test_write_errors(void)
+{
+    const int64_t extent[] = {A, B, C}, outside[] = {1, 0, 0}, wide[] = {A, B, C + 1};
+    const int64_t one[] = {1, 1, 1}, frame[] = {B, C}, negative[] = {A, -1, C};
+    bool odd = check_rank == check_size - 1;
+    nsh_file *file = open_file("slabs.h5", NSH_FILE_APPEND, 0);
+    nsh_array *cube = make(MPI_INT32_T, 3, extent), *flat = make(MPI_INT32_T, 2, frame);
+    int32_t data[A * B * C] = {0};
+
+    check_case("errors of hyperslabs that are written");
     CHECK_ALL(
         nsh_file_write_hyperslab(file, "z", MPI_INT, 3, extent, odd ? NULL : data, NULL, NULL),
         NSH_ERR_ARG);
@@ -870,7 +886,7 @@ static void test_errors(void)
             NSH_ERR_MISMATCH);
     CHECK_ALL(nsh_file_append(file, "x", flat), NSH_ERR_ARG); /* not a series */
     CHECK_ALL(nsh_file_append(file, "s", flat), NSH_SUCCESS);
-    CHECK_ALL(nsh_file_append(file, "s", into), NSH_ERR_ARG);
+    CHECK_ALL(nsh_file_append(file, "s", cube), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_append_hyperslab(file, "s", MPI_FLOAT, 2, frame, data, NULL, NULL),
               NSH_ERR_TYPE);
     CHECK_ALL(
@@ -880,22 +896,15 @@ static void test_errors(void)
     CHECK_ALL(nsh_file_append(file, "s", NULL), NSH_ERR_ARG);
     CHECK_ALL(nsh_file_append(file, "s", flat), NSH_SUCCESS); /* nothing of that has spoilt it */
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
-    file = open_file("new.h5", NSH_FILE_CREATE, 0);
-    CHECK_EQ(nsh_file_get(file, "x", NULL, NULL, MPI_INT, data, sizeof data), NSH_ERR_STATE);
-    CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_free(&into), NSH_SUCCESS);
+    CHECK_ALL(nsh_array_free(&cube), NSH_SUCCESS);
     CHECK_ALL(nsh_array_free(&flat), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_free(&other), NSH_SUCCESS);
 }
 
 int main(int argc, char **argv)
 {
-    nsh_file *file = NULL;
-
     check_init(&argc, &argv);
+    check_needs_hdf5();
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
-    if (nsh_file_open(comm, "/", NSH_FILE_READ, NULL, &file) == NSH_ERR_UNSUPPORTED)
-        check_skip("built without HDF5");
     scratch_make();
     test_read();
     test_sparse();
@@ -912,7 +921,8 @@ int main(int argc, char **argv)
     test_scales();
     test_points();
     test_get_errors();
-    test_errors();
+    test_read_errors();
+    test_write_errors();
     scratch_remove();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     return check_finish();

@@ -30,16 +30,6 @@ typedef struct world {
     nsh_file *file;
 } world;
 
-static nsh_array *make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value)
-{
-    nsh_array_options options = {sizeof options, name};
-    nsh_array *array = NULL;
-
-    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
-    return array;
-}
-
 static void make_turns(world *w)
 {
     nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
@@ -68,8 +58,8 @@ static void make_world(world *w, MPI_Comm mpi, const char *path)
     MPI_Type_contiguous(2, MPI_INT64_T, &pair);
     MPI_Type_commit(&pair);
     CHECK_ALL(nsh_comm_create(mpi, NULL, &w->comm), NSH_SUCCESS);
-    w->small = make_array(w->comm, SMALL, "forgotten", 5);
-    w->large = make_array(w->comm, LARGE, NULL, 6);
+    w->small = check_make_array(w->comm, SMALL, "forgotten", 5);
+    w->large = check_make_array(w->comm, LARGE, NULL, 6);
     CHECK_ALL(nsh_array_create(w->comm, pair, 1, &n, NULL, &w->derived), NSH_SUCCESS);
     MPI_Type_free(&pair);
     CHECK_EQ(nsh_array_hold(w->small, &w->hold), NSH_SUCCESS);
@@ -221,28 +211,50 @@ static void finalize(char text[], int n)
     close(stderr_fd);
 }
 
-int main(int argc, char **argv)
+/* The last calls before MPI_Finalize: some ranks are in the middle of their last unlocks when others
+ * finalise. */
+static void call_until_the_end(world *first, world *second)
 {
-    char text[16384];
-    char path[2][64] = {"/tmp/nsh-finalize-XXXXXX", ""};
-    nsh_comm *failed = NULL;
-    world first, second, gone;
-    int fd = -1, helpers = 0, keyval, level;
-    MPI_Comm half;
+    int level;
 
-    check_init(&argc, &argv);
-    if (check_rank == 0)
-        fd = mkstemp(path[0]);
-    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+    for (int i = 0; i < 5 + 20 * (check_rank % 3); i++) {
+        CHECK_EQ(nsh_mutex_lock(first->mutex[i % 2]), NSH_SUCCESS);
+        CHECK_EQ(nsh_counter_add(second->counter, 1, NULL), NSH_SUCCESS);
+        CHECK_EQ(nsh_mutex_unlock(first->mutex[i % 2]), NSH_SUCCESS);
+    }
+    MPI_Query_thread(&level);
+    if (level == MPI_THREAD_MULTIPLE && nsh_comm_node_count(first->comm) > 1 && check_rank == 0)
+        CHECK(count_helpers() != 0);
+}
+
+static void test_free_all(const char *path)
+{
+    world gone;
+
     check_case("a communicator is freed with all that is on it");
-    make_world(&gone, MPI_COMM_WORLD, path[0]);
+    make_world(&gone, MPI_COMM_WORLD, path);
     CHECK_EQ(nsh_mutex_lock(gone.mutex[check_rank % 2]), NSH_SUCCESS);
     CHECK_EQ(nsh_mutex_unlock(gone.mutex[check_rank % 2]), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_free_all(&gone.comm), NSH_SUCCESS);
     CHECK(gone.comm == NULL);
     check_shells(&gone);
     CHECK_ALL(nsh_comm_free_all(&gone.comm), NSH_SUCCESS);
+}
 
+int main(int argc, char **argv)
+{
+    char text[16384];
+    char path[2][64] = {"/tmp/nsh-finalize-XXXXXX", ""};
+    nsh_comm *failed = NULL;
+    world first, second;
+    int fd = -1, helpers = 0, keyval;
+    MPI_Comm half;
+
+    check_init(&argc, &argv);
+    if (check_rank == 0)
+        fd = mkstemp(path[0]);
+    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+    test_free_all(path[0]);
     check_case("what is forgotten works until the end");
     make_world(&first, MPI_COMM_WORLD, path[0]);
     MPI_Comm_split(MPI_COMM_WORLD, check_rank % 2, 0, &half);
@@ -258,16 +270,7 @@ int main(int argc, char **argv)
     if (check_rank == 0 && fd >= 0)
         close(fd);
     check_report_cases();
-
-    /* Some ranks are in the middle of their last unlocks when others finalise. */
-    for (int i = 0; i < 5 + 20 * (check_rank % 3); i++) {
-        CHECK_EQ(nsh_mutex_lock(first.mutex[i % 2]), NSH_SUCCESS);
-        CHECK_EQ(nsh_counter_add(second.counter, 1, NULL), NSH_SUCCESS);
-        CHECK_EQ(nsh_mutex_unlock(first.mutex[i % 2]), NSH_SUCCESS);
-    }
-    MPI_Query_thread(&level);
-    if (level == MPI_THREAD_MULTIPLE && nsh_comm_node_count(first.comm) > 1 && check_rank == 0)
-        CHECK(count_helpers() != 0);
+    call_until_the_end(&first, &second);
     MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, look_for_helpers, &keyval, NULL);
     MPI_Comm_set_attr(MPI_COMM_SELF, keyval, &helpers);
     helpers = 1;

@@ -27,26 +27,6 @@ static nsh_counter *counter;
 static nsh_batch *batch;
 static nsh_file *file;
 
-static nsh_array *make_array(nsh_comm *on, int64_t n, const char *name, int64_t value)
-{
-    nsh_array_options options = {sizeof options, name};
-    nsh_array *array = NULL;
-
-    CHECK_ALL(nsh_array_create(on, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
-    return array;
-}
-
-static void check_values(const nsh_array *array, int64_t value)
-{
-    const int64_t *seen = nsh_array_data(array);
-    int64_t wrong = 0;
-
-    for (int64_t i = 0; i < nsh_array_size(array); i++)
-        wrong += seen[i] != value;
-    CHECK_EQ(wrong, 0);
-}
-
 static void make_all(const char *path)
 {
     nsh_batch_options options = NSH_BATCH_OPTIONS_INIT;
@@ -56,10 +36,10 @@ static void make_all(const char *path)
 
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, NULL, &comm), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_create_serial(&serial), NSH_SUCCESS);
-    small = make_array(comm, SMALL, "small", 1);
-    large = make_array(comm, LARGE, NULL, 2);
-    alone = make_array(serial, LARGE, "alone", 3 + check_rank);
-    updated = make_array(comm, SMALL, NULL, 4);
+    small = check_make_array(comm, SMALL, "small", 1);
+    large = check_make_array(comm, LARGE, NULL, 2);
+    alone = check_make_array(serial, LARGE, "alone", 3 + check_rank);
+    updated = check_make_array(comm, SMALL, NULL, 4);
     CHECK_ALL(nsh_array_update_begin(updated, NULL, NULL, 0, &view), NSH_SUCCESS);
     CHECK_EQ(nsh_array_hold(large, &hold), NSH_SUCCESS);
     CHECK_ALL(nsh_mutex_create(comm, NULL, &mutex), NSH_SUCCESS);
@@ -87,9 +67,9 @@ static void child_reads(void)
     nsh_task_state state;
     FILE *null = fopen("/dev/null", "w");
 
-    check_values(small, 1);
-    check_values(large, 2);
-    check_values(alone, 3 + check_rank);
+    check_array(small, 1);
+    check_array(large, 2);
+    check_array(alone, 3 + check_rank);
     CHECK_EQ(*(const int64_t *)nsh_array_at(small, NULL), 1);
     CHECK_EQ(nsh_array_get(small, NULL, NULL, values), NSH_SUCCESS);
     CHECK_EQ(values[SMALL - 1], 1);
@@ -174,8 +154,8 @@ static void child_makes(void)
     nsh_array *array;
 
     CHECK_EQ(nsh_comm_create_serial(&own), NSH_SUCCESS);
-    array = make_array(own, LARGE, "own", 8);
-    check_values(array, 8);
+    array = check_make_array(own, LARGE, "own", 8);
+    check_array(array, 8);
     CHECK_EQ(nsh_comm_free(&own), NSH_ERR_STATE);
     CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
     CHECK_EQ(nsh_comm_free(&own), NSH_SUCCESS);
@@ -213,15 +193,15 @@ static void parent_goes_on(void)
     nsh_array *more;
 
     CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
-    check_values(small, 1);
-    check_values(large, 2);
-    check_values(alone, 3 + check_rank);
+    check_array(small, 1);
+    check_array(large, 2);
+    check_array(alone, 3 + check_rank);
     CHECK_ALL(nsh_array_update_end(updated), NSH_SUCCESS);
-    check_values(updated, 4);
-    more = make_array(comm, LARGE, NULL, 5);
+    check_array(updated, 4);
+    more = check_make_array(comm, LARGE, NULL, 5);
     CHECK_ALL(nsh_array_fill(small, &seven), NSH_SUCCESS);
-    check_values(small, 7);
-    check_values(large, 2);
+    check_array(small, 7);
+    check_array(large, 2);
     CHECK_EQ(nsh_mutex_lock(mutex), NSH_SUCCESS);
     CHECK_EQ(nsh_mutex_unlock(mutex), NSH_SUCCESS);
     CHECK_EQ(nsh_counter_add(counter, 1, &before), NSH_SUCCESS);
@@ -232,7 +212,7 @@ static void parent_goes_on(void)
     }
     MPI_Allreduce(MPI_IN_PLACE, &done, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
     CHECK_EQ(done, 10);
-    check_values(more, 5);
+    check_array(more, 5);
     CHECK_EQ(nsh_array_free(&more), NSH_SUCCESS);
 }
 
@@ -244,7 +224,7 @@ static void parent_frees(void)
         CHECK_EQ(nsh_array_free(&large), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
     if (large != NULL)
-        check_values(large, 2);
+        check_array(large, 2);
     CHECK_EQ(nsh_array_free(&large), NSH_SUCCESS);
     CHECK_EQ(nsh_array_free(&small), NSH_SUCCESS);
     CHECK_EQ(nsh_array_free(&alone), NSH_SUCCESS);

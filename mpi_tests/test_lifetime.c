@@ -37,32 +37,12 @@ static nsh_comm *open_comm(int64_t heap_bytes)
     return comm;
 }
 
-static nsh_array *make_array(nsh_comm *comm, int64_t n, const char *name, int64_t value)
-{
-    nsh_array_options options = {sizeof options, name};
-    nsh_array *array = NULL;
-
-    CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, &array), NSH_SUCCESS);
-    CHECK_ALL(nsh_array_fill(array, &value), NSH_SUCCESS);
-    return array;
-}
-
 static int create_code(nsh_comm *comm, int64_t n, const char *name, nsh_array **out)
 {
     nsh_array_options options = {sizeof options, name};
 
     *out = NULL;
     return nsh_array_create(comm, MPI_INT64_T, 1, &n, &options, out);
-}
-
-static void check_values(const nsh_array *array, int64_t value)
-{
-    const int64_t *seen = nsh_array_data(array);
-    int64_t wrong = 0;
-
-    for (int64_t i = 0; i < nsh_array_size(array); i++)
-        wrong += seen[i] != value;
-    CHECK_EQ(wrong, 0);
 }
 
 /* ---- frees in different orders ---- */
@@ -74,7 +54,7 @@ typedef struct slot {
 
 static void free_slot(slot *s)
 {
-    check_values(s->array, s->value);
+    check_array(s->array, s->value);
     CHECK_EQ(nsh_array_free(&s->array), NSH_SUCCESS);
     CHECK(s->array == NULL);
 }
@@ -92,7 +72,7 @@ static void test_orders(void)
         if (s->array != NULL)
             free_slot(s);
         s->value = 1000 + round;
-        s->array = make_array(comm, sizes[check_random_below(6)], NULL, s->value);
+        s->array = check_make_array(comm, sizes[check_random_below(6)], NULL, s->value);
         for (int64_t frees = own_random_below(3); frees > 0; frees--) {
             s = &slots[own_random_below(MOST)];
             if (s->array != NULL)
@@ -100,7 +80,7 @@ static void test_orders(void)
         }
         for (int i = 0; i < MOST; i++)
             if (slots[i].array != NULL && nsh_array_size(slots[i].array) < LARGE)
-                check_values(slots[i].array, slots[i].value);
+                check_array(slots[i].array, slots[i].value);
     }
     for (int i = 0; i < MOST; i++)
         if (slots[i].array != NULL)
@@ -116,21 +96,21 @@ static void test_orders(void)
 static void test_create_between(int64_t n)
 {
     nsh_comm *comm = open_comm(0);
-    nsh_array *x = make_array(comm, n, NULL, 7), *y[3];
+    nsh_array *x = check_make_array(comm, n, NULL, 7), *y[3];
 
     if (check_rank == 0)
         CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
     for (int i = 0; i < 3; i++)
-        y[i] = make_array(comm, n, NULL, 20 + i);
+        y[i] = check_make_array(comm, n, NULL, 20 + i);
     MPI_Barrier(MPI_COMM_WORLD);
     if (x != NULL)
-        check_values(x, 7);
+        check_array(x, 7);
     MPI_Barrier(MPI_COMM_WORLD);
     CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
     for (int i = 0; i < 3; i++) {
         int k = (i + check_rank) % 3;
 
-        check_values(y[k], 20 + k);
+        check_array(y[k], 20 + k);
         CHECK_EQ(nsh_array_free(&y[k]), NSH_SUCCESS);
     }
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
@@ -141,13 +121,13 @@ static void test_create_between(int64_t n)
 static void test_names(void)
 {
     nsh_comm *comm = open_comm(0);
-    nsh_array *x = make_array(comm, 5, "x", 1), *other[2], *found = NULL, *again = NULL;
+    nsh_array *x = check_make_array(comm, 5, "x", 1), *other[2], *found = NULL, *again = NULL;
     nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
     nsh_mutex *mutex = NULL;
 
     options.name = "x";
     for (int i = 0; i < 2; i++)
-        other[i] = make_array(comm, 3, i == 0 ? "a" : "b", i);
+        other[i] = check_make_array(comm, 3, i == 0 ? "a" : "b", i);
     CHECK_ALL(create_code(comm, 5, "x", &again), NSH_ERR_EXISTS);
     /* All ranks but the last give x up, each with another array, so the sets differ. */
     CHECK_EQ(nsh_array_free(&other[check_rank % 2]), NSH_SUCCESS);
@@ -160,7 +140,7 @@ static void test_names(void)
         CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_ERR_EXISTS);
     }
     if (x != NULL) {
-        check_values(x, 1);
+        check_array(x, 1);
         CHECK_EQ(nsh_array_find(comm, "x", &found), NSH_SUCCESS);
         CHECK(found == x);
         CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
@@ -185,10 +165,10 @@ static void test_memory(void)
 {
     enum { HEAP = 8 << 20, MOST_OF_IT = (HEAP / 8) * 3 / 4 };
     nsh_comm *comm = open_comm(HEAP);
-    nsh_array *x = make_array(comm, MOST_OF_IT, NULL, 3), *other[2], *y = NULL;
+    nsh_array *x = check_make_array(comm, MOST_OF_IT, NULL, 3), *other[2], *y = NULL;
 
     for (int i = 0; i < 2; i++)
-        other[i] = make_array(comm, 10, NULL, i);
+        other[i] = check_make_array(comm, 10, NULL, i);
     for (int round = 0; round < 4; round++) {
         CHECK_ALL(create_code(comm, MOST_OF_IT, NULL, &y), NSH_ERR_NOMEM);
         CHECK(y == NULL);
@@ -199,10 +179,10 @@ static void test_memory(void)
             CHECK_ALL(create_code(comm, MOST_OF_IT, NULL, &y), NSH_ERR_NOMEM);
         } else if (check_size > 1) {
             CHECK_ALL(create_code(comm, MOST_OF_IT, NULL, &y), NSH_ERR_NOMEM);
-            check_values(x, 3);
+            check_array(x, 3);
         }
         CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
-        x = make_array(comm, MOST_OF_IT, NULL, 3);
+        x = check_make_array(comm, MOST_OF_IT, NULL, 3);
     }
     CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
     CHECK_EQ(nsh_array_free(&other[0]), NSH_SUCCESS);
@@ -310,7 +290,7 @@ static void test_abandon(void)
 static void test_comm_free(void)
 {
     nsh_comm *comm = open_comm(0);
-    nsh_array *array = make_array(comm, 10, NULL, 1);
+    nsh_array *array = check_make_array(comm, 10, NULL, 1);
     zoo z;
 
     make_zoo(comm, &z, 0);
@@ -325,21 +305,12 @@ static void test_comm_free(void)
 
 /* ---- hold ---- */
 
-static void check_held(const int64_t *seen, int64_t n, int64_t value)
-{
-    int64_t wrong = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        wrong += seen[i] != value;
-    CHECK_EQ(wrong, 0);
-}
-
 /* Some ranks hold what all have freed: it stays, under its name, until the last one lets go; and
  * beyond its communicator. */
 static void test_hold(int64_t n)
 {
     nsh_comm *comm = open_comm(0);
-    nsh_array *array = make_array(comm, n, "held", 9), *other = NULL, *found = NULL;
+    nsh_array *array = check_make_array(comm, n, "held", 9), *other = NULL, *found = NULL;
     const int64_t *seen = nsh_array_data(array);
     nsh_hold *hold[2] = {NULL, NULL};
 
@@ -354,24 +325,24 @@ static void test_hold(int64_t n)
     CHECK_EQ(nsh_array_find(comm, "held", &found), NSH_ERR_NOT_FOUND);
     for (int i = 0; i < 3; i++) {
         CHECK_ALL(create_code(comm, n, "held", &other), NSH_ERR_EXISTS);
-        other = make_array(comm, n, NULL, 10 + i);
+        other = check_make_array(comm, n, NULL, 10 + i);
         if (hold[0] != NULL)
-            check_held(seen, n, 9);
+            check_values(seen, n, 9);
         CHECK_EQ(nsh_array_free(&other), NSH_SUCCESS);
         if (i == 0)
             CHECK_EQ(nsh_hold_release(&hold[1]), NSH_SUCCESS);
     }
     CHECK(hold[1] == NULL);
     CHECK_EQ(nsh_hold_release(&hold[0]), NSH_SUCCESS);
-    array = make_array(comm, n, "held", 11); /* now the name is free */
+    array = check_make_array(comm, n, "held", 11); /* now the name is free */
     seen = nsh_array_data(array);
     CHECK_EQ(nsh_array_hold(array, &hold[0]), NSH_SUCCESS);
     CHECK_EQ(nsh_array_hold(array, &hold[1]), NSH_SUCCESS);
     CHECK_EQ(nsh_array_free(&array), NSH_SUCCESS);
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
-    check_held(seen, n, 11);
+    check_values(seen, n, 11);
     CHECK_EQ(nsh_hold_release(&hold[0]), NSH_SUCCESS);
-    check_held(seen, n, 11);
+    check_values(seen, n, 11);
     CHECK_EQ(nsh_hold_release(&hold[1]), NSH_SUCCESS);
 }
 
@@ -450,7 +421,7 @@ static void test_fail(int (*call)(things *), int code)
     nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
     int failing = check_size - 1, rc;
 
-    t.array = make_array(t.comm, 10, NULL, 1);
+    t.array = check_make_array(t.comm, 10, NULL, 1);
     CHECK_ALL(nsh_mutex_create(t.comm, NULL, &t.mutex), NSH_SUCCESS);
     options.order = NSH_MUTEX_COHORT;
     options.cohort_limit = INT_MAX; /* the node that has it need not ask other nodes */

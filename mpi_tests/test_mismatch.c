@@ -13,6 +13,8 @@
 
 #include <nodeshare.h>
 
+#include "mistakes.h"
+
 /* What NSH_RMA is not by default. */
 #ifdef OPEN_MPI
 static const char other_backend[] = "window";
@@ -22,80 +24,7 @@ static const char other_backend[] = "message";
 
 enum { SMALL = 1, LARGE = 512 << 10 /* of 8 bytes: 4 MiB */, MOST_CALLS = 200 };
 
-static nsh_comm *comm;
-static nsh_array *array, *other;
-static int64_t *data;
-static int64_t count;
-
 /* ---- what a rank does in each case ---- */
-
-static int first_of_node(int node)
-{
-    for (int r = 0; r < check_size; r++)
-        if (nsh_comm_node_of(comm, r) == node)
-            return r;
-    return 0;
-}
-
-/* Which of two camps: nodes where there are several, ranks where there is one. */
-static int camp(void)
-{
-    return nsh_comm_node_count(comm) > 1 ? nsh_comm_node_index(comm) % 2 : check_rank % 2;
-}
-
-static int camp_root(int which)
-{
-    return nsh_comm_node_count(comm) > 1 ? first_of_node(which) : which;
-}
-
-static int set_at(nsh_array *a, int root)
-{
-    return nsh_array_set(a, data, NULL, NULL, root);
-}
-
-static int self_as_root(void)
-{
-    return set_at(array, check_rank);
-}
-
-static int nodes_swapped(void)
-{
-    return set_at(array, camp_root(1 - camp()));
-}
-
-static int both_send(void)
-{
-    return set_at(array, camp_root(camp()));
-}
-
-static int barrier_or_set(void)
-{
-    return camp() == 0 ? nsh_comm_barrier(comm) : set_at(array, camp_root(1));
-}
-
-static int set_or_barrier(void)
-{
-    return camp() == 1 ? nsh_comm_barrier(comm) : set_at(array, camp_root(0));
-}
-
-static int begin_or_set(void)
-{
-    void *view = NULL;
-
-    return camp() == 0 ? nsh_array_update_begin(array, NULL, NULL, 0, &view) : set_at(array, 0);
-}
-
-static int different_arrays(void)
-{
-    return set_at(camp() == 0 ? array : other, 0);
-}
-
-static int set_or_fill(void)
-{
-    int64_t one = -1;
-
-    return camp() == 0 ? set_at(array, 0) : nsh_array_fill(array, &one);
-}
 
 static const struct {
     const char *name;

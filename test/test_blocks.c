@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/blocks.h"
+#include "draw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,17 +27,6 @@ typedef struct model {
     int64_t region_bytes[MAX_REGIONS];
     place block[MAX_LIVE]; /* in the order of places */
 } model;
-
-static uint64_t seed;
-
-static int64_t draw(int64_t n) /* 0 .. n - 1 */
-{
-    uint64_t z = (seed += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (int64_t)((z ^ (z >> 31)) % (uint64_t)n);
-}
 
 static int64_t round_up(int64_t n, int64_t to)
 {
@@ -193,71 +183,90 @@ static nsh__block *take(nsh__blocks *blocks, int64_t bytes, int64_t align)
     return block;
 }
 
-/* Takes and gives in phases that fill and empty the regions, with regions added on the way; the
- * twin does the same but for takes that are undone at once. */
+/* Blocks and what the model expects of them; the twin has the same calls but for takes that are
+ * undone at once. */
+typedef struct trial {
+    nsh__blocks *blocks, *twin;
+    nsh__block *live[MAX_LIVE], *live_twin[MAX_LIVE];
+    model m;
+    int full; /* takes for which there was no place */
+} trial;
+
+static void add_region(trial *t)
+{
+    int64_t bytes = draw(20 << 20);
+
+    t->m.region_bytes[t->m.regions++] = bytes / NSH__BLOCKS_UNIT * NSH__BLOCKS_UNIT;
+    assert_true(nsh__blocks_add_region(t->blocks, bytes));
+    assert_true(nsh__blocks_add_region(t->twin, bytes));
+}
+
+static void try_to_take(trial *t)
+{
+    int64_t bytes = draw_bytes(), align = draw_align(bytes);
+    int64_t units = round_up(bytes, NSH__BLOCKS_UNIT);
+    uint64_t history = nsh__blocks_history(t->blocks);
+    nsh__block *block = (nsh__block *)&t->m;
+    place expected;
+    bool fits = model_find(&t->m, units, align < 64 ? 64 : align, &expected);
+
+    assert_int_equal(nsh__blocks_alloc(t->blocks, bytes, align, &block),
+                     fits ? NSH__BLOCKS_OK : NSH__BLOCKS_FULL);
+    if (!fits) {
+        t->full++;
+        assert_null(block);
+        assert_true(nsh__blocks_history(t->blocks) == history);
+        return;
+    }
+    assert_same_place(place_of(block), expected);
+    assert_true(nsh__blocks_history(t->blocks) != history);
+    if (draw(4) == 0) {
+        nsh__blocks_free(t->blocks, block);
+        return;
+    }
+    t->live[t->m.live] = block;
+    t->live_twin[t->m.live] = take(t->twin, bytes, align);
+    model_insert(&t->m, &expected);
+}
+
+static void give_one(trial *t)
+{
+    int i = (int)draw(t->m.live);
+    place p = place_of(t->live[i]);
+
+    assert_same_place(p, place_of(t->live_twin[i]));
+    nsh__blocks_free(t->blocks, t->live[i]);
+    nsh__blocks_free(t->twin, t->live_twin[i]);
+    model_remove(&t->m, &p);
+    t->live[i] = t->live[t->m.live];
+    t->live_twin[i] = t->live_twin[t->m.live];
+}
+
+/* Takes and gives in phases that fill and empty the regions, with regions added on the way. */
 static void test_random_against_model(void **state)
 {
+    static trial t;
+
     (void)state;
     for (int round = 0; round < 30; round++) {
-        nsh__blocks *blocks = nsh__blocks_create(), *twin = nsh__blocks_create();
-        static nsh__block *live[MAX_LIVE], *live_twin[MAX_LIVE];
-        model m = {0};
-        int full = 0;
-
         seed = (uint64_t)round;
-        assert_true(blocks != NULL && twin != NULL);
+        t = (trial){.blocks = nsh__blocks_create(), .twin = nsh__blocks_create()};
+        assert_true(t.blocks != NULL && t.twin != NULL);
         for (int step = 0; step < 2000; step++) {
             bool filling = step % 400 < 250;
 
-            if (m.regions == 0 || (m.regions < MAX_REGIONS && draw(300) == 0)) {
-                int64_t bytes = draw(20 << 20);
-
-                m.region_bytes[m.regions++] = bytes / NSH__BLOCKS_UNIT * NSH__BLOCKS_UNIT;
-                assert_true(nsh__blocks_add_region(blocks, bytes));
-                assert_true(nsh__blocks_add_region(twin, bytes));
-            } else if (m.live < MAX_LIVE - 1 && draw(10) < (filling ? 7 : 3)) {
-                int64_t bytes = draw_bytes(), align = draw_align(bytes);
-                int64_t units = round_up(bytes, NSH__BLOCKS_UNIT);
-                uint64_t history = nsh__blocks_history(blocks);
-                nsh__block *block = (nsh__block *)&m, *other;
-                place expected;
-                bool fits = model_find(&m, units, align < 64 ? 64 : align, &expected);
-
-                assert_int_equal(nsh__blocks_alloc(blocks, bytes, align, &block),
-                                 fits ? NSH__BLOCKS_OK : NSH__BLOCKS_FULL);
-                if (!fits) {
-                    full++;
-                    assert_null(block);
-                    assert_true(nsh__blocks_history(blocks) == history);
-                } else {
-                    assert_same_place(place_of(block), expected);
-                    assert_true(nsh__blocks_history(blocks) != history);
-                    if (draw(4) == 0) {
-                        nsh__blocks_free(blocks, block);
-                    } else {
-                        other = take(twin, bytes, align);
-                        live[m.live] = block;
-                        live_twin[m.live] = other;
-                        model_insert(&m, &expected);
-                    }
-                }
-            } else if (m.live > 0) {
-                int i = (int)draw(m.live);
-                place p = place_of(live[i]);
-
-                assert_same_place(p, place_of(live_twin[i]));
-                nsh__blocks_free(blocks, live[i]);
-                nsh__blocks_free(twin, live_twin[i]);
-                model_remove(&m, &p);
-                live[i] = live[m.live];
-                live_twin[i] = live_twin[m.live];
-            }
-            assert_agrees(blocks, &m);
-            assert_true(nsh__blocks_history(blocks) == nsh__blocks_history(twin));
+            if (t.m.regions == 0 || (t.m.regions < MAX_REGIONS && draw(300) == 0))
+                add_region(&t);
+            else if (t.m.live < MAX_LIVE - 1 && draw(10) < (filling ? 7 : 3))
+                try_to_take(&t);
+            else if (t.m.live > 0)
+                give_one(&t);
+            assert_agrees(t.blocks, &t.m);
+            assert_true(nsh__blocks_history(t.blocks) == nsh__blocks_history(t.twin));
         }
-        assert_true(full > 0); /* or the round has not tried that */
-        nsh__blocks_destroy(blocks);
-        nsh__blocks_destroy(twin);
+        assert_true(t.full > 0); /* or the round has not tried that */
+        nsh__blocks_destroy(t.blocks);
+        nsh__blocks_destroy(t.twin);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/hyperslab.h"
+#include "draw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,17 +25,6 @@ typedef struct sample {
     unsigned char *memory, *base;
     int64_t map[MAX_BYTES];
 } sample;
-
-static uint64_t seed;
-
-static int64_t draw(int64_t n) /* 0 .. n - 1 */
-{
-    uint64_t z = (seed += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (int64_t)((z ^ (z >> 31)) % (uint64_t)n);
-}
 
 static void fill(unsigned char *bytes, int64_t n)
 {

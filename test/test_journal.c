@@ -17,26 +17,12 @@
 #include <cmocka.h>
 #include <nodeshare.h>
 
+#include "draw.h"
 #include "task/journal.h"
 
 enum { TASKS = 40, RESULT = 12, MOST_RECORDS = 200 };
 
-static uint64_t seed = 1;
 static char path[] = "/tmp/nsh_test_journal_XXXXXX";
-
-static uint64_t random_word(void) /* splitmix64 */
-{
-    uint64_t z = (seed += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static int64_t below(int64_t n)
-{
-    return (int64_t)(random_word() % (uint64_t)n);
-}
 
 /* ---- a journal written through batches of one process ---- */
 
@@ -80,7 +66,7 @@ static int write_some(nsh_comm *comm, int steps, model *m, model after[], int64_
 
         assert_int_equal(nsh_batch_next(b, &task), NSH_SUCCESS);
         if (task < 0) {
-            unsigned from = below(2) ? NSH_BATCH_REOPEN_DONE : NSH_BATCH_REOPEN_FAILED;
+            unsigned from = draw(2) ? NSH_BATCH_REOPEN_DONE : NSH_BATCH_REOPEN_FAILED;
 
             assert_int_equal(nsh_batch_reopen(b, from), NSH_SUCCESS);
             for (int t = 0; t < TASKS; t++)
@@ -89,11 +75,11 @@ static int write_some(nsh_comm *comm, int steps, model *m, model after[], int64_
                     memset(m->result[t], 0, RESULT);
                 }
         } else {
-            nsh_task_state state = below(4) ? NSH_TASK_DONE : NSH_TASK_FAILED;
+            nsh_task_state state = draw(4) ? NSH_TASK_DONE : NSH_TASK_FAILED;
             char result[RESULT];
 
             for (int k = 0; k < RESULT; k++)
-                result[k] = (char)random_word();
+                result[k] = (char)draw_word();
             assert_int_equal(nsh_batch_finish(b, task, state, result), NSH_SUCCESS);
             m->state[task] = state;
             if (state == NSH_TASK_DONE)
@@ -222,9 +208,9 @@ static void test_flipped(void **state)
     while (k > 0 && length[k - 1] >= n) /* free may have written another record */
         k--;
     for (int i = 0; i < 600; i++) {
-        int64_t at = i < 64 ? i : below(n);
+        int64_t at = i < 64 ? i : draw(n);
 
-        bytes[at] = (char)(bytes[at] ^ 1 << below(8));
+        bytes[at] = (char)(bytes[at] ^ 1 << draw(8));
         store(bytes, n);
         if (at < length[k - 1] && at < n - NSH__RECORD - RESULT - 4) {
             assert_int_equal(open_batch(comm, NSH_BATCH_RESUME, &b), NSH_ERR_FORMAT);
@@ -255,22 +241,22 @@ static void replay_noise(nsh__journal_table *l, char *bytes)
     memset(l->results, 0, TASKS * RESULT);
     for (int i = 0; i < 30; i++) {
         char result[sizeof(nsh__job)];
-        nsh__record r = {.kind = (uint8_t)below(NSH__RECORD_KINDS + 1),
-                         .state = (uint8_t)below(5),
-                         .slot = (uint16_t)below(NSH__SLOTS + 2),
-                         .value = (uint32_t)below(16),
-                         .first = below(TASKS + 2) - 1};
+        nsh__record r = {.kind = (uint8_t)draw(NSH__RECORD_KINDS + 1),
+                         .state = (uint8_t)draw(5),
+                         .slot = (uint16_t)draw(NSH__SLOTS + 2),
+                         .value = (uint32_t)draw(16),
+                         .first = draw(TASKS + 2) - 1};
 
         for (size_t k = 0; k < sizeof result; k++)
-            result[k] = (char)random_word();
-        r.last = r.first + below(6) - 1;
+            result[k] = (char)draw_word();
+        r.last = r.first + draw(6) - 1;
         if (r.kind == NSH__RECORD_END && r.state == NSH_TASK_DONE)
             r.result_bytes = RESULT;
         if (r.kind == NSH__RECORD_JOIN)
             r.result_bytes = (int64_t)sizeof(nsh__job);
         nsh__record_write(&r, result, n, bytes + n);
-        if (below(20) == 0)
-            bytes[n + below(NSH__RECORD)] ^= 1;
+        if (draw(20) == 0)
+            bytes[n + draw(NSH__RECORD)] ^= 1;
         n += nsh__record_bytes(&r);
     }
     used = nsh__journal_table_replay(l, bytes, n, 0);
@@ -369,7 +355,7 @@ static void test_attempts(void **state)
 /* Bytes of a good journal, some changed: any answer, but no other harm, and status agrees. */
 static void damage_file(nsh_comm *comm, const char *good, int64_t n)
 {
-    int64_t length = below(8) ? n : below(n + 1);
+    int64_t length = draw(8) ? n : draw(n + 1);
     char *bytes = malloc((size_t)n + 64);
     nsh_task_counts counts = NSH_TASK_COUNTS_INIT;
     nsh_batch *b = NULL;
@@ -377,8 +363,8 @@ static void damage_file(nsh_comm *comm, const char *good, int64_t n)
 
     assert_non_null(bytes);
     memcpy(bytes, good, (size_t)n);
-    for (int64_t i = below(6); i > 0 && length > 0; i--)
-        bytes[below(length)] = (char)random_word();
+    for (int64_t i = draw(6); i > 0 && length > 0; i--)
+        bytes[draw(length)] = (char)draw_word();
     store(bytes, length);
     rc = nsh__journal_status(path, &counts);
     if (rc == NSH_SUCCESS)

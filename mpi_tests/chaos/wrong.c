@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mistakes.h"
+
 enum { SMALL = 1, LARGE = 512 << 10 /* of 8 bytes: 4 MiB */, MOST_CALLS = 200, OLD = 7 };
 
 /* How a mistake comes out. */
@@ -19,41 +21,13 @@ typedef enum outcome {
     WATCHED   /* under NSH_CHECK=1 STATE on some rank, and the communicator works on */
 } outcome;
 
-static nsh_comm *comm;
 static MPI_Comm mpi; /* a duplicate for what the test itself has to say */
-static nsh_array *array, *other;
 static nsh_mutex *mutexes[2];
 static nsh_semaphore *semaphores[2];
 static nsh_counter *counters[2];
-static int64_t *data;
-static int64_t count;
 static int me, size;
 
-/* ---- who errs ---- */
-
-static int first_of_node(int node)
-{
-    for (int r = 0; r < size; r++)
-        if (nsh_comm_node_of(comm, r) == node)
-            return r;
-    return 0;
-}
-
-/* Which of two camps: nodes where there are several, ranks where there is one. */
-static int camp(void)
-{
-    return nsh_comm_node_count(comm) > 1 ? nsh_comm_node_index(comm) % 2 : me % 2;
-}
-
-static int camp_root(int which)
-{
-    return nsh_comm_node_count(comm) > 1 ? first_of_node(which) : which;
-}
-
-static int set_at(nsh_array *a, int root)
-{
-    return nsh_array_set(a, data, NULL, NULL, root);
-}
+/* ---- what the test itself says ---- */
 
 /* What others ask of this rank is answered meanwhile. */
 static void await_request(MPI_Request *request)
@@ -89,43 +63,6 @@ static bool on_any_rank(bool mine)
 
 /* ---- mistakes ---- */
 
-static int self_as_root(void)
-{
-    return set_at(array, me);
-}
-
-static int nodes_swapped(void)
-{
-    return set_at(array, camp_root(1 - camp()));
-}
-
-static int both_send(void)
-{
-    return set_at(array, camp_root(camp()));
-}
-
-static int barrier_or_set(void)
-{
-    return camp() == 0 ? nsh_comm_barrier(comm) : set_at(array, camp_root(1));
-}
-
-static int set_or_barrier(void)
-{
-    return camp() == 1 ? nsh_comm_barrier(comm) : set_at(array, camp_root(0));
-}
-
-static int different_arrays(void)
-{
-    return set_at(camp() == 0 ? array : other, 0);
-}
-
-static int set_or_fill(void)
-{
-    int64_t one = -1;
-
-    return camp() == 0 ? set_at(array, 0) : nsh_array_fill(array, &one);
-}
-
 static int barrier_or_checksum(void)
 {
     uint64_t sum;
@@ -138,36 +75,33 @@ static int last_alone(void)
     return me == size - 1 ? nsh_comm_barrier(comm) : set_at(array, 0);
 }
 
-/* All have begun an update; one camp ends it, the other is elsewhere. */
-static int end_or_barrier(void)
+static int begin_and_store(void)
 {
     void *view = NULL;
     int rc = nsh_array_update_begin(array, NULL, NULL, 0, &view);
 
+    if (rc == NSH_SUCCESS && view != NULL)
+        memcpy(view, data, (size_t)count * sizeof *data);
+    return rc;
+}
+
+/* All have begun an update; one camp ends it, the other is elsewhere. */
+static int end_or_barrier(void)
+{
+    int rc = begin_and_store();
+
     if (rc != NSH_SUCCESS)
         return rc;
-    if (view != NULL)
-        memcpy(view, data, (size_t)count * sizeof *data);
     return camp() == 0 ? nsh_array_update_end(array) : nsh_comm_barrier(comm);
 }
 
 static int end_or_set(void)
 {
-    void *view = NULL;
-    int rc = nsh_array_update_begin(array, NULL, NULL, 0, &view);
+    int rc = begin_and_store();
 
     if (rc != NSH_SUCCESS)
         return rc;
-    if (view != NULL)
-        memcpy(view, data, (size_t)count * sizeof *data);
     return camp() == 0 ? nsh_array_update_end(array) : set_at(other, camp_root(1));
-}
-
-static int begin_or_set(void)
-{
-    void *view = NULL;
-
-    return camp() == 0 ? nsh_array_update_begin(array, NULL, NULL, 0, &view) : set_at(array, 0);
 }
 
 static int create_differs(void)
