@@ -6,13 +6,14 @@
 
 #include <stdbool.h>
 
-/* [local] Is the file at path, or if there is none its directory, on one that is known to be so?
- * Where not, one log line in the name of the public call says which it is. */
+/* [local] Is the file at path, or its directory if the file does not exist, on such a file system?
+ * If not, one log line with the name of the public call names the file system. Called by the I/O
+ * rank. */
 bool nsh__coherent(const char *call, const char *path);
 
-/* [local] Is the open file on a file system of this host alone? Then its locks are known to all who
- * can open it, and are apart from those of flock(2). On others some locks stay on their host, and
- * some shut out flock(2) too. */
+/* [local] Is the open file on a file system of this host alone? Then all processes that can open it
+ * see its locks, which do not conflict with flock(2). On others some locks are seen on their host
+ * only, and some conflict with flock(2). */
 bool nsh__of_this_host(int fd);
 
 #endif

@@ -2,9 +2,11 @@
 /* disk.h -- files as POSIX knows them: whole reads and writes, hyperslabs of bytes, and the life of
  * a working copy beside its target until it takes the target's place.
  *
- * All functions are [local], return a status and word a failure with the name of the public call,
- * the path and the system's reason. A write beyond RLIMIT_FSIZE is such a failure: inside a guard
- * SIGXFSZ is blocked, and taken back where it was raised. Guards nest. */
+ * All functions are [local] and may be called by any rank and thread; those for working copies and
+ * for targets that are changed are called by the I/O rank alone. They return a status; the detail
+ * of a failure has the name of the public call, the path and the system's reason. A write beyond
+ * RLIMIT_FSIZE is such a failure: inside a guard SIGXFSZ is blocked, and one that was raised there
+ * is removed at its end. Guards nest. */
 #ifndef NSH_DISK_DISK_H
 #define NSH_DISK_DISK_H
 
@@ -26,50 +28,51 @@ void nsh__disk_guard_end(const nsh__disk_guard *guard);
 
 /* ---- reading and writing ---- */
 
-/* An open descriptor. NSH_ERR_NOT_FOUND, NSH_ERR_IO (also: not a regular file). */
+/* Open a file. NSH_ERR_NOT_FOUND, NSH_ERR_IO (also: not a regular file). */
 int nsh__disk_open(const char *call, const char *path, bool write, int *fd);
 
-/* Stream bytes [from, from + n) between memory and the slab `in_file`, whose base address is the
- * file's byte `at`; a file that ends too early is NSH_ERR_FORMAT. */
+/* Copy the bytes [from, from + n) of a hyperslab between memory and the slab `in_file`, whose base
+ * is byte `at` of the file; a file that ends too early is NSH_ERR_FORMAT. */
 int nsh__disk_write(const char *call, const char *path, int fd, int64_t at,
                     const nsh__slab *in_file, const char *base, const nsh__slab *in_memory,
                     int64_t from, int64_t n);
 int nsh__disk_read(const char *call, const char *path, int fd, int64_t at, const nsh__slab *in_file,
                    char *base, const nsh__slab *in_memory, int64_t from, int64_t n);
 
-/* Zeros from byte `at` on. */
+/* Write n zeros from byte `at` on. */
 int nsh__disk_zero(const char *call, const char *path, int fd, int64_t at, int64_t n);
 
 int nsh__disk_sync(const char *call, const char *path, int fd);
 
-/* The names in the directory of path, where the open file is, are on the disk, if the file system
+/* Put the names in the directory of path, which has the open file, on the disk, if the file system
  * can do that. */
 int nsh__disk_sync_directory(const char *call, const char *path, int fd);
 
 /* ---- working copies ---- */
 
-/* Open a target that this handle alone will change, until it is closed, or until a working copy
- * that took its place is. NSH_ERR_BUSY: another handle has it; NSH_ERR_NOT_FOUND, NSH_ERR_IO. Where
- * no lock can tell, the log says so. */
+/* Open a target and lock it, so that no other handle changes it until it, or a working copy that
+ * has replaced it, is closed. NSH_ERR_BUSY: another handle has the lock; NSH_ERR_NOT_FOUND,
+ * NSH_ERR_IO. If it cannot be locked, the log says so. */
 int nsh__disk_open_locked(const char *call, const char *path, int *fd);
 
-/* NSH_SUCCESS, NSH_ERR_NOT_FOUND or what else is wrong with a file to be read or, where `write`, to
- * be changed or replaced. NSH_ERR_EXISTS: a link that was not followed, and leads to nothing. */
+/* Can the file be read or, if `write` is true, changed or replaced? NSH_SUCCESS, NSH_ERR_NOT_FOUND,
+ * or another reason why not. NSH_ERR_EXISTS: it is a link that was not followed and whose target
+ * does not exist. */
 int nsh__disk_look(const char *call, const char *path, bool write);
 
-/* Could a working copy take the place of the file at path, as far as can be told before it tries?
- * NSH_ERR_IO. */
+/* Could a working copy replace the file at path, as far as can be told beforehand? NSH_ERR_IO if
+ * not. */
 int nsh__disk_replaceable(const char *call, const char *path);
 
-/* Make an empty working copy beside path, with a lock that says that it is in use, and the target's
- * owner and permissions; remove those that nobody uses any more. */
+/* Make an empty working copy beside path, with the target's owner and permissions, and a lock that
+ * shows that it is in use; remove working copies that no process uses any more. */
 int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int *fd);
 
-/* Everything of the file behind the descriptor `from` into the working copy. */
+/* Copy the whole file of descriptor `from` into the working copy. */
 int nsh__disk_fill(const char *call, int from, const char *work, int fd);
 
-/* The working copy, which is on disk and open as fd, becomes the target; new: there must be none
- * (NSH_ERR_EXISTS). */
+/* Rename the working copy, which is on disk and open as fd, to the target; new: the target must not
+ * exist (NSH_ERR_EXISTS). */
 int nsh__disk_replace(const char *call, const char *work, int fd, const char *path, bool new);
 
 #endif

@@ -6,9 +6,10 @@
 
 #include <stdbool.h>
 
-/* [local] From the file at path, if there is one, to the open file fd. `last` false: fd is still
- * worked on, so its owner may read and write it, whatever else is taken over. `last` true: this is
- * what will stay, and one log line in the name of the public call says what could not be kept. */
+/* [local] Called by the I/O rank: copy these from the file at path, if it exists, to the open file
+ * fd. `last` false: fd is still being written, so its owner may always read and write it. `last`
+ * true: the result is final, and one log line with the name of the public call says what could not
+ * be kept. */
 void nsh__inherit(const char *call, const char *path, int fd, bool last);
 
 #endif

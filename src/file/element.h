@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* element.h -- the form of an array's elements, between MPI datatypes and those of files.
+/* element.h -- the type of an array's elements, as neither MPI nor HDF5 has it.
  *
- * A form is a tree, flat and in preorder, that travels between ranks as bytes: each node says what
- * it is, how large one of it is, how many of it there are in a row, and where they are in the
- * struct around it. Node 0 is the element. Neither MPI nor HDF5 is asked about the other's types:
- * each translates from and to this one. */
+ * An element type is a tree, stored flat and in preorder, that is sent between ranks as bytes. Each
+ * node has a class, the size of one item, the number of items in a row, and their offset in the
+ * struct around it. Node 0 is the element. MPI datatypes and HDF5's types are each translated to
+ * and from it. All functions are [local] and may be called by any rank at any time; only
+ * nsh__element_of_type and nsh__element_to_mpi call MPI. */
 #ifndef NSH_FILE_ELEMENT_H
 #define NSH_FILE_ELEMENT_H
 
@@ -22,7 +23,7 @@ typedef enum nsh__element_class {
     NSH__ELEMENT_BOOL,    /* 0 or 1 in one byte */
     NSH__ELEMENT_TEXT,    /* one byte of a text of fixed length */
     NSH__ELEMENT_COMPLEX, /* two floats: r, i */
-    NSH__ELEMENT_BYTES,   /* as many bytes as its size, of unknown meaning */
+    NSH__ELEMENT_BYTES,   /* bytes of unknown meaning, as many as its size */
     NSH__ELEMENT_STRUCT
 } nsh__element_class;
 
@@ -41,28 +42,29 @@ typedef struct nsh__element {
     nsh__element_node node[NSH__ELEMENT_NODES];
 } nsh__element;
 
-/* Append a node; false when there is no room. */
+/* Append a node; false when all nodes are in use. */
 bool nsh__element_add(nsh__element *element, nsh__element_class class_, int64_t size, int64_t count,
                       int64_t offset);
 
-/* The node added as number `first` and all after it are its subtree. */
+/* End the subtree of node `first`: all nodes added after it belong to it. */
 void nsh__element_close(nsh__element *element, int first);
 
-/* What a described type's elements are. Types that are neither structs nor rows of one kind are
- * bytes of unknown meaning. NSH_ERR_TYPE: deeper or wider than a form can be. */
+/* Translate an MPI datatype. Types that are neither structs nor rows of one kind become bytes of
+ * unknown meaning. NSH_ERR_TYPE: the datatype is deeper or has more parts than an element type can
+ * have. */
 int nsh__element_of_type(const nsh__type *type, nsh__element *out);
 
-/* A new MPI type of that form; *derived: to be freed by the caller. NSH_ERR_TYPE: nothing of that
- * size exists here, or MPI, which derived types need, is not alive. */
+/* Make an MPI datatype of this element type; *derived: the caller frees it. NSH_ERR_TYPE: MPI has
+ * no type of that size here, or MPI, which derived types need, is not initialised. */
 int nsh__element_to_mpi(const nsh__element *element, MPI_Datatype *out, bool *derived);
 
-/* The same bytes mean the same in both? Text, signed and unsigned bytes are alike. */
+/* Do the same bytes mean the same in both? Text, signed and unsigned bytes count as the same. */
 bool nsh__element_equal(const nsh__element *a, const nsh__element *b);
 
-/* Is a form that came from elsewhere in order: a tree, sizes positive, members within structs? */
+/* Is an element type from a file valid: a tree, with positive sizes and members within structs? */
 bool nsh__element_valid(const nsh__element *element);
 
-/* Words: "int32", "float64[3]", "{float64[3] at 0, int32 at 24} 32 bytes". */
+/* Print the type: "int32", "float64[3]", "{float64[3] at 0, int32 at 24} 32 bytes". */
 void nsh__element_print(const nsh__element *element, char *out, int bytes);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* file.h -- what file*.c and snapshot.c know of an open file.
  *
- * Every call has the same shape: the ranks agree on their arguments (enter); the owner, rank 0,
- * does what there is to do with HDF5; its code and what the others have to know reach all of them
- * through a small array of the file's own, the reply (answer); then bytes move, and the ranks agree
- * on how that went. So no rank is ever alone inside a call, and HDF5 never has to agree on
- * anything. */
+ * Every collective call has the same steps: the ranks agree on their arguments (enter); rank 0, the
+ * I/O rank, calls HDF5; its code and what the other ranks need to know reach them through a small
+ * array that belongs to the file, the reply (answer); then bytes move, and the ranks agree on the
+ * outcome. So no rank returns early, and HDF5 needs no communication of its own. [I/O rank] means:
+ * called by rank 0 alone, between two agreements of a collective call. */
 #ifndef NSH_FILE_FILE_H
 #define NSH_FILE_FILE_H
 
@@ -30,32 +30,32 @@ struct nsh_file {
     int writers;   /* nodes that write */
     bool coherent; /* all hosts see at once what one has written */
     bool in_place;
-    char path[NSH__PATH], work[NSH__PATH]; /* the target; its working copy */
+    char path[NSH__PATH], work[NSH__PATH]; /* the target and its working copy */
 
-    /* the owner's */
-    nsh__h5 *h5;  /* what is worked on, or else the target; NULL: not open */
+    /* on the I/O rank only */
+    nsh__h5 *h5;  /* the working copy if there is one, else the target; NULL: not open */
     bool working; /* changes that are not committed */
     bool in_work; /* they are in a working copy, not in the target */
     bool failed;  /* a change has failed */
 
-    /* every rank's. The owner always has open what there is; its work_fd holds a lock */
+    /* on every rank. On the I/O rank the files that exist are open, and work_fd holds a lock */
     int target_fd, work_fd; /* -1: not open */
     int dirty_fd;           /* which of them was written to since the last commit; -1: none */
     int invalid;            /* the code of the first change of a new file that failed; 0: none */
     nsh__call invalid_by;   /* that change */
-    bool there;             /* there is a target, which this handle reads and continues */
-    nsh__identity target;   /* which file that is, whatever is at path by now */
-    nsh__reader *reader;    /* of nsh_file_get; NULL: none */
+    bool there;             /* a target exists, which this handle reads and continues */
+    nsh__identity target;   /* identity of the target; path may lead to another file by now */
+    nsh__reader *reader;    /* of nsh_file_get; NULL: none yet */
 };
 
-/* Where the bytes of the file now are, for ranks that go around HDF5. */
+/* The file that has the bytes now, for ranks that read or write it without HDF5. */
 typedef struct nsh__place {
     nsh__identity identity;
     int64_t alone;            /* only rank 0's node sees what has been written */
     char suffix[NSH__SUFFIX]; /* of the working copy's path; "": the target itself */
 } nsh__place;
 
-/* What the owner says about a dataset. */
+/* What the I/O rank tells the others about a dataset. */
 typedef struct nsh__found {
     nsh__place place;
     nsh__dataset dataset;
@@ -66,76 +66,79 @@ static inline bool nsh__file_is_io_rank(const nsh_file *file)
     return file->comm->rank == 0;
 }
 
-/* [local] A call without an object has nobody to agree with. */
+/* [local] The failure of a call with a NULL handle, which has no communicator for an agreement. */
 int nsh__file_null(nsh__call call, const char *what);
 
 /* [collective] The ranks agree on their codes, and on signature, a hash of what must be equal. */
 int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t signature);
 
-/* The signature of a name. NSH_ERR_ARG in *code, unless there is a failure already: no name at all,
- * or none that HDF5 takes. */
+/* [local] The signature of a name. If *code is NSH_SUCCESS it becomes NSH_ERR_ARG for a name that
+ * is NULL or that HDF5 does not accept. */
 uint64_t nsh__file_name_signature(const nsh_file *file, nsh__call call, const char *name,
                                   int *code);
 
-/* [collective] The owner's code, and on success its reply of so many bytes, reach all ranks. */
+/* [collective] Send the I/O rank's code, and on success its reply of `bytes` bytes, to all ranks.
+ */
 int nsh__file_answer(nsh_file *file, nsh__call call, int code, void *reply, int64_t bytes);
 
-/* [collective] The same for a reply of any length: on success *reply is new memory on all ranks
- * (the owner's stays its own). */
+/* [collective] The same for a reply of any length. On success *reply is new memory on all ranks but
+ * the I/O rank, which keeps its own; every rank frees it. */
 int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply, int64_t *bytes);
 
-/* By the owner: h5 is open, for reading, or as a working copy that may be changed. */
+/* [I/O rank] Open h5 if it is not open: for reading, or as a working copy that may be changed. */
 int nsh__file_readable(nsh_file *file, nsh__call call);
 int nsh__file_writable(nsh_file *file, nsh__call call);
 
-/* By any rank: give up what was changed and is not committed. */
+/* [local] Discard the changes that are not committed. Called by any rank. */
 void nsh__file_discard(nsh_file *file);
 
-/* [local] Accepts one that is not open; *fd is -1 afterwards. */
+/* [local] Close *fd, which may be -1; it is -1 afterwards. */
 void nsh__file_close_fd(int *fd);
 
-/* By every rank at its end, a change has come to this code, which is returned. What failed in
- * earnest spoils the file; of a file that is new, whatever failed: it would not be whole. */
+/* [local] Called by every rank at the end of a change with its agreed code, which it returns. After
+ * IO, FORMAT, MPI or INTERNAL the file has failed; after any failure a new file is invalid, because
+ * it would be incomplete. */
 int nsh__file_changed(nsh_file *file, nsh__call call, int code);
 
-/* By the owner: where the bytes are, and how many the file has. */
+/* [I/O rank] Which file has the bytes, and its length. */
 int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *bytes);
 
-/* This rank's descriptor for the file at place, which must be the same file everywhere: the one it
- * has kept, or what is found at the path. It stays the file's. NSH_ERR_STATE: the target that this
- * handle knows cannot be reached from here any more. NSH_ERR_IO: nor can its working copy. */
+/* [local] This rank's descriptor for the file at place: the one that is open already, or the file
+ * at the path, if its identity is the right one. The file handle closes it. Called by ranks that
+ * read or write without HDF5, between agreements. NSH_ERR_STATE: this rank cannot reach the target
+ * of this handle any more. NSH_ERR_IO: it cannot reach the working copy. */
 int nsh__file_fd(nsh_file *file, nsh__call call, const nsh__place *place, int *fd);
 
-/* [local] Accepts a file without one. */
+/* [local] Free the reader of nsh_file_get, if the file has one. */
 void nsh__file_reader_free(nsh_file *file);
 
-/* By the owner: look a dataset up and, where array is given, demand its type and, where whole is,
- * its extent. */
+/* [I/O rank] Look a dataset up. If array is not NULL the dataset must have its type and, if whole
+ * is true, its extent. */
 int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
                    bool whole, nsh__found *out);
 
-/* Is array one that may be written or read now? NSH_ERR_ARG, NSH_ERR_STATE. */
+/* [local] May this array be written or read now? NSH_ERR_ARG, NSH_ERR_STATE. */
 int nsh__file_check_array(const nsh_file *file, nsh__call call, const nsh_array *array);
 
-/* [collective] Bytes of the hyperslab (offset, count) of a dataset that was found into the array,
- * from element into_offset on. Arguments are agreed on and have been checked. */
+/* [collective] Read the hyperslab (offset, count) of a dataset that was found into the array, from
+ * its element into_offset on. The arguments have been checked and agreed on. */
 int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh__found *found,
                     const int64_t offset[], const int64_t count[], nsh_array *into,
                     const int64_t into_offset[]);
 
-/* Behind `more` dimensions, has the dataset this extent? */
+/* [local] Does the dataset have this extent after its first `more` dimensions? */
 bool nsh__file_same_extent(const nsh__dataset *dataset, int ndim, const int64_t extent[], int more);
 
-/* Has the dataset elements of this form? NSH_ERR_TYPE, worded with both. */
+/* [local] NSH_ERR_TYPE if the dataset has elements of another type; the detail names both types. */
 int nsh__file_same_element(const char *call, const char *name, const nsh__dataset *dataset,
                            const nsh__element *element);
 
-/* Has the dataset elements of this form and, behind `more` dimensions of which the first one grows,
- * this extent? NSH_ERR_TYPE, NSH_ERR_ARG, worded with both. */
+/* [local] NSH_ERR_TYPE if the dataset has elements of another type, NSH_ERR_ARG if it does not have
+ * this extent after `more` dimensions, of which the first one grows; the detail names both. */
 int nsh__file_fits(nsh__call call, const char *name, const nsh__dataset *dataset,
                    const nsh__element *element, int ndim, const int64_t extent[], int more);
 
-/* One rank's hyperslab of a whole that all write together. */
+/* One rank's hyperslab of a dataset that all ranks write together. */
 typedef struct nsh__partition {
     const nsh__type *type;
     int ndim;
@@ -145,34 +148,38 @@ typedef struct nsh__partition {
     int64_t nbytes;
 } nsh__partition;
 
-/* Describe it, and the type, which the share then points to; signature: what must be equal. */
-int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
-                    const int64_t extent[], const void *data, const int64_t offset[],
-                    const int64_t count[], nsh__type *type, nsh__partition *out,
-                    uint64_t *signature);
+/* [local] Check the arguments and fill *out and *type, to which *out then points. *signature is the
+ * hash of what must be equal on all ranks. */
+int nsh__file_partition(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
+                        const int64_t extent[], const void *data, const int64_t offset[],
+                        const int64_t count[], nsh__type *type, nsh__partition *out,
+                        uint64_t *signature);
 
-/* [local] Does the share lie in the file in several runs, too short to be written by themselves? */
-bool nsh__file_is_short(const nsh__partition *share);
+/* [local] Does the partition lie in the file in several runs that are too short to be written one
+ * by one? */
+bool nsh__file_is_short(const nsh__partition *partition);
 
-/* [collective] Shares that lie in the file in short runs are merged in memory and then written by
- * the nodes; found is in one piece. has_bytes: this rank has a share. The outcome is agreed. */
+/* [collective] Merge partitions that lie in the file in short runs in memory, and let the nodes
+ * write them; the dataset `found` is contiguous. has_bytes: this rank has a partition. The outcome
+ * is agreed. */
 int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
-                    const nsh__partition *share, bool has_bytes);
+                    const nsh__partition *partition, bool has_bytes);
 
-/* [collective] The owner gets everybody's share and writes it with HDF5 to dataset name, in front
- * of whose dimensions there may be one more, at `leading`; -1: there is not. chunk: of the dataset,
- * in the share's dimensions. The outcome is agreed. */
-int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__partition *share,
-                     int64_t leading, const int64_t chunk[]);
+/* [collective] The I/O rank receives the partitions of all ranks and writes them with HDF5 to
+ * dataset name. The dataset may have one more dimension in front; `leading` is the index there, or
+ * -1. chunk: of the dataset, in the partition's dimensions. The outcome is agreed. */
+int nsh__file_gather(nsh_file *file, nsh__call call, const char *name,
+                     const nsh__partition *partition, int64_t leading, const int64_t chunk[]);
 
-/* The calls of the same names, for others to call. */
+/* [collective] The public functions of the same names, for callers inside the library. */
 int nsh__file_open(nsh_comm *comm, nsh__call call, const char *path, nsh_file_mode mode,
                    const nsh_file_options *options, nsh_file **out);
 int nsh__file_close(nsh_file **file, nsh__call call);
 int nsh__file_write(nsh_file *file, nsh__call call, const char *name, const nsh_array *array);
 int nsh__file_read(nsh_file *file, nsh__call call, const char *name, nsh_array *into);
 
-/* [collective] Could nsh__file_read read it? */
+/* [collective] Would nsh__file_read succeed? Returns the code that it would return, and reads
+ * nothing. */
 int nsh__file_match(nsh_file *file, nsh__call call, const char *name, const nsh_array *into);
 
 #endif

@@ -35,7 +35,7 @@ typedef struct merge {
     nsh_file *file;
     nsh__call call;
     const nsh__found *found;
-    const nsh__partition *share;
+    const nsh__partition *partition;
     nsh__shared memory; /* of the node: parts, then their marks */
     int fd;             /* where this rank's node writes */
     int parts;          /* in a window, of the first nodes */
@@ -48,12 +48,12 @@ typedef struct merge {
     char *out, *in;     /* and on a leader for messages */
 } merge;
 
-bool nsh__file_is_short(const nsh__partition *share)
+bool nsh__file_is_short(const nsh__partition *partition)
 {
     nsh__slab slab;
 
-    nsh__slab_of(&slab, share->ndim, share->extent, share->offset, share->count,
-                 share->type->itemsize);
+    nsh__slab_of(&slab, partition->ndim, partition->extent, partition->offset, partition->count,
+                 partition->type->itemsize);
     return slab.nbytes > 0 && slab.ndim > 0 && slab.run < SHORT;
 }
 
@@ -91,8 +91,8 @@ static void put_bytes(merge *m)
     nsh__slab marks = slab_in_units(&m->bytes, m->begin, m->unit);
     char ones[1024];
 
-    nsh__slab_packed(&packed, m->share->nbytes);
-    nsh__slab_copy(data_of(m, 0), &window, m->share->data, &packed, m->done, end - m->done);
+    nsh__slab_packed(&packed, m->partition->nbytes);
+    nsh__slab_copy(data_of(m, 0), &window, m->partition->data, &packed, m->done, end - m->done);
     memset(ones, 1, sizeof ones);
     for (int64_t at = m->done / m->unit, left = end / m->unit - at; left > 0;) {
         int64_t n = left < (int64_t)sizeof ones ? left : (int64_t)sizeof ones;
@@ -300,8 +300,8 @@ static int begin_merge(merge *m, bool has_bytes)
 
     nsh__slab_packed(&m->bytes, 0);
     if (has_bytes) {
-        nsh__slab_of(&m->bytes, m->share->ndim, m->share->extent, m->share->offset, m->share->count,
-                     m->share->type->itemsize);
+        nsh__slab_of(&m->bytes, m->partition->ndim, m->partition->extent, m->partition->offset,
+                     m->partition->count, m->partition->type->itemsize);
         m->bytes.start += m->found->dataset.offset;
     }
     m->gaps = nsh__fault(file_buffer) ? NULL : malloc((size_t)(PART + 2 * message));
@@ -335,14 +335,14 @@ static bool next_round(merge *m, int *rc)
 }
 
 int nsh__file_merge(nsh_file *file, nsh__call call, const nsh__found *found,
-                    const nsh__partition *share, bool has_bytes)
+                    const nsh__partition *partition, bool has_bytes)
 {
-    merge m = {.file = file, .call = call, .found = found, .share = share};
+    merge m = {.file = file, .call = call, .found = found, .partition = partition};
     nsh__disk_guard guard;
     int rc;
 
     m.parts = file->comm->node_count < NODES ? file->comm->node_count : NODES;
-    m.unit = unit_of(found, share->type->itemsize);
+    m.unit = unit_of(found, partition->type->itemsize);
     m.units = PART / m.unit;
     rc = begin_merge(&m, has_bytes);
     if (rc == NSH_SUCCESS) {

@@ -101,15 +101,15 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
 {
     const nsh__call call = NSH__CALL_FILE_APPEND_HYPERSLAB;
     nsh__type described;
-    nsh__partition share;
+    nsh__partition partition;
     grown room = {0};
     uint64_t signature;
     int rc;
 
     if (file == NULL)
         return nsh__file_null(call, "file");
-    rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
-                         &signature);
+    rc = nsh__file_partition(file, call, type, ndim, extent, data, offset, count, &described,
+                             &partition, &signature);
     if (rc == NSH_SUCCESS && ndim >= NSH__MAX_NDIM)
         rc = fail_too_many_dims(call, ndim);
     signature = nsh__mix(signature, nsh__file_name_signature(file, call, name, &rc));
@@ -121,7 +121,7 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
     rc = nsh__file_answer(file, call, rc, &room, sizeof room);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
-    rc = nsh__file_gather(file, call, name, &share, room.frame, room.chunk);
+    rc = nsh__file_gather(file, call, name, &partition, room.frame, room.chunk);
     file->failed |= rc != NSH_SUCCESS; /* there is a frame that nobody has written */
     return nsh__file_changed(file, call, rc);
 }

@@ -112,10 +112,10 @@ int nsh_file_write(nsh_file *file, const char *name, const nsh_array *array)
 
 /* ---- every rank its own hyperslab ---- */
 
-int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
-                    const int64_t extent[], const void *data, const int64_t offset[],
-                    const int64_t count[], nsh__type *type, nsh__partition *out,
-                    uint64_t *signature)
+int nsh__file_partition(const nsh_file *file, nsh__call call, MPI_Datatype handle, int ndim,
+                        const int64_t extent[], const void *data, const int64_t offset[],
+                        const int64_t count[], nsh__type *type, nsh__partition *out,
+                        uint64_t *signature)
 {
     const char *words = nsh__call_name(call);
     int64_t size, nbytes;
@@ -154,28 +154,28 @@ int nsh__file_share(const nsh_file *file, nsh__call call, MPI_Datatype handle, i
 }
 
 /* A whole without dimensions has no hyperslabs: rank 0 writes it. */
-static bool has_part(const nsh_file *file, const nsh__partition *share)
+static bool has_part(const nsh_file *file, const nsh__partition *partition)
 {
-    return share->nbytes > 0 && (share->ndim > 0 || nsh__file_is_io_rank(file));
+    return partition->nbytes > 0 && (partition->ndim > 0 || nsh__file_is_io_rank(file));
 }
 
 static int write_own_hyperslab(nsh_file *file, nsh__call call, const nsh__found *found,
-                               const nsh__partition *share)
+                               const nsh__partition *partition)
 {
     nsh__slab in_file, packed;
     int fd, rc;
 
-    if (!has_part(file, share))
+    if (!has_part(file, partition))
         return NSH_SUCCESS;
     rc = nsh__file_fd(file, call, &found->place, &fd);
     if (rc != NSH_SUCCESS)
         return rc;
     file->dirty_fd = fd;
-    nsh__slab_of(&in_file, share->ndim, share->extent, share->offset, share->count,
-                 share->type->itemsize);
-    nsh__slab_packed(&packed, share->nbytes);
+    nsh__slab_of(&in_file, partition->ndim, partition->extent, partition->offset, partition->count,
+                 partition->type->itemsize);
+    nsh__slab_packed(&packed, partition->nbytes);
     return nsh__disk_write(nsh__call_name(call), file->path, fd, found->dataset.offset, &in_file,
-                           share->data, &packed, 0, share->nbytes);
+                           partition->data, &packed, 0, partition->nbytes);
 }
 
 /* ---- the owner gets everything ---- */
@@ -185,7 +185,7 @@ typedef struct delivery {
     nsh_file *file;
     nsh__call call;
     const char *name;
-    const nsh__partition *share; /* of this rank */
+    const nsh__partition *partition; /* of this rank */
     int64_t leading;
     const int64_t *chunk; /* of the dataset, in the dimensions of the share; all 0: none */
     char *buffer;         /* for the largest box */
@@ -198,8 +198,8 @@ static const char *own_box(const delivery *v, const nsh__boxes *b)
 
     nsh__boxes_slab(b, &slab);
     if (slab.ndim == 0)
-        return v->share->data + slab.start;
-    nsh__slab_pack(v->buffer, v->share->data, &slab, 0, slab.nbytes);
+        return v->partition->data + slab.start;
+    nsh__slab_pack(v->buffer, v->partition->data, &slab, 0, slab.nbytes);
     return v->buffer;
 }
 
@@ -259,7 +259,7 @@ static int send_box(const delivery *v, const nsh__boxes *b)
 static int gather_boxes(const delivery *v, const int64_t *table)
 {
     nsh_comm *comm = v->file->comm;
-    int ndim = v->share->ndim, rc = NSH_SUCCESS;
+    int ndim = v->partition->ndim, rc = NSH_SUCCESS;
     nsh__boxes b;
 
     for (int r = 0; r < comm->size; r++) {
@@ -267,7 +267,7 @@ static int gather_boxes(const delivery *v, const int64_t *table)
 
         if (r > 0 && ndim == 0)
             break;
-        nsh__boxes_begin(&b, ndim, offset, count, v->share->type->itemsize, v->chunk);
+        nsh__boxes_begin(&b, ndim, offset, count, v->partition->type->itemsize, v->chunk);
         for (; !b.done; nsh__boxes_next(&b)) {
             if (nsh__file_is_io_rank(v->file))
                 rc = receive_box(v, r, offset, &b, rc);
@@ -284,7 +284,7 @@ static int gather_boxes(const delivery *v, const int64_t *table)
 static int64_t largest_box(const delivery *v, const int64_t *table)
 {
     const nsh_comm *comm = v->file->comm;
-    int ndim = v->share->ndim;
+    int ndim = v->partition->ndim;
     int64_t most = 1;
     nsh__boxes b;
 
@@ -293,19 +293,19 @@ static int64_t largest_box(const delivery *v, const int64_t *table)
 
         if (!nsh__file_is_io_rank(v->file) && r != comm->rank)
             continue;
-        nsh__boxes_begin(&b, ndim, offset, offset + ndim, v->share->type->itemsize, v->chunk);
+        nsh__boxes_begin(&b, ndim, offset, offset + ndim, v->partition->type->itemsize, v->chunk);
         for (; !b.done; nsh__boxes_next(&b))
             most = nsh__boxes_bytes(&b) > most ? nsh__boxes_bytes(&b) : most;
     }
     return most;
 }
 
-int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh__partition *share,
-                     int64_t leading, const int64_t chunk[])
+int nsh__file_gather(nsh_file *file, nsh__call call, const char *name,
+                     const nsh__partition *partition, int64_t leading, const int64_t chunk[])
 {
-    delivery v = {file, call, name, share, leading, chunk, NULL};
+    delivery v = {file, call, name, partition, leading, chunk, NULL};
     nsh_comm *comm = file->comm;
-    int ndim = share->ndim, rc = NSH_SUCCESS;
+    int ndim = partition->ndim, rc = NSH_SUCCESS;
     int64_t most, *table = nsh__fault(file_buffer)
                                ? NULL
                                : calloc((size_t)comm->size * 2 * (size_t)ndim + 1, sizeof *table);
@@ -316,8 +316,8 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name, const nsh
     rc = nsh__file_enter(file, call, rc, 11);
     if (rc == NSH_SUCCESS) {
         for (int d = 0; d < ndim; d++) {
-            table[(int64_t)comm->rank * 2 * ndim + d] = share->offset[d];
-            table[((int64_t)comm->rank * 2 + 1) * ndim + d] = share->count[d];
+            table[(int64_t)comm->rank * 2 * ndim + d] = partition->offset[d];
+            table[((int64_t)comm->rank * 2 + 1) * ndim + d] = partition->count[d];
         }
         rc = nsh__ring_table(comm, table, 2 * ndim);
         if (rc != NSH_SUCCESS) /* MPI may still write to the table */
@@ -367,12 +367,13 @@ static int clear_reused(nsh_file *file, nsh__call call, const nsh__found *found,
 
 /* By the owner: a dataset that nobody has written to yet and that is zero. */
 static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
-                             const nsh__partition *share, const nsh__element *element,
+                             const nsh__partition *partition, const nsh__element *element,
                              nsh__found *out)
 {
     const char *words = nsh__call_name(call);
     int64_t old_end = out->place.identity.bytes;
-    int rc = nsh__h5_make(words, file->h5, name, element, share->ndim, share->extent, false);
+    int rc =
+        nsh__h5_make(words, file->h5, name, element, partition->ndim, partition->extent, false);
 
     if (rc == NSH_SUCCESS)
         rc = nsh__h5_flush(words, file->h5);
@@ -385,11 +386,11 @@ static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
 
 /* By the owner: the dataset, as it is or made now. */
 static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
-                           const nsh__partition *share, nsh__found *out)
+                           const nsh__partition *partition, nsh__found *out)
 {
     nsh__element element;
     nsh__detail kept;
-    int rc = nsh__element_of_type(share->type, &element);
+    int rc = nsh__element_of_type(partition->type, &element);
 
     nsh__detail_keep(&kept);
     if (rc == NSH_SUCCESS)
@@ -398,23 +399,24 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
         rc = nsh__file_find(file, call, name, NULL, false, out);
     if (rc == NSH_ERR_NOT_FOUND) {
         nsh__detail_restore(&kept);
-        rc = make_zero_dataset(file, call, name, share, &element, out);
+        rc = make_zero_dataset(file, call, name, partition, &element, out);
     }
     if (rc != NSH_SUCCESS)
         return rc;
-    return nsh__file_fits(call, name, &out->dataset, &element, share->ndim, share->extent, 0);
+    return nsh__file_fits(call, name, &out->dataset, &element, partition->ndim, partition->extent,
+                          0);
 }
 
 /* The ranks agree on their arguments, and on whether any of them has short runs. */
 static int enter_partitions(nsh_file *file, nsh__call call, int code, uint64_t signature,
-                            const nsh__partition *share, bool *merged)
+                            const nsh__partition *partition, bool *merged)
 {
     nsh__agreement agreement = {.call = call,
                                 .code = code,
                                 .signature = nsh__mix(file->reply->id, signature),
                                 .range = true};
 
-    if (code == NSH_SUCCESS && has_part(file, share) && nsh__file_is_short(share))
+    if (code == NSH_SUCCESS && has_part(file, partition) && nsh__file_is_short(partition))
         agreement.low = -1;
     nsh__agreement_enter(file->comm, &agreement);
     code = nsh__agreement_leave(file->comm, &agreement);
@@ -428,7 +430,7 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
 {
     const nsh__call call = NSH__CALL_FILE_WRITE_HYPERSLAB;
     nsh__type described;
-    nsh__partition share;
+    nsh__partition partition;
     nsh__found found;
     uint64_t signature;
     bool merged;
@@ -436,23 +438,23 @@ int nsh_file_write_hyperslab(nsh_file *file, const char *name, MPI_Datatype type
 
     if (file == NULL)
         return nsh__file_null(call, "file");
-    rc = nsh__file_share(file, call, type, ndim, extent, data, offset, count, &described, &share,
-                         &signature);
+    rc = nsh__file_partition(file, call, type, ndim, extent, data, offset, count, &described,
+                             &partition, &signature);
     signature = nsh__mix(signature, nsh__file_name_signature(file, call, name, &rc));
-    rc = enter_partitions(file, call, rc, signature, &share, &merged);
+    rc = enter_partitions(file, call, rc, signature, &partition, &merged);
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     if (nsh__file_is_io_rank(file))
-        rc = prepare_dataset(file, call, name, &share, &found);
+        rc = prepare_dataset(file, call, name, &partition, &found);
     rc = nsh__file_answer(file, call, rc, &found, sizeof found);
     if (rc != NSH_SUCCESS || found.dataset.nbytes == 0)
         return nsh__file_changed(file, call, rc);
     if (found.dataset.offset < 0 || file->writers < file->comm->node_count) {
-        rc = nsh__file_gather(file, call, name, &share, -1, found.dataset.chunk);
+        rc = nsh__file_gather(file, call, name, &partition, -1, found.dataset.chunk);
     } else if (merged) {
-        rc = nsh__file_merge(file, call, &found, &share, has_part(file, &share));
+        rc = nsh__file_merge(file, call, &found, &partition, has_part(file, &partition));
     } else {
-        rc = write_own_hyperslab(file, call, &found, &share);
+        rc = write_own_hyperslab(file, call, &found, &partition);
         rc = nsh__file_enter(file, call, rc, 14);
     }
     file->failed |= rc != NSH_SUCCESS; /* some ranks have written, others have not */

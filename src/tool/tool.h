@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tool.h -- the nsh command: one function per word after it. Each returns the exit code. */
+/* tool.h -- the nsh command: one function for each of its commands. Each returns the exit code. */
 #ifndef NSH_TOOL_H
 #define NSH_TOOL_H
 
 #include <stdbool.h>
 
-/* nsh topo */
+/* [collective] nsh topo */
 int tool_topo(int argc, char **argv);
 
-/* nsh info FILE [-v] */
+/* [collective] nsh info FILE [-v] */
 int tool_info(int argc, char **argv);
 
-/* nsh status FILE [--watch], nsh reset --failed|--all FILE, nsh salvage FILE NEW; without MPI */
+/* [local] nsh status FILE [--watch], nsh reset --failed|--all FILE, nsh salvage FILE NEW; without
+ * MPI */
 int tool_status(int argc, char **argv);
 int tool_reset(int argc, char **argv);
 int tool_salvage(int argc, char **argv);
 
-/* nsh bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N] */
+/* [collective] nsh bench [sync|set|heap|mutex|batch|file ...] [--csv] [--reps N] [--max-bytes N] */
 int tool_bench(int argc, char **argv);
 
-/* A library call that must work: the program says why and ends all ranks. */
+/* [local] Check the code of a library call: on a failure print the reason and end all ranks. */
 void tool_must(int code, const char *what);
 
 #endif
