@@ -23,24 +23,26 @@
 
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
-void nsh__h5_enter(nsh__h5_visit *visit)
+nsh__h5_visit nsh__h5_enter(void)
 {
-    *visit = (nsh__h5_visit){.is_v2 = 1};
+    nsh__h5_visit visit = {.is_v2 = 1};
+
     pthread_mutex_lock(&turn);
-    nsh__disk_guard_begin(&visit->guard);
-    H5Eauto_is_v2(H5E_DEFAULT, &visit->is_v2);
+    nsh__disk_guard_begin(&visit.guard);
+    H5Eauto_is_v2(H5E_DEFAULT, &visit.is_v2);
 #ifndef H5_NO_DEPRECATED_SYMBOLS
-    if (!visit->is_v2) {
-        H5Eget_auto1(&visit->print1, &visit->data);
+    if (!visit.is_v2) {
+        H5Eget_auto1(&visit.print1, &visit.data);
         H5Eset_auto1(NULL, NULL);
-        return;
+        return visit;
     }
 #endif
-    H5Eget_auto2(H5E_DEFAULT, &visit->print2, &visit->data);
+    H5Eget_auto2(H5E_DEFAULT, &visit.print2, &visit.data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    return visit;
 }
 
-void nsh__h5_leave(nsh__h5_visit *visit)
+int nsh__h5_leave(nsh__h5_visit *visit, int rc)
 {
     H5Eclear2(H5E_DEFAULT);
 #ifndef H5_NO_DEPRECATED_SYMBOLS
@@ -51,6 +53,7 @@ void nsh__h5_leave(nsh__h5_visit *visit)
         H5Eset_auto2(H5E_DEFAULT, visit->print2, visit->data);
     nsh__disk_guard_end(&visit->guard);
     pthread_mutex_unlock(&turn);
+    return rc;
 }
 
 /* ---- failures ---- */
@@ -241,7 +244,7 @@ static int open_h5_file(const char *call, const char *path, int fd, opening how,
 
     if (h5 == NULL)
         return nsh__fail(NSH_ERR_NOMEM, "%s: no memory", call);
-    nsh__h5_enter(&visit);
+    visit = nsh__h5_enter();
     rc = how == CREATE ? NSH_SUCCESS : check_program(call, path, fd, how != READ);
     if (rc == NSH_SUCCESS) {
         h5->backing.fd = fd;
@@ -254,8 +257,7 @@ static int open_h5_file(const char *call, const char *path, int fd, opening how,
     }
     if (rc != NSH_SUCCESS)
         nsh__h5_driver_drop(&h5->backing);
-    nsh__h5_leave(&visit);
-    if (rc == NSH_SUCCESS)
+    if (nsh__h5_leave(&visit, rc) == NSH_SUCCESS)
         *out = h5;
     else
         free(h5);
@@ -279,15 +281,12 @@ int nsh__h5_open(const char *call, const char *path, int fd, bool write, nsh__h5
 
 int nsh__h5_flush(const char *call, nsh__h5 *h5)
 {
-    nsh__h5_visit visit;
+    nsh__h5_visit visit = nsh__h5_enter();
     int rc = NSH_SUCCESS;
 
-    nsh__h5_enter(&visit);
     if (H5Fflush(h5->id, H5F_SCOPE_GLOBAL) < 0 || nsh__fault(h5_flush))
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot write", "metadata");
-    rc = nsh__h5_written(call, h5, rc);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
 /* Closing a dataset may write what HDF5 has kept of it. */
@@ -316,7 +315,7 @@ int nsh__h5_close(const char *call, nsh__h5 **h5)
 
     if (*h5 == NULL)
         return NSH_SUCCESS;
-    nsh__h5_enter(&visit);
+    visit = nsh__h5_enter();
     for (int i = 0; i < NSH__H5_OPEN; i++)
         nsh__h5_forget(*h5, &(*h5)->open[i]);
     closed = H5Fclose((*h5)->id) >= 0;
@@ -326,7 +325,7 @@ int nsh__h5_close(const char *call, nsh__h5 **h5)
         rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot close", "the file");
     if (call != NULL)
         rc = nsh__h5_written(call, *h5, rc);
-    nsh__h5_leave(&visit);
+    nsh__h5_leave(&visit, rc);
     if (closed)
         free(*h5); /* otherwise HDF5 may still use the backing in it */
     *h5 = NULL;

@@ -97,11 +97,10 @@ static hid_t memory_type(nsh_attr_type type)
 int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char *attr,
                      nsh_attr_type type, int64_t n, const void *values)
 {
-    nsh__h5_visit visit;
+    nsh__h5_visit visit = nsh__h5_enter();
     int rc = NSH_SUCCESS, put;
     hid_t at;
 
-    nsh__h5_enter(&visit);
     if (!nsh__h5_exists(h5, name)) {
         rc = fail_no_object(call, name);
     } else {
@@ -114,9 +113,7 @@ int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char
         if (at >= 0)
             H5Oclose(at);
     }
-    rc = nsh__h5_written(call, h5, rc);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
 /* ---- get ---- */
@@ -338,11 +335,10 @@ static int get_values(const char *call, hid_t id, const char *attr, nsh_attr_typ
 int nsh__h5_get_attr(const char *call, nsh__h5 *h5, const char *name, const char *attr,
                      nsh_attr_type type, int64_t *n, void **values)
 {
-    nsh__h5_visit visit;
+    nsh__h5_visit visit = nsh__h5_enter();
     int rc = NSH_SUCCESS;
     hid_t id;
 
-    nsh__h5_enter(&visit);
     if (!nsh__h5_exists(h5, name)) {
         rc = fail_no_object(call, name);
     } else if (H5Aexists_by_name(h5->id, object_name(name), attr, H5P_DEFAULT) <= 0) {
@@ -357,8 +353,7 @@ int nsh__h5_get_attr(const char *call, nsh__h5 *h5, const char *name, const char
         if (id >= 0)
             H5Aclose(id);
     }
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, rc);
 }
 
 #else

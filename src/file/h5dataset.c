@@ -192,27 +192,20 @@ static int describe_dataset(const char *call, nsh__h5 *h5, const char *name, nsh
 
 int nsh__h5_stored(const char *call, nsh__h5 *h5, const char *name, int64_t *bytes)
 {
+    nsh__h5_visit visit = nsh__h5_enter();
     nsh__h5_open_dataset *dataset;
-    nsh__h5_visit visit;
-    int rc;
+    int rc = nsh__h5_dataset(call, h5, name, &dataset);
 
-    nsh__h5_enter(&visit);
-    rc = nsh__h5_dataset(call, h5, name, &dataset);
     if (rc == NSH_SUCCESS)
         *bytes = (int64_t)H5Dget_storage_size(dataset->id);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, rc);
 }
 
 int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__dataset *out)
 {
-    nsh__h5_visit visit;
-    int rc;
+    nsh__h5_visit visit = nsh__h5_enter();
 
-    nsh__h5_enter(&visit);
-    rc = describe_dataset(call, h5, name, out);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, describe_dataset(call, h5, name, out));
 }
 
 /* ---- making one ---- */
@@ -362,13 +355,10 @@ static int make_dataset_in(const char *call, nsh__h5 *h5, const char *name,
 int nsh__h5_make(const char *call, nsh__h5 *h5, const char *name, const nsh__element *element,
                  int ndim, const int64_t extent[], bool series)
 {
-    nsh__h5_visit visit;
-    int rc;
+    nsh__h5_visit visit = nsh__h5_enter();
+    int rc = make_dataset_in(call, h5, name, element, ndim, extent, series);
 
-    nsh__h5_enter(&visit);
-    rc = nsh__h5_written(call, h5, make_dataset_in(call, h5, name, element, ndim, extent, series));
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
 void nsh__h5_unlink(nsh__h5 *h5, const char *name)
@@ -381,23 +371,20 @@ void nsh__h5_unlink(nsh__h5 *h5, const char *name)
 
 void nsh__h5_remove(nsh__h5 *h5, const char *name)
 {
-    nsh__h5_visit visit;
+    nsh__h5_visit visit = nsh__h5_enter();
 
-    nsh__h5_enter(&visit);
     nsh__h5_unlink(h5, name);
-    nsh__h5_leave(&visit);
+    nsh__h5_leave(&visit, NSH_SUCCESS);
 }
 
 int nsh__h5_resize(const char *call, nsh__h5 *h5, const char *name, int64_t leading)
 {
+    nsh__h5_visit visit = nsh__h5_enter();
     hsize_t extent[H5S_MAX_RANK];
     nsh__h5_open_dataset *dataset;
-    nsh__h5_visit visit;
+    int rc = nsh__h5_dataset(call, h5, name, &dataset);
     hid_t space;
-    int rc;
 
-    nsh__h5_enter(&visit);
-    rc = nsh__h5_dataset(call, h5, name, &dataset);
     if (rc == NSH_SUCCESS) {
         space = H5Dget_space(dataset->id);
         H5Sget_simple_extent_dims(space, extent, NULL);
@@ -406,9 +393,7 @@ int nsh__h5_resize(const char *call, nsh__h5 *h5, const char *name, int64_t lead
         if (H5Dset_extent(dataset->id, extent) < 0 || nsh__fault(h5_resize))
             rc = nsh__h5_failed(call, NSH_ERR_IO, "cannot extend", name);
     }
-    rc = nsh__h5_written(call, h5, rc);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
 /* ---- reading and writing ---- */
@@ -453,25 +438,18 @@ static int move_elements(const char *call, nsh__h5 *h5, const char *name, const 
 int nsh__h5_read(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
                  const int64_t count[], void *data)
 {
-    nsh__h5_visit visit;
-    int rc;
+    nsh__h5_visit visit = nsh__h5_enter();
 
-    nsh__h5_enter(&visit);
-    rc = move_elements(call, h5, name, offset, count, data, NULL);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, move_elements(call, h5, name, offset, count, data, NULL));
 }
 
 int nsh__h5_write(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
                   const int64_t count[], const void *data)
 {
-    nsh__h5_visit visit;
-    int rc;
+    nsh__h5_visit visit = nsh__h5_enter();
+    int rc = move_elements(call, h5, name, offset, count, NULL, data);
 
-    nsh__h5_enter(&visit);
-    rc = nsh__h5_written(call, h5, move_elements(call, h5, name, offset, count, NULL, data));
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
 /* ---- listing ---- */
@@ -535,27 +513,21 @@ static int finish_list(const char *call, herr_t done, const char *what, names *a
 
 int nsh__h5_list(const char *call, nsh__h5 *h5, char **out, int64_t *bytes)
 {
+    nsh__h5_visit visit = nsh__h5_enter();
     names all = {NULL, 0, 0, false};
-    nsh__h5_visit visit;
-    herr_t done;
-    int rc;
+    herr_t done = H5Ovisit2(h5->id, H5_INDEX_NAME, H5_ITER_INC, visit_object, &all, H5O_INFO_BASIC);
 
-    nsh__h5_enter(&visit);
-    done = H5Ovisit2(h5->id, H5_INDEX_NAME, H5_ITER_INC, visit_object, &all, H5O_INFO_BASIC);
-    rc = finish_list(call, done, "the file", &all, out, bytes);
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, finish_list(call, done, "the file", &all, out, bytes));
 }
 
 int nsh__h5_list_attrs(const char *call, nsh__h5 *h5, const char *name, char **out, int64_t *bytes)
 {
+    nsh__h5_visit visit = nsh__h5_enter();
     names all = {NULL, 0, 0, false};
-    nsh__h5_visit visit;
     hsize_t at = 0;
     herr_t done;
     int rc;
 
-    nsh__h5_enter(&visit);
     if (!nsh__h5_exists(h5, name)) {
         rc = nsh__fail(NSH_ERR_NOT_FOUND, "%s: no object \"%.120s\" in the file", call, name);
     } else {
@@ -563,8 +535,7 @@ int nsh__h5_list_attrs(const char *call, nsh__h5 *h5, const char *name, char **o
                                   &at, visit_attr, &all, H5P_DEFAULT);
         rc = finish_list(call, done, name, &all, out, bytes);
     }
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, rc);
 }
 
 #else

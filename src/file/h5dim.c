@@ -331,13 +331,10 @@ static int set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, con
 int nsh__h5_set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, const char *label,
                     const char *unit, const double points[])
 {
-    nsh__h5_visit visit;
-    int rc;
+    nsh__h5_visit visit = nsh__h5_enter();
+    int rc = set_dim(call, h5, name, dim, label, unit, points);
 
-    nsh__h5_enter(&visit);
-    rc = nsh__h5_written(call, h5, set_dim(call, h5, name, dim, label, unit, points));
-    nsh__h5_leave(&visit);
-    return rc;
+    return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
 #else

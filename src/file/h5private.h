@@ -40,8 +40,9 @@ typedef struct nsh__h5_visit {
     void *data;
 } nsh__h5_visit;
 
-void nsh__h5_enter(nsh__h5_visit *visit);
-void nsh__h5_leave(nsh__h5_visit *visit);
+/* The first and the last call of a function that uses HDF5: the second gives its code, rc. */
+nsh__h5_visit nsh__h5_enter(void);
+int nsh__h5_leave(nsh__h5_visit *visit, int rc);
 
 /* Set the detail to HDF5's reason of its last failure and return code, or NSH_ERR_IO for an error
  * of the system. */

@@ -37,18 +37,25 @@ static int fail_no_arrays(nsh__call call, int n)
     return nsh__fail(NSH_ERR_ARG, "%s: n is %d, not at least 1", nsh__call_name(call), n);
 }
 
-int nsh_snapshot_save(const char *path, int n, nsh_array *const arrays[])
+/* [collective] The file of all these arrays, once the ranks agree on them. */
+static int open_file(nsh__call call, const char *path, nsh_file_mode mode, int n,
+                     nsh_array *const arrays[], nsh_file **file)
 {
-    const nsh__call call = NSH__CALL_SNAPSHOT_SAVE;
     nsh_comm *comm = comm_of(n, arrays);
-    nsh_file *file;
     int rc;
 
     if (comm == NULL)
         return fail_no_arrays(call, n);
     rc = check_names(comm, call, n, arrays);
-    if (rc == NSH_SUCCESS)
-        rc = nsh__file_open(comm, call, path, NSH_FILE_CREATE, NULL, &file);
+    return rc == NSH_SUCCESS ? nsh__file_open(comm, call, path, mode, NULL, file) : rc;
+}
+
+int nsh_snapshot_save(const char *path, int n, nsh_array *const arrays[])
+{
+    const nsh__call call = NSH__CALL_SNAPSHOT_SAVE;
+    nsh_file *file;
+    int rc = open_file(call, path, NSH_FILE_CREATE, n, arrays, &file);
+
     if (rc != NSH_SUCCESS)
         return rc;
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
@@ -62,15 +69,9 @@ int nsh_snapshot_save(const char *path, int n, nsh_array *const arrays[])
 int nsh_snapshot_restore(const char *path, int n, nsh_array *const arrays[])
 {
     const nsh__call call = NSH__CALL_SNAPSHOT_RESTORE;
-    nsh_comm *comm = comm_of(n, arrays);
     nsh_file *file;
-    int rc;
+    int rc = open_file(call, path, NSH_FILE_READ, n, arrays, &file);
 
-    if (comm == NULL)
-        return fail_no_arrays(call, n);
-    rc = check_names(comm, call, n, arrays);
-    if (rc == NSH_SUCCESS)
-        rc = nsh__file_open(comm, call, path, NSH_FILE_READ, NULL, &file);
     if (rc != NSH_SUCCESS)
         return rc;
     for (int i = 0; i < n && rc == NSH_SUCCESS; i++)
