@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* coherent.c -- file systems on which what one host writes all others see at once.
  *
- * Invariant: what is not known is not trusted. NFS, SMB, 9p, AFS and whatever comes through FUSE
- * keep pages on each client, which may write back or show old bytes of a page that another client
- * has changed. */
+ * Invariant: an unknown file system is not trusted. NFS, SMB, 9p, AFS and FUSE file systems keep
+ * pages on each client, which may write back or show old bytes of a page that another client has
+ * changed. */
 #define _GNU_SOURCE
 #include "disk/coherent.h"
 
@@ -18,9 +18,9 @@
 
 #include <sys/vfs.h>
 
-/* What fstatfs(2) calls them. */
+/* Their numbers in fstatfs(2). */
 static const uint32_t local[] = {
-    /* of one host, which has all pages itself */
+    /* file systems of one host, which has all pages */
     0xEF53,     /* ext2, ext3, ext4 */
     0x58465342, /* XFS */
     0x9123683E, /* btrfs */
@@ -34,7 +34,7 @@ static const uint32_t local[] = {
     0x52654973, /* reiserfs */
 };
 static const uint32_t shared[] = {
-    /* of several hosts, with locks or tokens for pages */
+    /* file systems of several hosts, with locks or tokens for pages */
     0x0BD00BD0, /* Lustre */
     0x47504653, /* GPFS, Spectrum Scale */
     0x01161970, /* GFS2 */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* disk.c -- files as POSIX knows them.
  *
- * Invariant: a target is either what it was or a whole new file, whatever is killed when: only
- * rename(2) changes it, after its bytes are on disk. A working copy in use is locked by its maker,
- * where there are locks; so one that can be locked is nobody's. With the rename the lock goes over
- * to the target. */
+ * Invariant: a target is either the old file or a whole new one, even if a process is killed at any
+ * moment: only rename(2) changes it, after the new bytes are on disk. A working copy in use is
+ * locked by its maker, if the file system has locks; so one that can be locked is not in use. The
+ * rename makes the lock one on the target. */
 #define _GNU_SOURCE
 #include "disk/disk.h"
 
@@ -34,8 +34,8 @@
 
 enum {
     PART = 1 << 20,    /* bytes of one call */
-    DIRECT = 64 << 10, /* runs from this length on are read and written by themselves */
-    SPARSE = 16,       /* gaps longer than so many runs, */
+    DIRECT = 64 << 10, /* runs from this length on are read and written one by one */
+    SPARSE = 16,       /* gaps longer than this many runs, */
     GAP = 4 << 10      /* and than this, are not read through */
 };
 
@@ -49,7 +49,7 @@ static int fail_errno(const char *call, const char *what, const char *path, int 
     return nsh__fail(code, "%s: %s %.120s: %s", call, what, path, strerror(error));
 }
 
-/* Guards of this thread, one within the other: only the outermost asks the system. */
+/* The number of nested guards of this thread: only the outermost calls the system. */
 static _Thread_local int guards;
 
 void nsh__disk_guard_begin(nsh__disk_guard *guard)
@@ -141,14 +141,14 @@ static int read_all_bytes(const char *call, const char *path, int fd, int64_t at
     return NSH_SUCCESS;
 }
 
-/* A stretch of the file that is moved at once: what of the stream it holds. With gaps in it span is
- * larger than n. */
+/* A stretch of the file that is read or written by one call. If it has gaps, span is larger than n.
+ */
 typedef struct stretch {
     int64_t at, span; /* in the file */
     int64_t n;        /* stream bytes */
 } stretch;
 
-/* Is the memory side contiguous here, so that no staging is needed? */
+/* The address in memory if it is contiguous here, so that no staging is needed; else NULL. */
 static char *direct_memory(char *base, const nsh__slab *slab, int64_t from, int64_t n)
 {
     int64_t run = from / slab->run, within = from % slab->run;
@@ -164,7 +164,7 @@ static stretch next_piece(const nsh__slab *slab, int64_t pos, int64_t end)
     return (stretch){nsh__slab_at(slab, pos), n, n};
 }
 
-/* To read: as many runs as lie near each other. */
+/* The stretch to read at pos: as many runs as lie near each other. */
 static stretch next_slab_stretch(const nsh__slab *slab, int64_t pos, int64_t end)
 {
     stretch s = next_piece(slab, pos, end);
@@ -269,10 +269,10 @@ int nsh__disk_sync(const char *call, const char *path, int fd)
 
 /* ---- working copies ---- */
 
-/* What a working copy's name has after that of its target, and at its end. */
+/* The parts of a working copy's name after that of its target, and at its end. */
 static const char infix[] = ".tmp-", ending[] = ".nsh";
 
-enum { HOST = 32 }; /* so much of a host's name */
+enum { HOST = 32 }; /* bytes of a host's name that are used */
 
 int nsh__disk_look(const char *call, const char *path, bool write)
 {
@@ -314,7 +314,7 @@ static void name_work(const char *path, const char *host, unsigned number, char 
              (long)getpid(), number, ending);
 }
 
-/* Is name exactly such a name, whose text up to the host is prefix? */
+/* Is name the name of a working copy that begins with prefix? host gets the host in it. */
 static bool is_work(const char *name, const char *prefix, char host[HOST + 1])
 {
     size_t n = strlen(name), before = strlen(prefix), last = strlen(ending);
@@ -345,8 +345,8 @@ static void own_host(char host[HOST + 1])
     snprintf(host, HOST + 1, "%.*s", HOST, name[0] != '\0' ? name : "host");
 }
 
-/* Remove a working copy whose maker is gone: nobody has its lock, on a file system or on a host
- * where the maker's lock would be seen. */
+/* Remove a working copy whose maker has ended: no process has its lock, and the maker's lock would
+ * be seen from here. */
 static void remove_stale(int directory, const char *name, const char *maker)
 {
     int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -381,7 +381,8 @@ static void remove_stale_copies(const char *path)
         closedir(d);
 }
 
-/* Is a new working copy locked now, if there are locks, and still there? */
+/* Lock a new working copy, if the file system has locks. False: another process has its lock, or
+ * has removed it. */
 static bool lock_new_copy(int fd)
 {
     struct stat st;
@@ -397,7 +398,7 @@ static bool leads_to(const char *path, int fd)
            at_path.st_ino == open.st_ino;
 }
 
-/* Only on a local file system: elsewhere the lock may keep out those who read with HDF5. */
+/* Only on a local file system: elsewhere the lock may keep out programs that read with HDF5. */
 static int lock_target(const char *call, const char *path, int fd)
 {
     nsh__disk_lock lock = nsh__of_this_host(fd) ? nsh__disk_lock_take(fd) : NSH__LOCK_NONE;
@@ -425,7 +426,7 @@ int nsh__disk_open_locked(const char *call, const char *path, int *fd)
             *fd = opened;
             return NSH_SUCCESS;
         }
-        close(opened); /* a rename was faster: the lock is on a file of the past */
+        close(opened); /* a rename came first: the lock is on the old file */
         if (rc != NSH_SUCCESS)
             return rc;
     }
@@ -437,7 +438,8 @@ int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int
     static atomic_uint made;
     char host[HOST + 1];
     int made_fd = -1, error = EEXIST;
-    mode_t mode = access(path, F_OK) == 0 ? 0600 : 0666; /* more only as the target allows */
+    mode_t mode = access(path, F_OK) == 0 ? 0600 : 0666; /* more permissions only as the target has
+                                                            them */
 
     remove_stale_copies(path);
     own_host(host);
@@ -445,7 +447,7 @@ int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int
         name_work(path, host, atomic_fetch_add(&made, 1), work);
         made_fd = open(work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         error = errno;
-        if (made_fd >= 0 && !lock_new_copy(made_fd)) { /* it looked stale to somebody */
+        if (made_fd >= 0 && !lock_new_copy(made_fd)) { /* another process took it for a stale one */
             close(made_fd);
             made_fd = -1;
             error = EEXIST;
@@ -466,7 +468,7 @@ int nsh__disk_work(const char *call, const char *path, char work[NSH__PATH], int
     return NSH_SUCCESS;
 }
 
-/* Bytes by the shortest way that the file system has. */
+/* Copy all bytes in the fastest way that the file system has. */
 static int copy_bytes(int from, int to)
 {
     enum { MOST = 1 << 30 };
@@ -515,8 +517,8 @@ static bool one_file(const char *a, const char *b)
     return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Where a server's answer was lost link(2) may have been done twice. A name of the working copy
- * that stays behind is removed later, as that of a maker who has gone. */
+/* If a server's answer was lost, link(2) may have run twice. A name of the working copy that
+ * remains is removed later as a stale one. */
 static int rename_new(const char *work, const char *path)
 {
 #if defined(__linux__) && defined(RENAME_NOREPLACE)
@@ -538,7 +540,7 @@ static int rename_new(const char *work, const char *path)
 }
 
 /* A directory that may be written to but not read cannot be synced by itself: then the whole file
- * system is. */
+ * system is synced. */
 int nsh__disk_sync_directory(const char *call, const char *path, int fd)
 {
     char directory[NSH__PATH];
@@ -564,6 +566,6 @@ int nsh__disk_replace(const char *call, const char *work, int fd, const char *pa
     if (nsh__fault(disk_rename) || (new ? rename_new(work, path) : rename(work, path)) != 0)
         return fail_errno(call, "cannot replace", path, errno != 0 ? errno : EIO);
     if (!nsh__of_this_host(fd))
-        nsh__disk_lock_drop(fd); /* a target has none there: see lock_target */
+        nsh__disk_lock_drop(fd); /* a target has no lock there: see lock_target */
     return nsh__disk_sync_directory(call, path, fd);
 }

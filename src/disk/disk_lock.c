@@ -9,8 +9,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 
-/* Far from all bytes of the file. Over NFS flock(2) locks all bytes that there can be, this one
- * too. */
+/* Far from all bytes of the file. Over NFS flock(2) locks all possible bytes, this one too. */
 #define LOCK_BYTE (INT64_C(1) << 60)
 
 #ifdef F_OFD_SETLK

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* identity.c -- which file it is. */
+/* identity.c -- which file a rank has open. */
 #define _GNU_SOURCE
 #include "disk/identity.h"
 
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEAD = 96 }; /* a superblock of any version has no more bytes */
+enum { HEAD = 96 }; /* no version of HDF5's superblock has more bytes */
 
 static int64_t mtime_of(const struct stat *st)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* inherit.c -- what a file takes over from the one that it will replace.
  *
- * Invariant: nobody may read or write the new file who could not do so with the old one. */
+ * Invariant: a user who could not read or write the old file cannot do so with the new one. */
 #define _GNU_SOURCE
 #include "disk/inherit.h"
 
@@ -18,7 +18,7 @@
 #include <sys/xattr.h>
 #endif
 
-/* What could not be kept, in words. */
+/* The names of what could not be kept. */
 typedef struct losses {
     char text[256];
     size_t used;
@@ -46,9 +46,9 @@ static void inherit_owner(const struct stat *old, int fd)
         (void)!fchown(fd, (uid_t)-1, old->st_gid);
 }
 
-/* Another group than the old one may do what everybody may, and so may the group of a file whose
- * list is lost: the mode had what all in the list could do together. Set-id bits go with their
- * ids. */
+/* If the group is another than the old one, or the access control list is lost, the group gets only
+ * the permissions of others: with a list, the group bits of the mode are the maximum of all its
+ * entries. Set-id bits are dropped with their ids. */
 static mode_t mode_to_keep(const struct stat *old, const struct stat *new, bool list_lost)
 {
     mode_t mode = old->st_mode & 07777;
@@ -82,8 +82,8 @@ static void inherit_mode(const struct stat *old, int fd, bool last, losses *lost
 
 static const char access_list[] = "system.posix_acl_access";
 
-/* Users' own attributes, access control lists of every kind, and the label of SELinux. Others are
- * the system's: a file system's layout, a signature of the contents. */
+/* Users' own attributes, access control lists of every kind, and the label of SELinux. Other
+ * attributes belong to the system: a file system's layout, a signature of the contents. */
 static bool is_list(const char *name)
 {
     return strncmp(name, "system.", 7) == 0;
@@ -94,7 +94,7 @@ static bool is_heritable(const char *name)
     return strncmp(name, "user.", 5) == 0 || is_list(name) || strcmp(name, "security.selinux") == 0;
 }
 
-/* In new memory; NULL: there is none. */
+/* The attribute in new memory; NULL: the file does not have it. */
 static char *attribute_of(const char *path, const char *name, ssize_t *bytes)
 {
     ssize_t n = getxattr(path, name, NULL, 0);
@@ -117,7 +117,7 @@ static bool has_attribute(int fd, const char *name, const char *value, ssize_t b
     return same;
 }
 
-/* A list also says what the group may do: another group gets none. */
+/* A list also has the group's permissions: it is not copied if the group is another one. */
 static void inherit_attribute(const char *path, const char *name, int fd, bool same_group,
                               losses *lost)
 {
@@ -167,10 +167,11 @@ void nsh__inherit(const char *call, const char *path, int fd, bool last)
 
     if (stat(path, &old) != 0)
         return;
-    (void)!fchmod(fd, S_IRUSR | S_IWUSR); /* what it has may be more, for whoever gets it */
+    (void)!fchmod(fd, S_IRUSR | S_IWUSR); /* the present mode may allow the new owner more */
     inherit_owner(&old, fd);
     inherit_attributes(path, &old, fd, &lost);
-    inherit_mode(&old, fd, last, &lost); /* at last: it is part of an access control list */
+    inherit_mode(&old, fd, last, &lost); /* last, because the mode is part of an access control list
+                                         */
     if (old.st_nlink > 1)
         lose(&lost, " its %lu other names (hard links have the old file),",
              (unsigned long)old.st_nlink - 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* path.c -- where a file really is. */
+/* path.c -- where a file is. */
 #define _GNU_SOURCE
 #include "disk/path.h"
 
@@ -13,7 +13,7 @@
 
 enum {
     LONGEST = NSH__PATH - 128, /* bytes: a working copy has a longer name */
-    LINKS = 40                 /* so many links are followed, as Linux does */
+    LINKS = 40                 /* as many links are followed as Linux does */
 };
 
 int nsh__path_check(const char *call, const char *path)
@@ -54,7 +54,7 @@ static int make_absolute(const char *call, const char *path, char out[NSH__PATH]
     return NSH_SUCCESS;
 }
 
-/* What a link with that text, at path, leads to. */
+/* Replace path, a link with this text, by the path to which it leads. */
 static int follow_link(const char *call, const char *text, char path[NSH__PATH])
 {
     char directory[NSH__PATH], next[2 * NSH__PATH + 2];
@@ -79,7 +79,7 @@ int nsh__path_resolve(const char *call, const char *path, bool follow, char out[
     for (int links = 0; follow && rc == NSH_SUCCESS; links++) {
         n = readlink(out, text, sizeof text - 1);
         if (n < 0)
-            return NSH_SUCCESS; /* it is no link, or it does not exist */
+            return NSH_SUCCESS; /* it is not a link, or does not exist */
         if (links == LINKS)
             return nsh__fail(NSH_ERR_IO, "%s: cannot open %.120s: %s", call, path, strerror(ELOOP));
         text[n] = '\0';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* element.c -- the form of an array's elements, between MPI datatypes and those of files.
+/* element.c -- element types, to and from MPI datatypes.
  *
- * Invariant: the nodes of a form's subtree i are i .. i + node[i].nodes - 1. */
+ * Invariant: the nodes of subtree i are i .. i + node[i].nodes - 1. */
 #include "file/element.h"
 
 #include "base/error.h"
@@ -45,7 +45,7 @@ static bool add_pair(nsh__element *element, nsh__element_class value, int64_t va
     return good;
 }
 
-/* MPI_2REAL and its like: two of a kind. */
+/* MPI_2REAL and similar types: two numbers of the same type. */
 static bool add_twins(nsh__element *element, nsh__element_class kind, int64_t size, int64_t count,
                       int64_t offset)
 {
@@ -80,7 +80,8 @@ static bool add_value_and_index(nsh__element *element, const nsh__type *type, in
                      type->itemsize, count, offset);
 }
 
-/* Is the type so many numbers of a C type? A Fortran compiler's others may have any layout. */
+/* Does the type consist of `parts` C numbers? Other types of a Fortran compiler may have any
+ * layout. */
 static bool is_c_real(const nsh__type *type, int64_t parts)
 {
     return !type->optional || type->itemsize == parts * (int64_t)sizeof(float) ||
@@ -107,7 +108,7 @@ static bool add_named(nsh__element *element, const nsh__type *type, int64_t coun
         if (is_c_real(type, 2))
             class_ = NSH__ELEMENT_COMPLEX;
         break;
-    case NSH__CLASS_LOGICAL: /* Fortran's is as large as its INTEGER */
+    case NSH__CLASS_LOGICAL: /* Fortran's LOGICAL is as large as its INTEGER */
         class_ = type->itemsize == 1 ? NSH__ELEMENT_BOOL : NSH__ELEMENT_INT;
         break;
     case NSH__CLASS_PAIR:
@@ -179,13 +180,13 @@ static int64_t bytes_of(MPI_Datatype handle)
     return (int64_t)extent;
 }
 
-/* The bytes of one element, whatever they mean. */
+/* Add bytes without a meaning, as many as one element has. */
 static bool add_bytes(nsh__element *element, int64_t size, int64_t count, int64_t offset)
 {
     return nsh__element_add(element, NSH__ELEMENT_BYTES, size, count, offset);
 }
 
-/* A subtree whose root was given another size by MPI_Type_create_resized. */
+/* Add a subtree whose root has another size by MPI_Type_create_resized. */
 static bool add_resized(nsh__element *element, MPI_Datatype inner, int64_t size, int64_t count,
                         int64_t offset, int depth)
 {
@@ -204,14 +205,14 @@ static bool add_resized(nsh__element *element, MPI_Datatype inner, int64_t size,
     return add_bytes(element, size, count, offset);
 }
 
-/* Rows of one kind, however they were made: vectors, indexed blocks, subarrays without holes. */
+/* Add rows of one type, made in any way: vectors, indexed blocks, subarrays without holes. */
 static bool add_rows(nsh__element *element, const contents *c, int64_t size, int64_t count,
                      int64_t offset, int depth)
 {
     int64_t one = c->ntypes == 1 ? bytes_of(c->types[0]) : 0;
     int64_t each = one > 0 && size % one == 0 ? size / one : 0;
 
-    /* What is several in itself would need one more node; rows of rows are one longer row. */
+    /* Rows of rows become one longer row: otherwise each would need a node more. */
     if (each > 0 && each <= INT64_MAX / count)
         return add_type(element, c->types[0], each * count, offset, depth - 1);
     return add_bytes(element, size, count, offset);
@@ -235,7 +236,7 @@ static bool add_derived(nsh__element *element, MPI_Datatype handle, int64_t coun
         case MPI_COMBINER_DUP:
             good = add_type(element, c.types[0], count, offset, depth - 1);
             break;
-        case MPI_COMBINER_NAMED: /* one that type.c does not know */
+        case MPI_COMBINER_NAMED: /* a type that type.c does not know */
             good = add_bytes(element, size, count, offset);
             break;
         default:
@@ -315,7 +316,7 @@ static int fail_no_type(const nsh__element *element, const char *why)
 
 static int make_one(const nsh__element *element, int i, MPI_Datatype *out, bool *derived);
 
-/* count of node i in a row. */
+/* Make a datatype of all items of node i in a row. */
 static int make_row(const nsh__element *element, int i, MPI_Datatype *out, bool *derived)
 {
     MPI_Datatype one;
@@ -410,7 +411,7 @@ static bool is_byte(const nsh__element_node *node)
             node->class_ == NSH__ELEMENT_TEXT);
 }
 
-/* The element's bytes without a meaning, as one number; 0: they have one. */
+/* The number of the element's bytes if they have no meaning, else 0. */
 static int64_t plain_bytes(const nsh__element_node *node)
 {
     return node->class_ == NSH__ELEMENT_BYTES || is_byte(node) ? node->size * node->count : 0;

@@ -2,7 +2,7 @@
 /* file.c -- files: open, commit, close.
  *
  * Invariant: what is open is either the target, for reading, or something that may be changed: its
- * working copy, or with in_place the target itself. Only a commit makes one of the other. */
+ * working copy, or with in_place the target itself. Only a commit turns one into the other. */
 #include "file/file.h"
 
 #include "base/fault.h"
@@ -22,7 +22,7 @@
 
 /* ---- open ---- */
 
-/* What the owner tells the others about a new file. */
+/* What the I/O rank tells the others about a file that it has opened. */
 typedef struct opened {
     nsh__place place;
     int64_t writers;
@@ -67,8 +67,9 @@ static int file_init(nsh_comm *comm, const char *path, nsh_file_mode mode,
     return nsh__path_check("nsh_file_open", path);
 }
 
-/* By the owner: where the target is, and what is there. A link to nothing is a name for a new file,
- * but not for one that must not exist yet: there open(2) does not follow it either. */
+/* [I/O rank] Resolve the path and open the target if it is read or continued. A link whose target
+ * does not exist names a new file, but not with NSH_FILE_EXCL, where open(2) would not follow it
+ * either. */
 static int look_at_target(nsh_file *file, const char *name, bool reads)
 {
     bool excl = file->mode == NSH_FILE_EXCL, changes = !excl && file->mode != NSH_FILE_READ;
@@ -88,8 +89,7 @@ static int look_at_target(nsh_file *file, const char *name, bool reads)
     return rc;
 }
 
-/* By the owner: the target is there or not, as the mode wants it; one that is read or continued is
- * open from now on. */
+/* [I/O rank] Find the target, and check that it exists, or does not, as the mode wants. */
 static int find_target(nsh_file *file, nsh__call call)
 {
     const char *name = nsh__call_name(call);
@@ -110,7 +110,7 @@ static int find_target(nsh_file *file, nsh__call call)
     return rc;
 }
 
-/* By the owner: the target or an empty working copy is open, and is HDF5. */
+/* [I/O rank] Open the target or an empty working copy with HDF5, and fill the reply. */
 static int begin_open(nsh_file *file, nsh__call call, opened *reply)
 {
     int64_t bytes;
@@ -131,7 +131,8 @@ static int begin_open(nsh_file *file, nsh__call call, opened *reply)
     return NSH_SUCCESS;
 }
 
-/* Readers hold on to the file that rank 0 has open, before anybody replaces it. */
+/* [collective] Take the reply over. The leaders open the file that the I/O rank has open, before
+ * another program can replace it. */
 static int hold_target(nsh_file *file, nsh__call call, const opened *reply)
 {
     nsh_comm *comm = file->comm;
@@ -149,18 +150,18 @@ static int hold_target(nsh_file *file, nsh__call call, const opened *reply)
     return nsh__file_enter(file, call, rc, 3);
 }
 
-/* What is not the communicator's. Changes that were not committed are thrown away. */
+/* [local] Close all descriptors and HDF5's files, and discard changes that are not committed. */
 static void close_files(nsh_file *file)
 {
     nsh__file_reader_free(file);
     nsh__file_discard(file);
     if (nsh__file_is_io_rank(file) && file->target_fd >= 0)
-        nsh__disk_lock_drop(file->target_fd); /* which a forked child would keep */
+        nsh__disk_lock_drop(file->target_fd); /* a forked child would keep the lock */
     nsh__file_close_fd(&file->target_fd);
 }
 
-/* [collective] The owner opens the file, and then those who must have the same one. Again, if what
- * a rank finds is not the owner's: it may have been replaced between the two. */
+/* [collective] The I/O rank opens the file, and then the leaders open the same one. They try again
+ * if a leader finds another file: it may have been replaced in between. */
 static int open_same(nsh_file *file, nsh__call call)
 {
     opened reply = {.there = 0};
@@ -180,7 +181,7 @@ static int open_same(nsh_file *file, nsh__call call)
     return rc;
 }
 
-/* The file is an object of its communicator in the place of its reply. */
+/* Among the objects of the communicator the file takes the place of its reply. */
 static void shell_close(void *handle, bool whole)
 {
     nsh_file *file = handle;
@@ -205,7 +206,7 @@ static void set_object_kind(nsh_array *reply, const nsh__kind *kind, void *handl
     reply->object.handle = handle;
 }
 
-/* Accepts every stage. */
+/* Accepts a file in every stage of its creation, and NULL. */
 static void file_destroy(nsh_file *file)
 {
     if (file == NULL)
@@ -261,15 +262,15 @@ int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
 
 /* ---- commit ---- */
 
-/* What the owner tells the others about a commit. */
+/* What the I/O rank tells the others about a commit. */
 typedef struct committed {
-    int32_t changed; /* there was something to commit */
+    int32_t changed; /* the file had changes */
     int32_t renamed; /* the working copy is the target now */
     nsh__identity target;
 } committed;
 
-/* By the owner: the working copy, which is on disk, becomes the target, unless that is not the file
- * any more which it continues. */
+/* [I/O rank] Rename the working copy, which is on disk, to the target, unless another program has
+ * replaced or changed the target. */
 static int put_in_place(nsh_file *file, const char *name, const nsh__identity *mine)
 {
     bool gone = false, new = !file->there && file->mode != NSH_FILE_CREATE;
@@ -289,7 +290,7 @@ static int put_in_place(nsh_file *file, const char *name, const nsh__identity *m
     return rc;
 }
 
-/* By the owner: changes in place are on disk; are they in the file that is at the path? */
+/* [I/O rank] Changes in place are on disk: is the changed file still the one at the path? */
 static int still_in_place(nsh_file *file, const char *name)
 {
     bool gone;
@@ -300,7 +301,7 @@ static int still_in_place(nsh_file *file, const char *name)
                : rc;
 }
 
-/* By the owner, when the bytes that went around HDF5 are on disk. */
+/* [I/O rank] Commit, after all bytes that were written without HDF5 are on disk. */
 static int replace_target(nsh_file *file, nsh__call call, committed *out)
 {
     const char *name = nsh__call_name(call);
@@ -328,7 +329,7 @@ static int replace_target(nsh_file *file, nsh__call call, committed *out)
     return rc;
 }
 
-/* On every rank: what was committed is what the handle reads and continues from now on. */
+/* On every rank: from now on the handle reads and continues what was committed. */
 static void adopt_commit(nsh_file *file, const committed *now)
 {
     nsh__file_reader_free(file);
@@ -337,7 +338,7 @@ static void adopt_commit(nsh_file *file, const committed *now)
         file->target_fd = file->work_fd;
         file->work_fd = -1;
     }
-    /* Elsewhere only what is opened from now on is sure to show the new pages. */
+    /* On such file systems only a new open is sure to show the new pages. */
     if (now->changed && !file->coherent && !nsh__file_is_io_rank(file))
         nsh__file_close_fd(&file->target_fd);
     file->target = now->target;
@@ -386,7 +387,8 @@ int nsh__file_close(nsh_file **file, nsh__call call)
 
     if (nsh__object_forget((*file)->comm, &(*file)->reply->object)) {
         *file = NULL;
-        return reads ? NSH_SUCCESS : rc; /* what was not committed is lost, or the parent's */
+        return reads ? NSH_SUCCESS : rc; /* uncommitted changes are lost, or belong to the parent
+                                            process */
     }
     rc = nsh__comm_callable((*file)->comm, nsh__call_name(call));
     if (rc != NSH_SUCCESS)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* file_call.c -- what the calls on a file have in common: how ranks talk, what is open, and whether
- * a dataset is the one that is wanted.
+/* file_call.c -- what the calls on a file have in common: agreements and replies, what is open, and
+ * checks of datasets.
  *
  * Invariant: only the I/O rank has HDF5 open; the other ranks learn from its replies. */
 #define _GNU_SOURCE
@@ -20,7 +20,7 @@ _Static_assert((int)NSH__FILE_REPLY >= (int)sizeof(nsh__found) &&
                    (int)NSH__FILE_REPLY >= 2 * NSH__PATH,
                "reply is large");
 
-/* ---- how ranks talk ---- */
+/* ---- agreements and replies ---- */
 
 int nsh__file_null(nsh__call call, const char *what)
 {
@@ -35,7 +35,8 @@ int nsh__file_enter(nsh_file *file, nsh__call call, int code, uint64_t signature
     return nsh__agree(file->comm, call, code, nsh__mix(file->reply->id, signature));
 }
 
-/* Is a part of the name "."? HDF5 skips such a part when it looks a name up, but cannot make it. */
+/* Is a part of the name "."? HDF5 skips such a part when it looks a name up, but cannot create it.
+ */
 static bool has_dot(const char *name)
 {
     for (const char *part = name; part != NULL; part = strchr(part, '/')) {
@@ -95,7 +96,7 @@ int nsh__file_answer_long(nsh_file *file, nsh__call call, int code, char **reply
     return NSH_SUCCESS;
 }
 
-/* ---- the owner's side of a file ---- */
+/* ---- the I/O rank's side of a file ---- */
 
 void nsh__file_close_fd(int *fd)
 {
@@ -104,8 +105,8 @@ void nsh__file_close_fd(int *fd)
     *fd = -1;
 }
 
-/* HDF5 insists on writing what it still has, but not to the working copy:
- * that may be the target already, where a commit has failed after it was renamed. */
+/* At close HDF5 writes what it has buffered. That is cancelled, because the working copy may be the
+ * target already, if a commit has failed after the rename. */
 void nsh__file_discard(nsh_file *file)
 {
     if (file->in_work) {
@@ -128,14 +129,15 @@ int nsh__file_readable(nsh_file *file, nsh__call call)
     return nsh__h5_open(nsh__call_name(call), file->path, file->target_fd, false, &file->h5);
 }
 
-/* A working copy of the target, or an empty one; or the target itself. */
+/* [I/O rank] Open for changes: a working copy of the target, an empty one, or with in_place the
+ * target. */
 static int begin_file_change(nsh_file *file, nsh__call call)
 {
     const char *name = nsh__call_name(call);
     bool in_place = file->in_place && file->there, gone;
     int rc = NSH_SUCCESS;
 
-    if (file->there) /* the commit will ask again, but a copy of it may take long */
+    if (file->there) /* the commit checks again, but the copy may take long */
         rc = nsh__identity_still(name, file->path, &file->target, in_place, &gone);
     if (rc == NSH_SUCCESS)
         rc = nsh__h5_close(name, &file->h5);
@@ -197,7 +199,7 @@ int nsh__file_place(nsh_file *file, nsh__call call, nsh__place *out, int64_t *by
     return rc;
 }
 
-/* ---- is it the dataset, or the array, that is wanted? ---- */
+/* ---- checks of datasets and arrays ---- */
 
 int nsh__file_check_array(const nsh_file *file, nsh__call call, const nsh_array *array)
 {
@@ -297,7 +299,7 @@ int nsh__file_find(nsh_file *file, nsh__call call, const char *name, const nsh_a
 
 /* ---- every rank's descriptor ---- */
 
-/* What is wrong with a rank that finds another file, or none, where rank 0 has one. */
+/* [local] The failure of a rank that finds another file than rank 0, or none. */
 static int fail_other_file(const nsh_file *file, nsh__call call, const char *path, bool copy)
 {
     const char *name = nsh__call_name(call);
@@ -312,7 +314,7 @@ static int fail_other_file(const nsh_file *file, nsh__call call, const char *pat
                      name, file->comm->rank, path);
 }
 
-/* What is at path, if it is the right file. */
+/* [local] Open the file at path, if its identity is the expected one. */
 static int open_expected(const nsh_file *file, nsh__call call, const char *path, bool write,
                          const nsh__identity *wanted, int *fd)
 {

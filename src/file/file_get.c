@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* file_get.c -- one rank reads for itself.
+/* file_get.c -- one rank reads by itself.
  *
  * Invariant: the reader's handle, the descriptor, and what it knows of a dataset are of one file:
- * the target as this file handle knows it. A commit that makes another one frees the reader. */
+ * the target of this file handle. A commit, which may replace the target, frees the reader. */
 #include "core/enter.h"
 #include "file/file.h"
 
@@ -83,7 +83,7 @@ static int check_get_slab(const nsh_file *file, const nsh__dataset *dataset, con
                      file->comm->rank);
 }
 
-/* The caller's elements are the dataset's. */
+/* Does the caller's type match the elements of the dataset? */
 static int check_type(const nsh_file *file, const char *name, const nsh__dataset *dataset,
                       MPI_Datatype handle)
 {
@@ -96,7 +96,7 @@ static int check_type(const nsh_file *file, const char *name, const nsh__dataset
     return rc != NSH_SUCCESS ? rc : nsh__file_same_element(call, name, dataset, &element);
 }
 
-/* The hyperslab has that many bytes: is there memory for them? */
+/* Does the caller's memory hold the bytes of the hyperslab? */
 static int check_out_bytes(const nsh_file *file, const char *name, int64_t bytes, const void *out,
                            int64_t out_bytes)
 {
@@ -110,7 +110,7 @@ static int check_out_bytes(const nsh_file *file, const char *name, int64_t bytes
     return NSH_SUCCESS;
 }
 
-/* The bytes of a hyperslab, packed. */
+/* Read the bytes of a hyperslab, packed. */
 static int read_slab(const nsh_file *file, const nsh__reader *reader, const nsh__slab *in_file,
                      const int64_t offset[], const int64_t count[], void *out)
 {

@@ -87,7 +87,7 @@ static char **index_names(const char *text, int64_t bytes, int64_t *n)
     return index;
 }
 
-/* The owner's list of names to all ranks. */
+/* [collective] Send the I/O rank's list of names to all ranks. */
 static int share_names(nsh_file *file, nsh__call call, int rc, char *text, int64_t bytes,
                        int64_t *n, char ***names)
 {
@@ -132,7 +132,6 @@ int nsh_file_list(nsh_file *file, int64_t *n, char ***names)
     return share_names(file, call, rc, text, bytes, n, names);
 }
 
-/* The owner's list for an object: its attributes. */
 int nsh_file_list_attrs(nsh_file *file, const char *name, int64_t *n, char ***names)
 {
     const nsh__call call = NSH__CALL_FILE_LIST_ATTRS;
@@ -252,7 +251,7 @@ int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr, nsh_at
     reply = data;
     rc = nsh__file_answer_long(file, call, rc, &reply, &bytes);
     if (rc != NSH_SUCCESS) {
-        free(data); /* the owner's */
+        free(data); /* NULL but on the I/O rank */
         return rc;
     }
     if (type == NSH_ATTR_TEXT)

@@ -8,8 +8,8 @@
  * written back with them. (Thakur, Gropp and Lusk, "Data sieving and collective I/O in ROMIO",
  * Frontiers 1999.)
  *
- * Invariant: between rounds all marks are zero; within one, a unit of a part is marked when a rank
- * has put its bytes there, and other bytes of the file keep their value. */
+ * Invariant: between rounds all marks are zero; within a round a unit of a part is marked when a
+ * rank has put its bytes there, and unmarked bytes of the file keep their values. */
 #include "base/fault.h"
 #include "base/hash.h"
 #include "core/agree.h"
@@ -24,11 +24,12 @@
 
 enum {
     PART = 512 << 10, /* bytes of the file that a node writes in a round */
-    NODES = 16,       /* which write; more add memory everywhere and little speed */
-    LEAST = 64 << 10, /* bytes that are worth a rank's while to write */
+    NODES = 16,       /* that write, at most; more would need memory on every node and be hardly
+                         faster */
+    LEAST = 64 << 10, /* fewer bytes than this are not worth a write by another rank */
     UNIT = 4096,      /* of marks, at most */
     GAP = 4096,       /* shorter gaps are read and written back */
-    SHORT = 8 << 10   /* runs from this length on are written by themselves: no slower then */
+    SHORT = 8 << 10   /* runs from this length on are written one by one, which is as fast */
 };
 
 typedef struct merge {
@@ -38,13 +39,13 @@ typedef struct merge {
     const nsh__partition *partition;
     nsh__shared memory; /* of the node: parts, then their marks */
     int fd;             /* where this rank's node writes */
-    int parts;          /* in a window, of the first nodes */
+    int parts;          /* in a window: one for each of the first nodes */
     int64_t unit;       /* divides all offsets and lengths in the file; */
-    int64_t units;      /* a part has so many */
+    int64_t units;      /* units of a part */
     nsh__slab bytes;    /* this rank's, where they are in the file */
-    int64_t done;       /* of the stream of these bytes */
+    int64_t done;       /* how many of these bytes are in memory already */
     int64_t begin;      /* byte of the file at which the window begins */
-    char *gaps;         /* private memory, for what is read there */
+    char *gaps;         /* private memory, for what is read from the file */
     char *out, *in;     /* and on a leader for messages */
 } merge;
 
@@ -67,7 +68,7 @@ static char *marks_of(const merge *m, int part)
     return data_of(m, m->parts) + part * m->units;
 }
 
-/* ---- the first phase: bytes come together ---- */
+/* ---- the first phase: bytes are collected ---- */
 
 /* The slab as it lies in memory whose first byte is byte `begin` of the file, each unit counting
  * as one byte. */
@@ -83,7 +84,7 @@ static nsh__slab slab_in_units(const nsh__slab *slab, int64_t begin, int64_t uni
     return scaled;
 }
 
-/* This rank's bytes of the window, and their marks, into the node's memory. */
+/* Copy this rank's bytes of the window, and their marks, to the node's memory. */
 static void put_bytes(merge *m)
 {
     int64_t end = nsh__slab_before(&m->bytes, m->begin + (int64_t)m->parts * PART);
@@ -104,7 +105,8 @@ static void put_bytes(merge *m)
     m->done = end;
 }
 
-/* The next marked units of n at or after *at: where they begin, in *at, and how many they are. */
+/* Find the next marked units of n at or after *at: *at becomes their begin; returns their number.
+ */
 static int64_t next_marked(const char *marks, int64_t n, int64_t *at)
 {
     const char *first = memchr(marks + *at, 1, (size_t)(n - *at)), *end;
@@ -116,8 +118,8 @@ static int64_t next_marked(const char *marks, int64_t n, int64_t *at)
     return (end != NULL ? end - marks : n) - *at;
 }
 
-/* A part as a message: its marks, then the bytes of the marked units; nothing, if there are none.
- * The part has no marks afterwards. */
+/* Pack a part as a message: its marks, then the bytes of the marked units; 0 bytes if no unit is
+ * marked. The part has no marks afterwards. */
 static int64_t pack_part(const merge *m, int part, char *out)
 {
     int64_t units = m->units, bytes = units, n;
@@ -132,7 +134,7 @@ static int64_t pack_part(const merge *m, int part, char *out)
     return bytes > units ? bytes : 0;
 }
 
-/* And out of the message, into the part that this node writes. */
+/* Unpack such a message into the part that this node writes. */
 static void unpack_part(const merge *m, const char *in)
 {
     int part = m->file->comm->node_index;
@@ -145,8 +147,8 @@ static void unpack_part(const merge *m, const char *in)
     }
 }
 
-/* One message to a node that is `shift` further on and one from the node as far behind, where those
- * who get them write. */
+/* [leader] Send one message to the node `shift` after this one and receive one from the node
+ * `shift` before it; only nodes that write receive. */
 static int exchange_parts(const merge *m, int shift)
 {
     nsh_comm *comm = m->file->comm;
@@ -174,7 +176,8 @@ static int exchange_parts(const merge *m, int shift)
     return NSH_SUCCESS;
 }
 
-/* What the ranks of this node, and then those of others, have put is in this node's part. */
+/* [collective] Collect the bytes of this node's ranks, and then those of other nodes, in this
+ * node's part. */
 static int gather_parts(merge *m)
 {
     nsh_comm *comm = m->file->comm;
@@ -204,7 +207,7 @@ static int write_bytes(const merge *m, int64_t at, const char *data, int64_t n)
                            n);
 }
 
-/* Fill the gaps between the marked units [from, to) of this node's part. */
+/* Read the bytes between the marked units [from, to) of this node's part from the file. */
 static int read_gaps(const merge *m, int64_t from, int64_t to)
 {
     const char *marks = marks_of(m, m->file->comm->node_index);
@@ -230,9 +233,9 @@ static int read_gaps(const merge *m, int64_t from, int64_t to)
     return rc;
 }
 
-/* The next stretch of marked units of [*at, end), with the short gaps in it: where it begins, in
- * *at, and how many units it has. Where nodes do not see at once what others write no gap is
- * written back: another node's earlier bytes in it may not have been read. */
+/* Find the next stretch of marked units in [*at, end), with the short gaps in it: *at becomes its
+ * begin; returns its units. Where nodes do not see at once what others write no gap is written
+ * back: a node might write back old bytes in place of those that another node has written. */
 static int64_t next_marked_stretch(const merge *m, const char *marks, int64_t end, int64_t *at,
                                    bool *gaps)
 {
@@ -249,7 +252,8 @@ static int64_t next_marked_stretch(const merge *m, const char *marks, int64_t en
     return n;
 }
 
-/* This rank's share of the node's part: whole pages, so that ranks need not wait for each other. */
+/* Write this rank's pages of the node's part: whole pages, so that ranks need not wait for each
+ * other. */
 static int write_rank_part(const merge *m)
 {
     const nsh_comm *comm = m->file->comm;
@@ -289,7 +293,7 @@ static int64_t unit_of(const nsh__found *found, int64_t itemsize)
     return unit;
 }
 
-/* Memory, and a descriptor where this rank will write. The code is agreed. */
+/* [collective] Allocate memory, and open the file if this rank will write. The code is agreed. */
 static int begin_merge(merge *m, bool has_bytes)
 {
     nsh_file *file = m->file;
@@ -317,7 +321,8 @@ static int begin_merge(merge *m, bool has_bytes)
                               &m->memory);
 }
 
-/* All ranks know how the last round went, and where the next one begins. False: there is none. */
+/* [collective] Agree on the outcome of the last round and on the begin of the next one. False: no
+ * bytes are left, or a rank has failed. */
 static bool next_round(merge *m, int *rc)
 {
     bool left = m->done < m->bytes.nbytes;

@@ -32,7 +32,7 @@ int64_t nsh__last_cut(int64_t at, int64_t n)
     return after < n ? n - after : 0;
 }
 
-/* A box ends where a chunk does. */
+/* Set the size of the current box, which ends where a chunk ends. */
 static void size_box(nsh__boxes *b)
 {
     for (int d = 0; d < b->ndim; d++) {
@@ -44,8 +44,8 @@ static void size_box(nsh__boxes *b)
     }
 }
 
-/* From one chunk on, boxes grow along the last dimension, and along the one before it when they
- * have all of that: so they are as contiguous as can be. */
+/* Boxes begin as one chunk and grow along the last dimension, then along the one before it when
+ * they span the last, and so on: so they are as contiguous as possible. */
 static void choose_steps(nsh__boxes *b)
 {
     int64_t bytes = b->item;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* file_read.c -- bytes of files into arrays.
  *
- * Invariant: leaders read disjoint hyperslabs into their replicas, which are then exchanged; or
- * else the owner reads them all with HDF5 and sets them. */
+ * Invariant: leaders read disjoint hyperslabs into their replicas and then send them to the other
+ * nodes; or the I/O rank reads all with HDF5 and sets the array. */
 #include "core/comm_break.h"
 #include "file/file.h"
 
@@ -15,9 +15,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* ---- read around HDF5 ---- */
+/* ---- read without HDF5 ---- */
 
-/* A hyperslab on its way from a dataset to an array. */
+/* A hyperslab that is read from a dataset into an array. */
 typedef struct fetch {
     nsh_file *file;
     nsh__call call;
@@ -26,13 +26,14 @@ typedef struct fetch {
     const int64_t *offset, *count; /* in the dataset */
     nsh_array *into;
     int missing; /* leading dimensions that the array lacks: 0 or 1, of extent 1 */
-    int64_t extent[NSH__MAX_NDIM], into_offset[NSH__MAX_NDIM]; /* of the array as if it had them */
+    int64_t extent[NSH__MAX_NDIM], into_offset[NSH__MAX_NDIM]; /* of the array, with those
+                                                                  dimensions added */
     int readers;                                               /* nodes that read */
-    bool by_bytes; /* it is contiguous in the array, and treated as a row of bytes there */
-    nsh__slab in_file, in_memory; /* the same bytes, there and there */
+    bool by_bytes; /* it is contiguous in the array, and is treated as a row of bytes */
+    nsh__slab in_file, in_memory; /* the same bytes, in the file and in memory */
 } fetch;
 
-/* The array with as many dimensions as the dataset, or as the bytes that it is. */
+/* The array with as many dimensions as the dataset, or as a row of bytes. */
 static nsh__destination destination_of(const fetch *f)
 {
     nsh__destination destination = nsh__array_destination(f->into);
@@ -44,8 +45,8 @@ static nsh__destination destination_of(const fetch *f)
     return destination;
 }
 
-/* As the nodes share it among them, in the terms of the array: what node `node` reads. Contiguous
- * memory is shared by bytes, other by the first dimension that can be divided. */
+/* The part that node `node` reads, in the array's terms. Contiguous memory is divided by bytes,
+ * other memory along the first dimension that can be divided. */
 static void part_of_node(const fetch *f, const nsh__destination *destination, int node,
                          int64_t *offset, int64_t *count)
 {
@@ -101,7 +102,7 @@ static int read_part(const fetch *f, const nsh__destination *destination, const 
                           &in_memory, from, n);
 }
 
-/* Everybody's part, by rank: only leaders have one. */
+/* Write the parts of all ranks to a table; only leaders have one. */
 static void write_table(const fetch *f, const nsh__destination *destination, int64_t *table)
 {
     const nsh_comm *comm = f->file->comm;
@@ -114,7 +115,7 @@ static void write_table(const fetch *f, const nsh__destination *destination, int
     }
 }
 
-/* After the exchange has begun there is no way back to what was. */
+/* [collective] Send all parts to all nodes. A failure leaves the hyperslab indeterminate. */
 static int exchange_slabs(const fetch *f, const nsh__destination *destination, const int64_t *table,
                           int64_t *work)
 {
@@ -159,7 +160,7 @@ static int fetch_bytes(const fetch *f)
 
 /* ---- read through HDF5 ---- */
 
-/* One box: from the owner's HDF5 through its memory into every replica. */
+/* [collective] Read one box with HDF5 on the I/O rank and set it in every replica. */
 static int fetch_box(const fetch *f, const nsh__boxes *b, char **buffer, int64_t *capacity)
 {
     int64_t from[NSH__MAX_NDIM], to[NSH__MAX_NDIM];
@@ -232,7 +233,7 @@ int nsh__file_fetch(nsh_file *file, nsh__call call, const char *name, const nsh_
 
 /* ---- read, load ---- */
 
-/* The steps before bytes move; whole: the extents are those of the array. */
+/* [collective] Look the dataset up and agree; whole: its extents must be those of the array. */
 static int find_for_read(nsh_file *file, nsh__call call, const char *name, const nsh_array *into,
                          bool whole, nsh__found *found)
 {
@@ -270,7 +271,7 @@ int nsh_file_read(nsh_file *file, const char *name, nsh_array *into)
     return nsh__file_read(file, NSH__CALL_FILE_READ, name, into);
 }
 
-/* Does the hyperslab lie in the dataset, and in the array? What one rank names all must name. */
+/* Does the hyperslab lie in the dataset and in the array? All ranks pass the same arguments. */
 static int check_read_slabs(const nsh_file *file, const nsh__dataset *dataset,
                             const int64_t offset[], const int64_t count[], const nsh_array *into,
                             const int64_t into_offset[])
@@ -331,7 +332,7 @@ int nsh_file_read_hyperslab(nsh_file *file, const char *name, const int64_t offs
     return nsh__file_fetch(file, call, name, &found, offset, count, into, into_offset);
 }
 
-/* An array for what was found. */
+/* [collective] Create an array with the type and extent of the dataset. */
 static int make_array(nsh_file *file, const nsh__found *found, nsh_array **made)
 {
     const nsh__dataset *dataset = &found->dataset;

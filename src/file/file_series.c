@@ -10,13 +10,13 @@
 
 #include <string.h>
 
-/* Room for one more frame: its number, and how frames are chunked. */
+/* A series that has been extended by one frame: the frame's number, and how frames are chunked. */
 typedef struct grown {
     int64_t frame;
     int64_t chunk[NSH__MAX_NDIM];
 } grown;
 
-/* By the owner: room for a frame of that form. */
+/* [I/O rank] Extend the series by one frame; create the series if it does not exist. */
 static int grow_series(nsh_file *file, nsh__call call, const char *name, const nsh__type *type,
                        int ndim, const int64_t extent[], grown *out)
 {
@@ -51,7 +51,7 @@ static int grow_series(nsh_file *file, nsh__call call, const char *name, const n
     return nsh__h5_resize(words, file->h5, name, out->frame + 1);
 }
 
-/* By the owner: a whole frame, from the replica. */
+/* [I/O rank] Append a whole frame from the replica. */
 static int append_frame(nsh_file *file, nsh__call call, const char *name, const nsh_array *array)
 {
     int64_t offset[NSH__MAX_NDIM + 1] = {0}, count[NSH__MAX_NDIM + 1] = {1};
@@ -59,7 +59,7 @@ static int append_frame(nsh_file *file, nsh__call call, const char *name, const 
     grown room;
     int rc;
 
-    nsh__disk_guard_begin(&guard); /* one for all visits to HDF5 */
+    nsh__disk_guard_begin(&guard); /* one guard for all calls of HDF5 */
     rc = grow_series(file, call, name, &array->type, array->ndim, array->extent, &room);
     offset[0] = rc == NSH_SUCCESS ? room.frame : 0;
     for (int d = 0; d < array->ndim; d++)
@@ -122,6 +122,6 @@ int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Datatype typ
     if (rc != NSH_SUCCESS)
         return nsh__file_changed(file, call, rc);
     rc = nsh__file_gather(file, call, name, &partition, room.frame, room.chunk);
-    file->failed |= rc != NSH_SUCCESS; /* there is a frame that nobody has written */
+    file->failed |= rc != NSH_SUCCESS; /* the series has a frame that no rank has written */
     return nsh__file_changed(file, call, rc);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* file_write.c -- the bytes of arrays, and of all ranks' hyperslabs, to files.
  *
- * Invariant: ranks write disjoint bytes of what the owner has made room for; or else the owner gets
- * them all and HDF5 writes them. */
+ * Invariant: ranks write disjoint bytes of the space that the I/O rank has allocated in the file;
+ * or the I/O rank receives all bytes and HDF5 writes them. */
 #include "core/comm_break.h"
 #include "core/enter.h"
 #include "core/message.h"
@@ -20,7 +20,7 @@
 
 /* ---- write ---- */
 
-/* By the owner: the dataset, with room for its bytes. */
+/* [I/O rank] Create the dataset, with space for its bytes in the file. */
 static int make_dataset(nsh_file *file, nsh__call call, const char *name, const nsh_array *array,
                         nsh__found *out)
 {
@@ -44,7 +44,7 @@ static int make_dataset(nsh_file *file, nsh__call call, const char *name, const 
     return rc;
 }
 
-/* Bytes [begin, end) of the array. */
+/* Write the bytes [begin, end) of the array. */
 static int write_range(nsh_file *file, nsh__call call, const nsh__found *found,
                        const nsh_array *array, int64_t begin, int64_t end)
 {
@@ -62,8 +62,8 @@ static int write_range(nsh_file *file, nsh__call call, const nsh__found *found,
                            array->replica.ro, &all, begin, end - begin);
 }
 
-/* This node's part of the array's bytes. The first and the last page may also hold what HDF5 writes
- * on rank 0, and what comes before or after: they are its node's. */
+/* Write this node's part of the array's bytes. The first and the last page may also hold what HDF5
+ * writes on rank 0 and what comes before or after them: rank 0's node writes them. */
 static int write_part(nsh_file *file, nsh__call call, const nsh__found *found,
                       const nsh_array *array)
 {
@@ -153,7 +153,7 @@ int nsh__file_partition(const nsh_file *file, nsh__call call, MPI_Datatype handl
     return NSH_SUCCESS;
 }
 
-/* A whole without dimensions has no hyperslabs: rank 0 writes it. */
+/* Does this rank write? A dataset without dimensions has no hyperslabs: rank 0 writes it. */
 static bool has_part(const nsh_file *file, const nsh__partition *partition)
 {
     return partition->nbytes > 0 && (partition->ndim > 0 || nsh__file_is_io_rank(file));
@@ -178,20 +178,21 @@ static int write_own_hyperslab(nsh_file *file, nsh__call call, const nsh__found 
                            partition->data, &packed, 0, partition->nbytes);
 }
 
-/* ---- the owner gets everything ---- */
+/* ---- the I/O rank receives everything ---- */
 
-/* A hyperslab on its way to the owner's HDF5: of which rank, where to. */
+/* The ranks' hyperslabs, which the I/O rank receives and writes with HDF5. */
 typedef struct delivery {
     nsh_file *file;
     nsh__call call;
     const char *name;
     const nsh__partition *partition; /* of this rank */
     int64_t leading;
-    const int64_t *chunk; /* of the dataset, in the dimensions of the share; all 0: none */
+    const int64_t *chunk; /* of the dataset, in the dimensions of the partition; all 0: not chunked
+                          */
     char *buffer;         /* for the largest box */
 } delivery;
 
-/* The current box of this rank's hyperslab. */
+/* The current box of this rank's hyperslab, packed. */
 static const char *own_box(const delivery *v, const nsh__boxes *b)
 {
     nsh__slab slab;
@@ -203,7 +204,7 @@ static const char *own_box(const delivery *v, const nsh__boxes *b)
     return v->buffer;
 }
 
-/* By the owner: one box of a rank's hyperslab, which is at data. */
+/* [I/O rank] Write one box of a rank's hyperslab, which is at data. */
 static int write_box(const delivery *v, const int64_t *offset, const nsh__boxes *b,
                      const char *data)
 {
@@ -217,8 +218,8 @@ static int write_box(const delivery *v, const int64_t *offset, const nsh__boxes 
     return nsh__h5_write(nsh__call_name(v->call), v->file->h5, v->name, at, size, data);
 }
 
-/* What the owner does about one box of rank r. A rank that sends is heard to the end, whatever has
- * failed before. */
+/* [I/O rank] Receive one box of rank r and write it. After a failure boxes are still received,
+ * because their ranks send them. */
 static int receive_box(const delivery *v, int r, const int64_t *offset, const nsh__boxes *b, int rc)
 {
     nsh_comm *comm = v->file->comm;
@@ -255,7 +256,7 @@ static int send_box(const delivery *v, const nsh__boxes *b)
     return NSH_SUCCESS;
 }
 
-/* The hyperslabs of all ranks, in rank order. */
+/* [collective] Receive and write the hyperslabs of all ranks, in rank order. */
 static int gather_boxes(const delivery *v, const int64_t *table)
 {
     nsh_comm *comm = v->file->comm;
@@ -280,7 +281,7 @@ static int gather_boxes(const delivery *v, const int64_t *table)
     return rc;
 }
 
-/* The largest box that the owner will get, or this rank will send. */
+/* The largest box that the I/O rank will receive, or this rank will send. */
 static int64_t largest_box(const delivery *v, const int64_t *table)
 {
     const nsh_comm *comm = v->file->comm;
@@ -334,7 +335,7 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name,
     }
     if (rc == NSH_SUCCESS) {
         rc = gather_boxes(&v, table);
-        /* What lies in one piece may next be read around HDF5, which has kept some of it. */
+        /* Contiguous bytes may next be read without HDF5, which has buffered some of them. */
         if (rc == NSH_SUCCESS && nsh__file_is_io_rank(file) && leading < 0)
             rc = nsh__h5_flush(nsh__call_name(call), file->h5);
         rc = nsh__file_enter(file, call, rc, 13);
@@ -344,8 +345,8 @@ int nsh__file_gather(nsh_file *file, nsh__call call, const char *name,
     return rc;
 }
 
-/* By the owner: zeros to where a new dataset lies on bytes that the file had before: HDF5 may have
- * given it what belonged to something else. What comes after the old end of the file is zero. */
+/* [I/O rank] Write zeros to the part of a new dataset that lies before the old end of the file:
+ * HDF5 may have given it bytes of something deleted. Bytes after the old end are zero. */
 static int clear_reused(nsh_file *file, nsh__call call, const nsh__found *found, int64_t old_end)
 {
     const nsh__dataset *dataset = &found->dataset;
@@ -360,12 +361,12 @@ static int clear_reused(nsh_file *file, nsh__call call, const nsh__found *found,
     file->dirty_fd = fd;
     rc = nsh__disk_zero(nsh__call_name(call), file->path, fd, dataset->offset,
                         n < dataset->nbytes ? n : dataset->nbytes);
-    if (rc == NSH_SUCCESS && !file->coherent) /* before others' bytes get to the server */
+    if (rc == NSH_SUCCESS && !file->coherent) /* before the bytes of other nodes reach the server */
         rc = nsh__disk_sync(nsh__call_name(call), file->path, fd);
     return rc;
 }
 
-/* By the owner: a dataset that nobody has written to yet and that is zero. */
+/* [I/O rank] Create a dataset that is zero. */
 static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
                              const nsh__partition *partition, const nsh__element *element,
                              nsh__found *out)
@@ -384,7 +385,7 @@ static int make_zero_dataset(nsh_file *file, nsh__call call, const char *name,
     return rc == NSH_SUCCESS ? clear_reused(file, call, out, old_end) : rc;
 }
 
-/* By the owner: the dataset, as it is or made now. */
+/* [I/O rank] Look the dataset up, or create it. */
 static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
                            const nsh__partition *partition, nsh__found *out)
 {
@@ -407,7 +408,7 @@ static int prepare_dataset(nsh_file *file, nsh__call call, const char *name,
                           0);
 }
 
-/* The ranks agree on their arguments, and on whether any of them has short runs. */
+/* [collective] Agree on the arguments, and on whether any rank has short runs. */
 static int enter_partitions(nsh_file *file, nsh__call call, int code, uint64_t signature,
                             const nsh__partition *partition, bool *merged)
 {

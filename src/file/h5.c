@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* h5.c -- HDF5, as one process uses it: files.
+/* h5.c -- HDF5 as one process uses it: files.
  *
- * Invariant: between enter and leave one thread of the process is here, HDF5's printing is off, and
- * afterwards it is as the program had it. */
+ * Invariant: between enter and leave only one thread of the process runs here, and HDF5 does not
+ * print; leave restores the program's setting. */
 #define _GNU_SOURCE
 #include "file/h5.h"
 
@@ -58,7 +58,7 @@ int nsh__h5_leave(nsh__h5_visit *visit, int rc)
 
 /* ---- failures ---- */
 
-/* The reason is where the failure began; of the way up from there only that is kept. */
+/* Keep the first entry of HDF5's error stack: the place where the failure began. */
 static herr_t note_reason(unsigned n, const H5E_error2_t *error, void *text)
 {
     if (n == 0)
@@ -87,7 +87,8 @@ int nsh__h5_written(const char *call, const nsh__h5 *h5, int rc)
 
 /* ---- the library ---- */
 
-/* False: it cannot begin, as with a plug-in in the environment that is not there. */
+/* The version of the linked HDF5. False: HDF5 cannot be initialised, for example because the
+ * environment names a plug-in that does not exist. */
 static bool linked_version(unsigned version[3])
 {
     bool begun;
@@ -126,7 +127,8 @@ int nsh__h5_available(const char *call)
 
 /* ---- files ---- */
 
-/* Our driver and HDF5's own format, whatever the environment says; and a close is a close. */
+/* An access list with our driver and HDF5's native connector, whatever the environment says;
+ * closing the file closes all its objects. */
 static hid_t access_list(nsh__h5_backing *backing)
 {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
@@ -142,6 +144,7 @@ static hid_t access_list(nsh__h5_backing *backing)
     return list;
 }
 
+/* Does fd have the file with this status open? */
 static bool is_file(const struct stat *st, int fd)
 {
     struct stat its;
@@ -149,8 +152,8 @@ static bool is_file(const struct stat *st, int fd)
     return fstat(fd, &its) == 0 && its.st_dev == st->st_dev && its.st_ino == st->st_ino;
 }
 
-/* Is this file of the process, open with HDF5's ordinary driver, the one with that status, and may
- * one of the two opens change it under the other? */
+/* Is HDF5 file id, which this program has opened with HDF5's ordinary driver, the file with this
+ * status, and may one of the two handles change it while the other uses it? */
 static bool is_conflict(hid_t id, const struct stat *st, bool write)
 {
     hid_t list = H5Fget_access_plist(id);
@@ -165,7 +168,8 @@ static bool is_conflict(hid_t id, const struct stat *st, bool write)
            (write || (intent & H5F_ACC_RDWR) != 0);
 }
 
-/* The program may use HDF5 itself. What it has written is not in the file before it closes it. */
+/* NSH_ERR_STATE if the program has the file open with HDF5 itself: what it has written may not be
+ * in the file before it closes it. */
 static int check_program(const char *call, const char *path, int fd, bool write)
 {
     ssize_t n = H5Fget_obj_count(H5F_OBJ_ALL, H5F_OBJ_FILE);
@@ -186,8 +190,8 @@ static int check_program(const char *call, const char *path, int fd, bool write)
                      path, write ? "" : ", for writing");
 }
 
-/* The name of the file behind fd. HDF5 looks for the files of external links beside it, and wants
- * something to be there: the path, unless it has gone elsewhere. */
+/* A name for the file of fd. HDF5 needs a name that exists, and looks for the files of external
+ * links beside it: so it is the path, unless the file is not there any more. */
 static const char *name_of_fd(const char *path, int fd, char out[32])
 {
     struct stat st;
@@ -196,9 +200,10 @@ static const char *name_of_fd(const char *path, int fd, char out[32])
     return (stat(path, &st) == 0 && is_file(&st, fd)) || access(out, F_OK) != 0 ? path : out;
 }
 
-/* CREATE and CONTINUE: a working copy. */
+/* CREATE and CONTINUE open a working copy. */
 typedef enum opening { CREATE, CONTINUE, READ, CHANGE } opening;
 
+/* Open or create the file with HDF5; negative on failure. */
 static hid_t open_id(const char *path, opening how, hid_t access)
 {
     hid_t create, id;
@@ -212,7 +217,7 @@ static hid_t open_id(const char *path, opening how, hid_t access)
     return id;
 }
 
-/* What has become of opening it; on failure it is closed. */
+/* The outcome of opening the file; on a failure the file is closed. */
 static int check_opened(const char *call, const char *path, opening how, nsh__h5 *h5)
 {
     int rc = NSH_SUCCESS;
@@ -289,7 +294,7 @@ int nsh__h5_flush(const char *call, nsh__h5 *h5)
     return nsh__h5_leave(&visit, nsh__h5_written(call, h5, rc));
 }
 
-/* Closing a dataset may write what HDF5 has kept of it. */
+/* Closing a dataset may write what HDF5 has buffered. */
 void nsh__h5_forget(nsh__h5 *h5, nsh__h5_open_dataset *dataset)
 {
     if (dataset->name == NULL)
@@ -334,7 +339,7 @@ int nsh__h5_close(const char *call, nsh__h5 **h5)
 
 /* ---- objects in a file ---- */
 
-/* Every link on the way: H5Lexists fails where an earlier one is missing. */
+/* Checks every link on the way, because H5Lexists fails if an earlier one is missing. */
 int nsh__h5_exists(const nsh__h5 *h5, const char *name)
 {
     char part[NSH__FILE_NAME + 1];
@@ -350,7 +355,7 @@ int nsh__h5_exists(const nsh__h5 *h5, const char *name)
             if (strcmp(part, ".") != 0 && H5Lexists(h5->id, part, H5P_DEFAULT) <= 0)
                 return 0;
             if (H5Oexists_by_name(h5->id, part, H5P_DEFAULT) <= 0)
-                return 0; /* a link to nothing */
+                return 0; /* a link whose target does not exist */
         }
     return 1;
 }

@@ -56,10 +56,11 @@ static int put_attr(hid_t at, const char *attr, hid_t type, int64_t n, bool scal
     return rc;
 }
 
-/* As a string of variable length: its bytes are not in the object header, which has 64 KiB. */
+/* Write the text as a string of variable length: its bytes are not in the object header, which has
+ * at most 64 KiB. */
 static int put_long_text(hid_t at, const char *attr, int64_t n, const char *text)
 {
-    char *copy = strndup(text, (size_t)n); /* has a NUL behind it */
+    char *copy = strndup(text, (size_t)n); /* ends with a NUL */
     hid_t type;
     int rc = -1;
 
@@ -118,7 +119,7 @@ int nsh__h5_set_attr(const char *call, nsh__h5 *h5, const char *name, const char
 
 /* ---- get ---- */
 
-/* Values of type `memory`, each of `item` bytes, in new memory. */
+/* Read the values as type `memory`, of `item` bytes each, into new memory. */
 static int read_values(hid_t id, hid_t memory, size_t item, int64_t *n, void **values)
 {
     hid_t space = H5Aget_space(id);
@@ -139,7 +140,7 @@ static int read_values(hid_t id, hid_t memory, size_t item, int64_t *n, void **v
     return 0;
 }
 
-/* False: there is no memory for more. */
+/* Append n bytes of `more` to *text, which grows. False: no memory. */
 static bool append_text(char **text, int64_t *used, int64_t *capacity, const char *more, size_t n)
 {
     if (*text == NULL || *used + (int64_t)n + 1 > *capacity) {
@@ -157,7 +158,7 @@ static bool append_text(char **text, int64_t *used, int64_t *capacity, const cha
     return true;
 }
 
-/* The text is handed over, if it is whole. */
+/* Hand the text to the caller if it is complete, else free it. */
 static int finish_text(bool good, char *text, int64_t used, int64_t *n, void **values)
 {
     if (!good) {
@@ -169,7 +170,7 @@ static int finish_text(bool good, char *text, int64_t used, int64_t *n, void **v
     return 0;
 }
 
-/* The length of a string of fixed size: up to the first NUL, or to those that fill it up. */
+/* The length of a string of fixed size: up to the first NUL, or to the padding at its end. */
 static size_t fixed_length(H5T_str_t padding, const char *text, size_t size)
 {
     if (padding == H5T_STR_NULLTERM)
@@ -179,7 +180,7 @@ static size_t fixed_length(H5T_str_t padding, const char *text, size_t size)
     return size;
 }
 
-/* Strings of any kind, one after another with commas. */
+/* Read strings of any kind as one text, separated by commas. */
 static int read_strings(hid_t id, hid_t type, int64_t *n, void **values)
 {
     bool pointers = H5Tis_variable_str(type) > 0;
@@ -243,7 +244,7 @@ static int print_number(kind as, const void *values, int64_t i, char *out, size_
                             : snprintf(out, bytes, as == SINGLE ? "%.9g" : "%.17g", real);
 }
 
-/* Numbers as text. */
+/* Read numbers as text. */
 static int read_printed(hid_t id, kind as, int64_t *n, void **values)
 {
     int64_t count, capacity = 0, used = 0;
@@ -264,7 +265,7 @@ static int read_printed(hid_t id, kind as, int64_t *n, void **values)
     return finish_text(good, text, used, n, values);
 }
 
-/* The number as an integer; false: it is none, or too large. */
+/* Number i as an integer; false: it is not one, or out of range. */
 static bool whole_number(kind as, const void *values, int64_t i, int64_t least, int64_t most,
                          int64_t *out)
 {
@@ -278,7 +279,8 @@ static bool whole_number(kind as, const void *values, int64_t i, int64_t least, 
     return *out >= least && *out <= most;
 }
 
-/* Numbers as integers, in place. HDF5 alone would take the nearest that there is. */
+/* Convert numbers to integers in place. HDF5 itself would convert to the nearest integer in range.
+ */
 static int to_integers(const char *call, const char *attr, kind as, bool narrow, int64_t n,
                        void *values)
 {

@@ -18,11 +18,12 @@
 
 enum {
     CHUNK = 256 << 10,      /* bytes of a chunk of frames, at most */
-    CHUNK_LITTLE = 64 << 10 /* and of many small frames together */
+    CHUNK_LITTLE = 64 << 10 /* bytes of a chunk of several small frames */
 };
 
 /* ---- looking a dataset up ---- */
 
+/* Is the object of this name, which exists, a dataset? */
 static bool is_dataset(const nsh__h5 *h5, const char *name)
 {
     hid_t object = H5Oopen(h5->id, name, H5P_DEFAULT);
@@ -33,6 +34,7 @@ static bool is_dataset(const nsh__h5 *h5, const char *name)
     return is;
 }
 
+/* Open a dataset and find the type of its elements in memory. */
 static int open_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5_open_dataset *out)
 {
     hid_t id, in_file;
@@ -40,7 +42,7 @@ static int open_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5
     if (!nsh__h5_exists(h5, name) || name[0] == '\0')
         return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no dataset \"%.120s\" in the file", call, name);
     if (!is_dataset(h5, name)) {
-        if (H5Eget_num(H5E_DEFAULT) > 0) /* it cannot be told */
+        if (H5Eget_num(H5E_DEFAULT) > 0) /* HDF5 cannot open it */
             return nsh__h5_failed(call, NSH_ERR_FORMAT, "cannot open", name);
         return nsh__fail(NSH_ERR_NOT_FOUND, "%s: \"%.120s\" is no dataset", call, name);
     }
@@ -84,8 +86,9 @@ int nsh__h5_dataset(const char *call, nsh__h5 *h5, const char *name, nsh__h5_ope
     return nsh__h5_written(call, h5, NSH_SUCCESS);
 }
 
-/* ---- describing it ---- */
+/* ---- describing a dataset ---- */
 
+/* Fill in ndim, extent and growing. */
 static int describe_shape(const char *call, const char *name, hid_t id, nsh__dataset *out)
 {
     hsize_t extent[H5S_MAX_RANK], most[H5S_MAX_RANK];
@@ -113,6 +116,7 @@ static int describe_shape(const char *call, const char *name, hid_t id, nsh__dat
     return NSH_SUCCESS;
 }
 
+/* Append the names of the filters, with commas. */
 static void describe_filters(hid_t list, nsh__dataset *out)
 {
     int n = H5Pget_nfilters(list);
@@ -128,7 +132,7 @@ static void describe_filters(hid_t list, nsh__dataset *out)
     }
 }
 
-/* Is it a dataset of this file, and not of another one that an external link leads to? */
+/* Is it a dataset of this file, and not of another file to which an external link leads? */
 static bool is_own(const nsh__h5 *h5, const H5O_info_t *dataset)
 {
     H5O_info_t root;
@@ -136,7 +140,7 @@ static bool is_own(const nsh__h5 *h5, const H5O_info_t *dataset)
     return H5Oget_info2(h5->id, &root, H5O_INFO_BASIC) >= 0 && root.fileno == dataset->fileno;
 }
 
-/* True where the bytes lie in the file in one piece. */
+/* Describe chunks and filters. True if the dataset is contiguous in the file. */
 static bool describe_layout(hid_t id, nsh__dataset *out)
 {
     hid_t list = H5Dget_create_plist(id);
@@ -208,17 +212,17 @@ int nsh__h5_describe(const char *call, nsh__h5 *h5, const char *name, nsh__datas
     return nsh__h5_leave(&visit, describe_dataset(call, h5, name, out));
 }
 
-/* ---- making one ---- */
+/* ---- creating a dataset ---- */
 
-/* How long chunks of at most `most` are along n elements: the last one is stored whole too, so that
- * they divide n evenly, or nearly. */
+/* The length of chunks along n elements, at most `most`. The last chunk is stored whole too, so
+ * they divide n evenly, or nearly so. */
 static hsize_t even_chunk(hsize_t n, hsize_t most)
 {
-    enum { LITTLE = 32 }; /* one such part may be lost */
+    enum { LITTLE = 32 }; /* one part of LITTLE may be lost */
     hsize_t pieces = n / most + (n % most != 0);
     hsize_t longest = n / pieces + (n % pieces != 0), best = longest, least = n;
 
-    /* With longest > LITTLE the first one will do: fewer elements than pieces are lost. */
+    /* With longest > LITTLE the first length is good: fewer elements than pieces are lost. */
     for (hsize_t c = longest; c > longest / 8 && least > n / LITTLE; c--) {
         hsize_t lost = n % c != 0 ? c - n % c : 0;
 
@@ -230,14 +234,15 @@ static hsize_t even_chunk(hsize_t n, hsize_t most)
     return best;
 }
 
-/* Whole frames while they are small, else parts of one: a frame's rows stay together longest. */
+/* Choose chunks: several whole frames if they are small, else parts of one frame, cut along its
+ * first dimensions first. */
 static void choose_chunk(int ndim, const hsize_t extent[], hsize_t item, hsize_t chunk[])
 {
     hsize_t bytes = item;
 
     for (int d = 1; d < ndim; d++) {
         chunk[d] = extent[d] > 0 ? extent[d] : 1;
-        bytes *= chunk[d]; /* of one frame; may wrap, where the loop below begins with a cut */
+        bytes *= chunk[d]; /* of one frame; INT64_MAX if they are more */
         if (bytes / chunk[d] < item || bytes > INT64_MAX)
             bytes = INT64_MAX;
     }
@@ -250,10 +255,11 @@ static void choose_chunk(int ndim, const hsize_t extent[], hsize_t item, hsize_t
         chunk[d] = inner >= CHUNK              ? 1
                    : CHUNK / inner >= chunk[d] ? chunk[d]
                                                : even_chunk(chunk[d], CHUNK / inner);
-        bytes = inner >= CHUNK ? bytes : 0; /* what is left fits */
+        bytes = inner >= CHUNK ? bytes : 0; /* the rest fits */
     }
 }
 
+/* Properties of a new dataset: chunks for a series, else contiguous and allocated at once. */
 static hid_t creation_list(int ndim, const hsize_t extent[], hsize_t item, bool series)
 {
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
@@ -271,6 +277,7 @@ static hid_t creation_list(int ndim, const hsize_t extent[], hsize_t item, bool 
     return list;
 }
 
+/* The dataspace of a new dataset, and in now[] its first extent; a series begins without frames. */
 static hid_t space_of(int ndim, const int64_t extent[], bool series, hsize_t now[])
 {
     hsize_t most[H5S_MAX_RANK];
@@ -286,7 +293,7 @@ static hid_t space_of(int ndim, const int64_t extent[], bool series, hsize_t now
     return H5Screate_simple(ndim, now, most);
 }
 
-/* A dataset on the way to name, where there should be groups. */
+/* Is one of the groups on the way to name a dataset? */
 static bool is_below_dataset(const nsh__h5 *h5, const char *name)
 {
     char part[NSH__FILE_NAME + 1];
@@ -300,7 +307,7 @@ static bool is_below_dataset(const nsh__h5 *h5, const char *name)
     return below;
 }
 
-/* A dataset of that type and extent, and the groups on the way to it. */
+/* Create a dataset of that type and extent, and the groups on the way to it. */
 static int link_new(const char *call, nsh__h5 *h5, const char *name, hid_t type, hid_t space,
                     bool series, const hsize_t now[])
 {
@@ -398,6 +405,7 @@ int nsh__h5_resize(const char *call, nsh__h5 *h5, const char *name, int64_t lead
 
 /* ---- reading and writing ---- */
 
+/* Read a hyperslab into `in`, or write one from `out`; the other pointer is NULL. */
 static int move_elements(const char *call, nsh__h5 *h5, const char *name, const int64_t offset[],
                          const int64_t count[], void *in, const void *out)
 {
@@ -495,6 +503,7 @@ static herr_t visit_attr(hid_t id, const char *name, const H5A_info_t *info, voi
     return ((names *)arg)->failed ? -1 : 0;
 }
 
+/* Hand the names to the caller, or free them and return the failure. */
 static int finish_list(const char *call, herr_t done, const char *what, names *all, char **out,
                        int64_t *bytes)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* h5dim.c -- labelled dimensions: HDF5's dimension scales, as netCDF-4 has them.
  *
- * Invariant: all dimensions of a dataset have a scale, or none has: netCDF takes what has no scale
- * for any dimension of that length, or refuses the file. A scale is the dimension's coordinates or
- * only a length, as its attribute NAME says. One that is only the length of a growing dimension is
- * empty, so that the first number that is appended to it is the coordinate of the first frame. */
+ * Invariant: all dimensions of a dataset have a scale, or none has: for a dimension without a scale
+ * netCDF uses any dimension of the same length, or refuses the file. A scale is the dimension's
+ * coordinates or only a length, as its attribute NAME says. One that is only the length of a
+ * growing dimension is empty, so that the first number that is appended to it is the coordinate of
+ * the first frame. */
 #define _GNU_SOURCE
 #include "file/h5.h"
 
@@ -22,7 +23,7 @@
 
 enum { SCALE_CHUNK = 1024, PATH = 2 * NSH__FILE_NAME + 2 };
 
-/* A dimension to be labelled. */
+/* A dimension that gets a label. */
 typedef struct dimension {
     const char *call;
     nsh__h5 *h5;
@@ -34,7 +35,7 @@ typedef struct dimension {
     char path[PATH]; /* of the scale */
 } dimension;
 
-/* What a dataset is that should be a scale. */
+/* A dataset that is to become a scale. */
 typedef struct scale {
     hid_t id;
     int ndim;
@@ -49,7 +50,7 @@ static int fail_taken(const dimension *d, const char *why)
 
 /* ---- scales ---- */
 
-/* A new one; -1. */
+/* Create a scale; -1 on failure. */
 static hid_t make_scale(const dimension *d, const double points[])
 {
     hsize_t n = d->grows && points == NULL ? 0 : d->n, most = H5S_UNLIMITED, chunk = SCALE_CHUNK;
@@ -86,7 +87,7 @@ static bool look_at_scale(hid_t id, scale *out)
     return out->ndim >= 0;
 }
 
-/* May what is there be the scale, and get points? */
+/* May the existing dataset be the scale, and get points? */
 static int check_scale(const dimension *d, const scale *s, const double points[])
 {
     char why[96];
@@ -108,7 +109,7 @@ static int check_scale(const dimension *d, const scale *s, const double points[]
     return NSH_SUCCESS;
 }
 
-/* Points would lose digits in other types than double, unless the coordinates are there as such. */
+/* Points would lose digits in types other than double, unless the dataset is a scale already. */
 static int check_points(const dimension *d, const scale *s)
 {
     hid_t type = H5Dget_type(s->id);
@@ -124,8 +125,8 @@ static int check_points(const dimension *d, const scale *s)
                             d->call, d->path);
 }
 
-/* The first n coordinates. Those of a growing dimension may be more: it is as long as the longest
- * of its series. */
+/* Write the first n coordinates. A growing dimension may have more: it is as long as the longest of
+ * its series. */
 static bool write_points(const dimension *d, const scale *s, const double points[])
 {
     hsize_t zero = 0, n = d->n;
@@ -142,14 +143,14 @@ static bool write_points(const dimension *d, const scale *s, const double points
     memory = H5Screate_simple(1, &n, NULL);
     good = H5Sselect_hyperslab(space, H5S_SELECT_SET, &zero, NULL, &n, NULL) >= 0 &&
            H5Dwrite(s->id, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, points) >= 0 &&
-           H5Fflush(s->id, H5F_SCOPE_LOCAL) >= 0; /* they may next be read around HDF5 */
+           H5Fflush(s->id, H5F_SCOPE_LOCAL) >= 0; /* they may next be read without HDF5 */
     H5Sclose(memory);
     H5Sclose(space);
     return good;
 }
 
-/* The scale at the path, made or made one now, with points if there are any. -1 where HDF5 has
- * failed, or else *rc says why not. */
+/* The scale at the path, created if it does not exist, with points if they are given. -1 on
+ * failure: *rc says why, or is NSH_SUCCESS if HDF5 has failed. */
 static hid_t scale_for(const dimension *d, const double points[], int *rc)
 {
     bool exists = nsh__h5_exists(d->h5, d->path);
@@ -180,7 +181,7 @@ static hid_t scale_for(const dimension *d, const double points[], int *rc)
 
 /* ---- the other dimensions ---- */
 
-/* Where the scale of a dimension without a label is: beside the dataset. */
+/* The path of the scale of a dimension without a label: beside the dataset. */
 static void path_of(dimension *d, const char *label)
 {
     const char *slash = strrchr(d->name, '/');
@@ -194,12 +195,12 @@ static void path_without_label(dimension *d)
     const char *slash = strrchr(d->name, '/'), *base = slash != NULL ? slash + 1 : d->name;
     char label[256];
 
-    /* Longer names are none for netCDF. */
+    /* netCDF does not accept longer names. */
     snprintf(label, sizeof label, "%s_dim%d", strlen(base) < 240 ? base : "", d->dim);
     path_of(d, label);
 }
 
-/* Such a scale that nothing refers to any more goes. */
+/* Remove such a scale if no dimension uses it any more. */
 static void drop_without_label(const dimension *labelled)
 {
     dimension d = *labelled;
@@ -223,7 +224,7 @@ static herr_t detach_scale(hid_t dataset, unsigned dim, hid_t from, void *arg)
     return H5DSdetach_scale(dataset, from, dim) < 0 ? -1 : 0;
 }
 
-/* The scale and nothing else is that of the dimension. */
+/* Make this the only scale of the dimension. */
 static bool attach_scale(const dimension *d, hid_t to)
 {
     const char *slash = strrchr(d->path, '/');
@@ -254,7 +255,7 @@ static bool extent_of(dimension *d, int dim, int *ndim)
     return true;
 }
 
-/* Scales for the dimensions that have none. */
+/* Create and attach scales for the dimensions that have none. */
 static bool complete_scales(const dimension *labelled, int ndim)
 {
     dimension d = *labelled;
@@ -310,7 +311,7 @@ static int set_dim(const char *call, nsh__h5 *h5, const char *name, int dim, con
     if (rc != NSH_SUCCESS)
         return rc;
     d.dataset = dataset->id;
-    H5Iinc_ref(d.dataset); /* taking a scale away closes what the file has open */
+    H5Iinc_ref(d.dataset); /* detaching a scale closes the datasets that h5 has open */
     path_of(&d, label);
     rc = check_dimension(&d, dim);
     to = rc == NSH_SUCCESS ? scale_for(&d, points, &rc) : -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* h5driver.c -- the driver through which HDF5 reads and writes the bytes of our files.
  *
- * Invariant: what HDF5 reads is what it wrote last, whether that has reached the file or not. */
+ * Invariant: HDF5 reads what it wrote last, even if that is not in the file. */
 #define _GNU_SOURCE
 #include "file/h5.h"
 
@@ -36,19 +36,20 @@ typedef struct driver_file {
     haddr_t eoa, eof;
     dev_t device;
     ino_t inode;
-    kept *first, **last; /* in the order of their writing; the place for the next */
+    kept *first, **last; /* in the order of writing; where the next one is linked */
 } driver_file;
 
-/* The reason of a failure, where HDF5 looks for it. */
+/* Put the reason of a failure on HDF5's error stack. */
 static void push_error(hid_t minor, const char *what, int error)
 {
     H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_VFL, minor,
              "%s: %s (errno = %d)", what, strerror(error), error);
 }
 
-/* ---- what is not in the file ---- */
+/* ---- bytes that are not in the file ---- */
 
-/* Without memory for them the bytes are lost, as the file is in any case. */
+/* Keep bytes that could not be written. Without memory they are lost, as the file is in any case.
+ */
 static void keep_bytes(driver_file *file, haddr_t at, size_t n, const void *data)
 {
     kept *k = malloc(sizeof *k + n);
@@ -100,7 +101,7 @@ static int write_at(int fd, haddr_t at, size_t n, const char *data)
     return 0;
 }
 
-/* Behind the end of the file everything is zero. */
+/* Read n bytes; those after the end of the file are zero. */
 static int read_at(int fd, haddr_t at, size_t n, char *data)
 {
     while (n > 0) {
@@ -160,7 +161,7 @@ static herr_t driver_write(H5FD_t *public, H5FD_mem_t type, hid_t transfer, hadd
     return 0;
 }
 
-/* The file becomes as long as HDF5 believes it to be. */
+/* Give the file the length that HDF5 expects. */
 static herr_t driver_truncate(H5FD_t *public, hid_t transfer, hbool_t closing)
 {
     driver_file *file = (driver_file *)public;
@@ -185,7 +186,8 @@ static int open_flags(unsigned flags)
            (flags & H5F_ACC_CREAT ? O_CREAT : 0) | (flags & H5F_ACC_EXCL ? O_EXCL : 0) | O_CLOEXEC;
 }
 
-/* A new open file: the lock of HDF5 belongs to it and is not that of the caller's descriptor. */
+/* Open the file again: HDF5's lock then belongs to this open file, not to the caller's descriptor.
+ */
 static int open_backing(nsh__h5_backing *backing, const char *name, int flags, struct stat *st)
 {
     char there[32];
@@ -242,9 +244,8 @@ static herr_t driver_close(H5FD_t *public)
     return 0;
 }
 
-/* Who holds the lock of HDF5 keeps others out. A file system without locks keeps nobody out. Our
- * own working copy has the lock of disk_lock.h: over NFS flock(2) would be refused because of
- * it. */
+/* HDF5's lock keeps other processes out, but not on a file system without locks. Our own working
+ * copy has the lock of disk_lock.h: over NFS flock(2) would be refused because of it. */
 static herr_t driver_lock(H5FD_t *public, hbool_t exclusive)
 {
     driver_file *file = (driver_file *)public;
@@ -264,7 +265,7 @@ static herr_t driver_unlock(H5FD_t *public)
     return 0;
 }
 
-/* ---- what HDF5 asks ---- */
+/* ---- queries by HDF5 ---- */
 
 static int driver_compare(const H5FD_t *a, const H5FD_t *b)
 {
@@ -275,8 +276,9 @@ static int driver_compare(const H5FD_t *a, const H5FD_t *b)
     return x->inode == y->inode ? 0 : x->inode < y->inode ? -1 : 1;
 }
 
-/* Those of HDF5's own driver for POSIX, but that its handle is no one's for a look at the path:
- * that fails where the file has gone from there, and open_backing has looked. */
+/* The features of HDF5's own POSIX driver without the one by which HDF5 looks at the path through
+ * the handle: that fails if the file is not at the path any more, and open_backing has checked it.
+ */
 static herr_t driver_query(const H5FD_t *public, unsigned long *flags)
 {
     (void)public;
@@ -360,8 +362,8 @@ static const H5FD_class_t driver = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* Each access list gets a driver of its own: HDF5 makes one of two open files only if they have the
- * same driver, so the files of two handles have nothing in common. */
+/* Each access list gets a driver of its own: HDF5 treats two open files as one only if they have
+ * the same driver, so the files of two handles have nothing in common. */
 herr_t nsh__h5_driver_set(hid_t list, nsh__h5_backing *backing)
 {
     hid_t id = H5FDregister(&driver);

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What netCDF-4 calls a dimension without coordinates; the length, ten wide, follows. */
+/* netCDF-4's text for a dimension without coordinates; the length follows, ten characters wide. */
 static const char length_only[] = "This is a netCDF dimension but not a netCDF variable.";
 
 int nsh__h5_make_length(hid_t dataset, hsize_t n)
@@ -25,8 +25,8 @@ int nsh__h5_make_length(hid_t dataset, hsize_t n)
     return H5DSset_scale(dataset, text);
 }
 
-/* Any file may come here: HDF5's own functions for scales trust the attribute to be one short
- * string.
+/* The file may have any contents, and HDF5's own functions for scales trust the attribute to be one
+ * short string.
  */
 bool nsh__h5_is_length(hid_t dataset)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* h5type.c -- the types of HDF5 and forms of elements.
+/* h5type.c -- HDF5's types and element types.
  *
- * Invariant: memory_type(type_of(form)) is plain and has that form. */
+ * Invariant: memory_type(type_of(element)) is plain, and its element type is that element. */
 #include "file/h5.h"
 
 #ifdef NSH_HDF5
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- from a form ---- */
+/* ---- from an element type ---- */
 
 static hid_t float_type(int64_t size)
 {
@@ -40,7 +40,7 @@ static hid_t integer_type(int64_t size, bool with_sign)
     }
 }
 
-/* As h5py and NumPy write them. */
+/* Complex numbers as h5py writes them. */
 static hid_t complex_type(int64_t size)
 {
     hid_t part = float_type(size / 2), whole = H5Tcreate(H5T_COMPOUND, (size_t)size);
@@ -76,7 +76,7 @@ static hid_t text_type_of_length(int64_t length)
 
 static hid_t type_of_row(const nsh__element *element, int i);
 
-/* MPI's structs have no names for their members: f0, f1, ... as NumPy calls them. */
+/* MPI's structs have no names for their members: they are f0, f1, ... as in NumPy. */
 static hid_t struct_type(const nsh__element *element, int i)
 {
     hid_t type = H5Tcreate(H5T_COMPOUND, (size_t)element->node[i].size);
@@ -140,7 +140,7 @@ hid_t nsh__h5_type_of(const nsh__element *element)
 
 /* ---- types that a file knows by name ---- */
 
-/* Of a subtree: equal for structs of the same members. */
+/* The hash of a subtree: equal for structs with the same members. */
 static uint64_t hash_of_subtree(const nsh__element *element, int i)
 {
     uint64_t hash = (uint64_t)element->node[i].size;
@@ -155,7 +155,7 @@ static uint64_t hash_of_subtree(const nsh__element *element, int i)
     return hash;
 }
 
-/* Equal types have one name. */
+/* The name of a type in the file: equal types have the same name. */
 static void name_type(const nsh__element *element, int i, char *out, size_t bytes)
 {
     const nsh__element_node *node = &element->node[i];
@@ -241,7 +241,7 @@ hid_t nsh__h5_memory_type(hid_t in_file, bool *plain)
     return *plain ? H5Tcopy(in_file) : H5Tget_native_type(in_file, H5T_DIR_ASCEND);
 }
 
-/* ---- to a form ---- */
+/* ---- to an element type ---- */
 
 static bool same_name(hid_t type, unsigned member, const char *a, const char *b, const char *c)
 {
@@ -358,7 +358,7 @@ static bool add_h5_type(nsh__element *element, hid_t type, int64_t count, int64_
         return add_array(element, type, count, offset, depth);
     case H5T_COMPOUND:
         return add_compound(element, type, count, offset, depth);
-    default: /* references, variable length: no bytes that could be kept in an array */
+    default: /* references and variable length: an array cannot hold their bytes */
         return false;
     }
 }

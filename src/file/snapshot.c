@@ -4,7 +4,7 @@
 
 #include "core/agree.h"
 
-/* The communicator of the first array; NULL: there is nobody to agree with. */
+/* The communicator of the first array; NULL: there is none, so no agreement is possible. */
 static nsh_comm *comm_of(int n, nsh_array *const arrays[])
 {
     return n > 0 && arrays != NULL && arrays[0] != NULL ? arrays[0]->comm : NULL;
@@ -15,7 +15,7 @@ static const char *name_of_array(const nsh_array *array)
     return array != NULL && array->object.name != NULL ? array->object.name : "";
 }
 
-/* [collective] Every array has the name by which the file knows it. */
+/* [collective] Check that every array has a name. */
 static int check_names(nsh_comm *comm, nsh__call call, int n, nsh_array *const arrays[])
 {
     int rc = nsh__h5_available(nsh__call_name(call));
@@ -27,7 +27,7 @@ static int check_names(nsh_comm *comm, nsh__call call, int n, nsh_array *const a
     return nsh__agree(comm, call, rc, (uint64_t)n);
 }
 
-/* What is wrong with arrays that have no communicator. */
+/* [local] The failure of a call with arrays that have no communicator. */
 static int fail_no_arrays(nsh__call call, int n)
 {
     int rc = nsh__h5_available(nsh__call_name(call));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench_batch.c -- batches and maps against a hand-written task farm and other schedules.
  *
- * The farm is the usual one: rank 0 keeps a table of states in a window; who wants a task locks it,
- * reads it, looks for one that is open and marks it, and locks it again when the task has ended.
- * Tasks are empty where what is measured is taking and ending them. */
+ * The farm is the usual one: rank 0 keeps a table of states in a window; a rank that wants a task
+ * locks the table, reads it, finds an open task and marks it, and locks it again when the task has
+ * ended. Tasks are empty where taking and ending them is measured. */
 #define _GNU_SOURCE
 #include "tool/bench.h"
 
@@ -47,7 +47,7 @@ static double sum_of(double mine)
     return all;
 }
 
-/* CPU time, so that what else runs on the machine does not count as work. */
+/* CPU time, so that other programs on the machine do not count as work. */
 static double cpu_now(void)
 {
     struct timespec t;
@@ -80,7 +80,7 @@ static nsh_batch *make_batch(const bench *b, int64_t tasks, const char *journal,
     return batch;
 }
 
-/* Microseconds for one of so many empty tasks: those of all ranks together. */
+/* Microseconds for one empty task: the time of all ranks together, divided by `tasks`. */
 static double empty_tasks(const bench *b, int64_t tasks, const char *journal)
 {
     nsh_batch *batch = make_batch(b, tasks, journal, NSH_BATCH_OVERWRITE);
@@ -119,7 +119,7 @@ static double median_of(const bench *b, int64_t tasks, const char *journal)
 
 /* ---- the table ---- */
 
-/* The first open task of the table, marked; -1: none. */
+/* Find and mark the first open task of the table; -1: none is open. */
 static int take_from_table(MPI_Win win, char *table)
 {
     const char running = 1;
@@ -145,7 +145,7 @@ static void end_in_table(MPI_Win win, int task)
     MPI_Win_unlock(0, win);
 }
 
-/* Microseconds a task, of the first `tasks` of TABLE. */
+/* Microseconds for one of the first `tasks` of TABLE. */
 static double table_tasks(const bench *b, int tasks)
 {
     char *base, *table = calloc(TABLE, 1);
@@ -220,7 +220,7 @@ static void bench_journals(const bench *b)
 
 /* ---- tasks of a tenth of a millisecond ---- */
 
-/* Milliseconds until all ranks are through: the tasks of a batch, */
+/* Milliseconds until all ranks have finished: the tasks of a batch, */
 static double short_tasks(const bench *b)
 {
     nsh_batch *batch = make_batch(b, SHORT, NULL, NSH_BATCH_RESUME);
@@ -280,7 +280,7 @@ static int skewed_task(const nsh_map_worker *worker, int64_t index, void *arg)
     return NSH_SUCCESS;
 }
 
-/* Milliseconds until all ranks are through; best is all work shared out among the cores. */
+/* Milliseconds until all ranks have finished; *best: all work divided by the number of cores. */
 static double measure_makespan(const bench *b, nsh_map_schedule schedule, double *best)
 {
     nsh_map_options options = NSH_MAP_OPTIONS_INIT;
@@ -323,7 +323,7 @@ static double batch_cpu_seconds(void)
            1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-/* Cores that all but one worker use together while that one has the only task, for a second. */
+/* Cores that all workers but one use together in a second in which that one has the only task. */
 static double measure_idle_cores(const bench *b, bool ours)
 {
     const struct timespec second = {1, 0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench_file.c -- files against what one would write instead: write(2), read(2), HDF5 per frame. */
+/* bench_file.c -- files against code without the library: write(2), read(2), HDF5 opened for each
+ * frame. */
 #define _GNU_SOURCE
 #include "tool/bench.h"
 
@@ -43,7 +44,7 @@ static void save_array(void *arg, int times)
         tool_must(nsh_snapshot_save(j->path, 1, &j->array), "save");
 }
 
-/* The same promise by hand: a new file, on disk, then renamed. */
+/* The same guarantee by hand: a new file is put on disk, then renamed. */
 static void plain_write(void *arg, int times)
 {
     job *j = arg;
@@ -111,8 +112,8 @@ static void append_many(void *arg, int times)
     ((job *)arg)->seconds = MPI_Wtime() - begin;
 }
 
-/* As many as FRAMES take when each opens, extends and closes, with the same promise: measured on
- * the first FEW, which have the least to copy. */
+/* FRAMES frames, each of which opens, extends and closes the file, with the same guarantee:
+ * measured on the first FEW, which have the least to copy. */
 static void append_each(void *arg, int times)
 {
     double begin;
@@ -124,7 +125,7 @@ static void append_each(void *arg, int times)
     ((job *)arg)->seconds = (MPI_Wtime() - begin) * FRAMES / FEW;
 }
 
-/* ---- what it costs besides time ---- */
+/* ---- costs other than time ---- */
 
 /* A counter of /proc/self/io, summed over all ranks, in MiB. */
 static double read_traffic(const char *name)
@@ -207,7 +208,7 @@ void bench_file(const bench *given)
     if (nsh_file_close(NULL) == NSH_ERR_UNSUPPORTED)
         return;
     prepare_job(&j, directory != NULL ? directory : ".");
-    for (int64_t i = 0; i < j.bytes / 8; i += 512) /* the array itself does not count */
+    for (int64_t i = 0; i < j.bytes / 8; i += 512) /* the array's own pages do not count */
         seen = seen + ((const double *)nsh_array_data(j.array))[i];
     before = peak_mib();
     save_array(&j, 1);

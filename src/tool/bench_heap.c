@@ -25,7 +25,8 @@ static void create_free(void *arg, int times)
     }
 }
 
-/* What one would write: a window, touched by its owner. MPICH allows 2,000 or so in a run. */
+/* The same without the library: a window, touched by its rank. MPICH allows about 2,000 in a run.
+ */
 static void window_free(void *arg, int times)
 {
     job *j = arg;

@@ -26,7 +26,7 @@ typedef struct job {
     int only;              /* the rank that acquires; -1: all do */
     double before, inside; /* microseconds of work before and inside the critical section */
     uint64_t random;
-    double seconds; /* without the barrier at the end, by which others are helped */
+    double seconds; /* without the barrier at the end, in which other ranks get progress */
 } job;
 
 static double mutex_now(void)
@@ -109,7 +109,7 @@ static void compare_locks(const job *given, const char *what, rival *against, in
     bench_compare(&b, name, "us", times, take_ours, take_rival, &j);
 }
 
-/* Against each of the others that there is here. */
+/* Compare with each of the other locks that this run has. */
 static void compare_all(const job *given, const char *what, int home, int times)
 {
     rival *rivals[] = {rival_win_lock(home), rival_mcs(home), rival_pthread(given->b->comm)};
@@ -156,7 +156,7 @@ static void bench_contended(const bench *given)
     job j = {.b = &b, .only = -1, .mutex = make_mutex(&b, 0, NSH_MUTEX_FIFO)};
     int times = crowded ? 4 * b.size : 4000;
 
-    /* So many that all ranks get to contend before the first one is through. */
+    /* Repetitions: all ranks contend before the first one has finished. */
     b.patience = !crowded ? 0 : nsh_comm_node_count(b.comm) == 1 ? 2000 : 50;
     compare_all(&j, "contended", 0, times);
     j.inside = 1;
@@ -199,8 +199,8 @@ static void bench_orders(const bench *b)
 
 /* ---- fairness ---- */
 
-/* The coefficient of variation, in percent, of how often each rank got the lock in a second in
- * which all of them want it: a while before and after it too. */
+/* The coefficient of variation, in percent, of the number of locks of each rank in one second in
+ * which all ranks want the lock, and want it before and after it too. */
 static double measure_variation(const bench *b, nsh_mutex *mutex, rival *against)
 {
     double mine = 0, sum, squares, mean, begin, at;
@@ -407,7 +407,7 @@ static double median_ping_pong(const bench *b, int taker)
     return each[5];
 }
 
-/* On communicators of their own: the helper starts with the first mutex and ends with the last
+/* Uses communicators of its own: the helper starts with the first mutex and ends with the last
  * communicator. */
 static void bench_helper(const bench *given)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench_set.c -- set and its family against memcpy and MPI collectives into private copies. */
+/* bench_set.c -- set and similar calls against memcpy and MPI collectives into private copies. */
 #include "tool/bench.h"
 
 #include "tool/tool.h"
@@ -142,7 +142,7 @@ static void bench_rows(const bench *b, job *j, int64_t bytes)
     tool_must(nsh_array_free(&j->array), "free");
 }
 
-/* KiB that this process maps, shared ones in proportion. */
+/* KiB that this process maps, shared pages in proportion. */
 static double pss_kib(void)
 {
     FILE *f = fopen("/proc/self/smaps_rollup", "r");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* info.c -- nsh info: what is in an HDF5 file, a line each. */
+/* info.c -- nsh info: what is in an HDF5 file, one line for each dataset. */
 #include "tool/tool.h"
 
 #include <inttypes.h>
@@ -15,7 +15,7 @@ static int complain_of_file(const char *path)
     return 1;
 }
 
-/* "name = value", control characters as dots, cut unless all of it is wanted. */
+/* Print "name = value", with dots for control characters, cut off unless all is true. */
 static void print_attr(nsh_file *file, const char *object, const char *attr, bool all)
 {
     enum { CUT = 60 };
@@ -57,7 +57,8 @@ static void print_shape(int ndim, const int64_t *numbers)
     putchar(']');
 }
 
-/* The dataset's attributes: names behind its line, or a line each with values. */
+/* Print the dataset's attributes: names at the end of its line, or one line for each with its
+ * values. */
 static void print_attrs(nsh_file *file, const char *name, bool verbose)
 {
     char **names;
@@ -85,7 +86,7 @@ static int print_dataset(nsh_file *file, const char *name, bool verbose)
 
     if (rc != NSH_SUCCESS) {
         printf("%s  (%s)\n", name, nsh_error_detail());
-        return rc == NSH_ERR_TYPE ? 0 : 1; /* a type that no array has is no damage */
+        return rc == NSH_ERR_TYPE ? 0 : 1; /* a type that no array can have is not damage */
     }
     printf("%s  %s ", name, info.type);
     print_shape(info.ndim, info.extent);

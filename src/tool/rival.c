@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rival.c -- the locks that ours are compared with. */
+/* rival.c -- the locks with which ours is compared. */
 #include "tool/rival.h"
 
 #include "tool/tool.h"
@@ -18,7 +18,7 @@ struct rival {
     pthread_mutex_t *mutex;
 };
 
-/* A window with so many words, zero, on each rank; *words: this rank's. */
+/* A window with n words, all zero, on each rank; *words: those of this rank. */
 static rival *open_window(const char *name, int home, int n, int64_t **words)
 {
     rival *lock = calloc(1, sizeof *lock);
@@ -175,7 +175,7 @@ rival *rival_pthread(nsh_comm *comm)
     return lock;
 }
 
-/* ---- one face ---- */
+/* ---- the common interface ---- */
 
 const char *rival_name(const rival *lock)
 {

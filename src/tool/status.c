@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* status.c -- nsh status, nsh reset and nsh salvage: the journal of a batch, from outside. Without
- * MPI. */
+/* status.c -- nsh status, nsh reset and nsh salvage: the journal of a batch, read without MPI. */
 #define _GNU_SOURCE
 #include "tool/tool.h"
 
@@ -20,7 +19,7 @@ static int complain_of_journal(const char *command, int rc)
     return 1;
 }
 
-/* Every second until nothing is left to do; on a terminal in one line. */
+/* Print the state every second until no task is left; on a terminal in one line. */
 static int watch_journal(const char *path)
 {
     const struct timespec second = {1, 0};

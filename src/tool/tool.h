@@ -8,7 +8,7 @@
 /* [collective] nsh topo */
 int tool_topo(int argc, char **argv);
 
-/* [collective] nsh info FILE [-v] */
+/* [local] nsh info FILE [-v]; without MPI */
 int tool_info(int argc, char **argv);
 
 /* [local] nsh status FILE [--watch], nsh reset --failed|--all FILE, nsh salvage FILE NEW; without

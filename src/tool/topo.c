@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* topo.c -- nsh topo: where the ranks are, and what the library makes of it. */
+/* topo.c -- nsh topo: where the ranks are, and which methods the library uses there. */
 #include "tool/tool.h"
 
 #include <stdio.h>
@@ -28,7 +28,7 @@ static void print_mpi(void)
     printf("mpi       %s, %s\n", text, name);
 }
 
-/* Who sees to words, and to messages, of a leader that computes. */
+/* What serves the words and messages of a leader that computes. */
 static const char *helper_case(const nsh_comm *comm)
 {
     if (comm->helper != NULL)
