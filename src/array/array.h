@@ -20,8 +20,7 @@ struct nsh_array {
     int64_t size, nbytes;
     uint64_t id; /* object.id */
     int64_t version;
-    /* time of the last change by nsh__array_clock; 0: no change since its writable
-                     view was trimmed */
+    /* nsh__array_clock at the last change; 0: no change since its writable view was trimmed */
     int64_t changed;
     int updating;    /* root of an update between its begin and end; -1: none */
     int64_t *update; /* on that root: offset and count of the update, ndim each */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* call.h -- the collective calls, for signatures and messages. */
+/* call.h -- the collective calls, for signatures and the texts of failures. */
 #ifndef NSH_CORE_CALL_H
 #define NSH_CORE_CALL_H
 

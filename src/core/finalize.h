@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* Written once, by the thread that calls MPI_Finalize, before MPI calls any callback. Stays false
- * where a tool calls PMPI_Finalize. */
+ * if a tool calls PMPI_Finalize. */
 extern atomic_bool nsh__finalizing;
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "core/comm.h"
 
-/* For wait.c: log what this rank waits for, under NSH_LOG=1. word: what it sleeps on; NULL: it
+/* [for wait.c] Log what this rank waits for, under NSH_LOG=1. word: what it sleeps on; NULL: it
  * waits for messages. */
 void nsh__report_wait(void *owner, const atomic_uint *word, int64_t waited_ns);
 

@@ -5,15 +5,15 @@
 
 #include "core/object.h"
 
-/* [local] Register the object's name, if it has one. call words a failure: NSH_ERR_EXISTS (an
- * object of that name is not reclaimed yet), NSH_ERR_NOMEM. */
+/* [local] Register the object's name, if it has one. A failure's detail names call: NSH_ERR_EXISTS
+ * (an object of that name is not reclaimed yet), NSH_ERR_NOMEM. */
 int nsh__name_register(nsh_comm *comm, nsh__call call, nsh__object *object);
 
-/* [local] The name is free again; accepts an object whose name is not registered. */
+/* [local] Unregister the object's name; accepts an object whose name is not registered. */
 void nsh__name_unregister(nsh_comm *comm, nsh__object *object);
 
-/* [local] The handle of the object of this kind and name, unless this rank has released it. call
- * names the public function. NSH_ERR_ARG (a NULL argument), NSH_ERR_NOT_FOUND. */
+/* [local] The handle of the object of this kind and name, unless this rank has released it. call:
+ * the name of the public function. NSH_ERR_ARG (a NULL argument), NSH_ERR_NOT_FOUND. */
 int nsh__name_find(nsh_comm *comm, const char *call, const nsh__kind *kind, const char *name,
                    void *out);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* options.h -- what the options of a communicator and the environment come to on this rank. */
+/* options.h -- the settings of a communicator on this rank, from its options and the
+ * environment. */
 #ifndef NSH_CORE_OPTIONS_H
 #define NSH_CORE_OPTIONS_H
 
@@ -17,7 +18,7 @@ typedef struct nsh__options {
     bool check;            /* NSH_CHECK=1 */
 } nsh__options;
 
-/* [local] Options given in code win over the environment; NULL: none given. NSH_ERR_ARG,
+/* [local] Options given in code override the environment; NULL: none given. NSH_ERR_ARG,
  * NSH_ERR_UNSUPPORTED (its size). */
 int nsh__options_read(const nsh_comm_options *given, int rank, nsh__options *out);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* stream.h -- the bytes of several hyperslabs of an array in a row: what travels between nodes. */
+/* stream.h -- the bytes of several hyperslabs of an array in a row: they are sent between nodes.
+ * Everything here is [local]. */
 #ifndef NSH_CORE_STREAM_H
 #define NSH_CORE_STREAM_H
 
@@ -7,7 +8,7 @@
 
 #include "base/hyperslab.h"
 
-/* Where a stream goes: the geometry of an array and this node's writable replica. */
+/* The destination of a stream: the shape of an array and this node's writable replica. */
 typedef struct nsh__destination {
     int ndim;
     const int64_t *extent;
@@ -19,10 +20,10 @@ typedef struct nsh__destination {
 typedef struct nsh__stream {
     const nsh__destination *destination;
     const int64_t *meta;     /* offset and count of each piece, ndim numbers each */
-    const nsh_piece *pieces; /* where the data is; NULL: in the replica already */
+    const nsh_piece *pieces; /* where the data is; NULL: it is in the replica */
     int n, current;
     int64_t begin;      /* stream position of the current piece */
-    nsh__slab to, from; /* of the current piece: in the replica, in its data */
+    nsh__slab to, from; /* the current piece in the replica, and in its data */
 } nsh__stream;
 
 void nsh__stream_init(nsh__stream *s, const nsh__destination *destination, int n,
@@ -31,12 +32,12 @@ void nsh__stream_init(nsh__stream *s, const nsh__destination *destination, int n
 /* Bytes of n pieces. */
 int64_t nsh__stream_bytes(const nsh__destination *destination, int n, const int64_t *meta);
 
-/* The address of stream bytes [pos, pos + n) in the data, or in the replica; NULL where they are
- * not contiguous. */
+/* The address of stream bytes [pos, pos + n) in the data, or in the replica; NULL if they are not
+ * contiguous. */
 char *nsh__stream_source(nsh__stream *s, int64_t pos, int64_t n);
 char *nsh__stream_destination(nsh__stream *s, int64_t pos, int64_t n);
 
-/* Stream bytes [pos, pos + n): from the data into out; from in into the replica; from the data into
+/* Copy stream bytes [pos, pos + n): from the data to out; from in to the replica; from the data to
  * the replica. */
 void nsh__stream_pack(nsh__stream *s, int64_t pos, int64_t n, char *out);
 void nsh__stream_unpack(nsh__stream *s, int64_t pos, int64_t n, const char *in);

@@ -5,14 +5,14 @@
 
 #include "core/comm.h"
 
-/* [collective] Fill in who is where, from comm->mpi: node_mpi, node and host numbers, tables,
- * cores. The code is agreed. */
+/* [collective] Fill in which rank is on which node and host, from comm->mpi: node_mpi, node and
+ * host numbers, tables, cores. The code is agreed on. */
 int nsh__topology_find(nsh_comm *comm, MPI_Comm node_comm, int ranks_per_node);
 
-/* The topology of a process alone. */
+/* [local] The topology of a process alone. */
 int nsh__topology_alone(nsh_comm *comm);
 
-/* Accepts every stage. */
+/* [local] Free the tables. Accepts every stage. */
 void nsh__topology_destroy(nsh_comm *comm);
 
 #endif

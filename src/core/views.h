@@ -3,21 +3,21 @@
  *
  * A network that registers memory (RDMA) refuses pages that the process may not write, even to send
  * from them. Data that a caller passes may lie in the read-only view of any array of the process,
- * also of another communicator. So what MPI is to read is looked up here first. */
+ * also of another communicator. So every address that MPI will read is looked up here first. */
 #ifndef NSH_CORE_VIEWS_H
 #define NSH_CORE_VIEWS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* [any thread] The bytes at ro are the bytes at rw. False: no memory to note it. */
+/* [any thread] Register that ro and rw are views of the same bytes. False: no memory for it. */
 bool nsh__views_add(const char *ro, char *rw, int64_t bytes);
 
-/* [any thread] Before the view at ro is unmapped; accepts one that was never added. */
+/* [any thread] Unregister ro, before it is unmapped; accepts one that was never added. */
 void nsh__views_remove(const char *ro);
 
-/* [any thread] The address that may be given to MPI in place of p: p itself, unless p lies in a
- * read-only view. */
+/* [any thread] The address to pass to MPI in place of p: p itself, unless p lies in a read-only
+ * view. */
 const void *nsh__views_for_mpi(const void *p);
 
 #endif
