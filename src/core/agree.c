@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* agree.c -- all ranks: one code, and the arguments that must be equal are equal.
+/* agree.c -- an agreement: all ranks get one code, and the arguments that must be equal are
+ * compared.
  *
- * Invariant: whatever a rank brings, it takes part in every step; only a broken communicator ends a
- * agreement early, and then for all. */
+ * Invariant: a rank takes part in every step, whatever its code is; only a broken communicator ends
+ * an agreement early, and then for all ranks. */
 #include "core/agree.h"
 
 #include "base/fault.h"
@@ -19,7 +20,7 @@ static uint64_t encode_error(int code, int rank)
     return code == NSH_SUCCESS ? 0 : (uint64_t)code << 32 | (UINT32_MAX - (uint32_t)rank);
 }
 
-/* int64 order as uint64 order. */
+/* Map int64 to uint64 so that the order stays the same. */
 static uint64_t ordered(int64_t value)
 {
     return (uint64_t)value ^ (UINT64_C(1) << 63);
@@ -49,7 +50,7 @@ static uint64_t brought_by(nsh__call call, int rank)
     return (uint64_t)call << 32 | (UINT32_MAX - (uint32_t)rank);
 }
 
-/* Word how the leaders of nodes disagree, and merge_error that. */
+/* Add the failure that the signatures of nodes differ to the message. */
 static void merge_mismatch(nsh__agreement_message *message)
 {
     nsh__call a = (nsh__call)(message->most_by >> 32), b = (nsh__call)(message->least_by >> 32);
@@ -66,7 +67,7 @@ static void merge_mismatch(nsh__agreement_message *message)
     merge_error(message, encode_error(NSH_ERR_MISMATCH, 0), text);
 }
 
-/* What the node brings, from the slots of its ranks. All have arrived. */
+/* Fill the message with the node's values, from the slots of its ranks. All have arrived. */
 static void collect_slots(nsh_comm *comm, nsh__call call, nsh__agreement_message *message)
 {
     bool unanimous = nsh__gate_unanimous(&comm->gate);
@@ -81,7 +82,7 @@ static void collect_slots(nsh_comm *comm, nsh__call call, nsh__agreement_message
         nsh__gate_word_mismatch(&comm->gate, text);
         merge_error(message, encode_error(NSH_ERR_MISMATCH, comm->rank), text);
     }
-    if (!nsh__gate_failed(&comm->gate)) { /* no rank has a failure, or a range other than 0 to 0 */
+    if (!nsh__gate_failed(&comm->gate)) { /* no rank has a failure, or a range other than 0 .. 0 */
         message->low = ~ordered(0);
         message->high = ordered(0);
         return;
@@ -95,7 +96,8 @@ static void collect_slots(nsh_comm *comm, nsh__call call, nsh__agreement_message
     }
 }
 
-/* Of two that bring the same mark the one with the larger number is named, the same everywhere. */
+/* If two have the same signature the larger number is named, so that it is the same on all
+ * nodes. */
 static void raise_by(uint64_t *signature, uint64_t *by, uint64_t their_signature, uint64_t their_by)
 {
     if (their_signature > *signature)
@@ -119,7 +121,7 @@ static int agreement_bytes(const nsh__agreement_message *message)
     return message->worst != 0 ? (int)sizeof *message : (int)offsetof(nsh__agreement_message, text);
 }
 
-/* Is what has come from node `from` a message of this agreement? */
+/* Is what node `from` has sent a message of this agreement? */
 static int check_message(const nsh_comm *comm, const nsh__agreement_message *theirs, int64_t bytes,
                          int from)
 {
@@ -133,7 +135,7 @@ static int check_message(const nsh_comm *comm, const nsh__agreement_message *the
     return NSH_SUCCESS;
 }
 
-/* One round: tell the leader of node `to`, hear that of node `from`. */
+/* One round: send to the leader of node `to`, receive from that of node `from`. */
 static int exchange_messages(nsh_comm *comm, int to, int from)
 {
     nsh__agreement_message *mine = &comm->messages[0], *theirs = &comm->messages[1];
@@ -216,16 +218,17 @@ bool nsh__agreement_enter(nsh_comm *comm, nsh__agreement *agreement)
     return agreement->gate_rc == NSH_SUCCESS && nsh__gate_unanimous(&comm->gate);
 }
 
-/* The leader's part: collect, exchange, release. */
+/* [by the leader] Collect the node's values, exchange them with other nodes, release the gate. */
 static int decide(nsh_comm *comm, nsh__agreement *agreement)
 {
     nsh__agreement_message *message = &comm->messages[0];
     int rc, from;
 
     if (comm->gate.alone && !nsh__gate_unanimous(&comm->gate))
-        return nsh__gate_leave(&comm->gate); /* the last one has rejected it */
+        return nsh__gate_leave(&comm->gate); /* the last rank has released the gate with a
+                                                mismatch */
     collect_slots(comm, agreement->call, message);
-    if (agreement->code != NSH_SUCCESS) /* perhaps since it entered */
+    if (agreement->code != NSH_SUCCESS) /* also if the caller has set it after enter */
         merge_error(message, encode_error(agreement->code, comm->rank), nsh_error_detail());
     if (comm->node_count > 1 && (rc = disseminate(comm)) != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
@@ -246,7 +249,7 @@ static int leave_agreement(nsh_comm *comm, nsh__agreement *agreement)
     int rc = agreement->gate_rc;
 
     if (rc != NSH_SUCCESS &&
-        nsh__comm_apart(comm)) /* it has not entered, and no rank waits for it */
+        nsh__comm_apart(comm)) /* this rank has not entered, and no rank waits for it */
         return rc;
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* comm.c -- a communicator: creation, what holds its ranks together, getters, free.
+/* comm.c -- a communicator: creation, operations, getters, free.
  *
- * Invariant: a rank that fails during create goes through the same collective steps as the others
- * and fails with them; after create, all agreement goes through the gates. */
+ * Invariant: a rank that fails during create takes part in the same collective steps as the others
+ * and fails with them. After create, all agreements go through the gates. */
 #define _GNU_SOURCE
 #include "core/comm.h"
 
@@ -31,13 +31,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Before a rank sleeps: about two context switches with a core for each, and otherwise as long as a
- * turn of some other ranks takes, which get the core meanwhile. A wake-up costs 5 us, and 50 us
- * where it has to start an idle core of a virtual machine. */
+/* How long a rank spins before it sleeps: with a core for each rank about two context switches,
+ * otherwise about the turn of some other ranks, which use the core meanwhile. A wake-up costs 5 us,
+ * and 50 us if it has to start an idle core of a virtual machine. */
 enum { SPIN_NS = 20 * 1000, CROWDED_SPIN_NS = 100 * 1000 };
 
-/* Settings that must be equal are. The version is one of them: its ranks send each other messages
- * that another version may not understand. */
+/* [collective] Check that the settings that must be equal are equal. The version is one of them:
+ * ranks send each other messages that another version may not understand. */
 static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
 {
     const uint64_t settings[] = {
@@ -58,7 +58,7 @@ static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
 
 /* ---- create ---- */
 
-/* The MPI that runs is the one we were built with: same family, same MPI version. */
+/* Is the MPI that runs the one with which the library was built: same family, same MPI version? */
 static int check_library(void)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
@@ -76,8 +76,8 @@ static int check_library(void)
     return NSH_SUCCESS;
 }
 
-/* What can be said before anything is collective; these fail on all ranks or are nobody's business
- * but this rank's. */
+/* [local] Checks before the first collective step. A failure is either one of all ranks or does not
+ * affect other ranks. */
 static int check_caller(MPI_Comm comm)
 {
     int inter = 0;
@@ -94,8 +94,9 @@ static int check_caller(MPI_Comm comm)
     return check_library();
 }
 
-/* The duplicate, without aborting where the caller's error handler would. From the barrier on all
- * ranks are in nsh_comm_create, so no later step of it needs another one. */
+/* [collective] Duplicate the communicator, and return failures whatever the caller's error handler
+ * does. From the barrier on all ranks are in nsh_comm_create, so no later step of it needs another
+ * barrier. */
 static int duplicate(MPI_Comm comm, MPI_Comm *out, int *met)
 {
     MPI_Errhandler handler;
@@ -162,7 +163,7 @@ static void wait_init(nsh_comm *comm, nsh_wait_mode how)
         comm->wait.spin_ns = crowded ? CROWDED_SPIN_NS : SPIN_NS;
 }
 
-/* The shared half: heap, gate, transfer room. Agreed. */
+/* [collective] Create the shared part: heap, gate, memory of transfers. The code is agreed on. */
 static int comm_attach(nsh_comm *comm, const nsh__options *s)
 {
     int64_t limit = nsh__boot_least(comm, nsh__heap_limit(comm, s->heap_bytes));
@@ -173,7 +174,7 @@ static int comm_attach(nsh_comm *comm, const nsh__options *s)
     for (int i = 0; i < comm->node_count; i++)
         if (comm->size_of[i] > most)
             most = comm->size_of[i];
-    area += most * (int64_t)sizeof(nsh__slot); /* the same on every node */
+    area += most * (int64_t)sizeof(nsh__slot); /* equal on every node */
     rc = nsh__heap_create(comm, limit, area + nsh__transfer_bytes(comm));
     if (rc != NSH_SUCCESS)
         return rc;
@@ -183,7 +184,8 @@ static int comm_attach(nsh_comm *comm, const nsh__options *s)
     if (rc != NSH_SUCCESS)
         return rc;
     comm->area =
-        shared; /* nobody reads it, nsh__comm_destroy included, before all have touched it */
+        shared; /* no function reads it, not even nsh__comm_destroy, before all ranks have touched
+                   it */
     comm->area->slots[comm->node_rank].rank = comm->rank;
     wait_init(comm, s->wait);
     nsh__gate_init(&comm->gate, &comm->area->gate, &comm->wait, comm->rank, comm->node_rank,
@@ -201,7 +203,8 @@ static int start_helper(nsh_comm *comm)
     MPI_Query_thread(&level);
     comm->threads = level == MPI_THREAD_MULTIPLE;
     if (comm->progress != NSH_PROGRESS_THREAD)
-        return NSH_SUCCESS; /* under AUTO the first object that needs one starts it (rma.c) */
+        return NSH_SUCCESS; /* under AUTO the first object that needs a helper starts it
+                               (words.c) */
     if (!comm->threads)
         return nsh__fail(NSH_ERR_UNSUPPORTED,
                          "nsh_comm_create: a helper thread needs "
@@ -223,9 +226,8 @@ int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_comm **o
     rc = duplicate(comm, &mine, &met);
     if (rc != NSH_SUCCESS)
         return rc;
-    dup_rc =
-        nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: injected failure") : met;
-    /* Agreement needs an nsh_comm; whether all ranks have one, MPI must tell. */
+    dup_rc = nsh__fault(comm_dup) ? nsh__fail(NSH_ERR_MPI, "MPI_Comm_dup: injected failure") : met;
+    /* An agreement needs an nsh_comm; MPI itself must tell whether all ranks have one. */
     made = comm_alloc();
     ok = made != NULL;
     rc = MPI_Allreduce(&ok, &all_ok, 1, MPI_INT, MPI_MIN, mine);
@@ -319,7 +321,8 @@ int nsh_comm_node_barrier(nsh_comm *comm)
         rc = nsh__comm_callable(comm, "nsh_comm_node_barrier");
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+    rc = nsh__words_settle(comm, NSH__NEVER); /* other ranks may wait for a lock that this rank was
+                                                 granted late */
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
     signature = nsh__mix(2, NSH__CALL_NODE_BARRIER);
@@ -345,7 +348,7 @@ int nsh_comm_progress(nsh_comm *comm)
         if (rc != NSH_SUCCESS && rc != NSH_ERR_TIMEOUT)
             nsh__comm_break(comm, rc);
     }
-    return rc == NSH_ERR_MPI ? rc : NSH_SUCCESS; /* what is broken shows in the next call */
+    return rc == NSH_ERR_MPI ? rc : NSH_SUCCESS; /* the next call reports a broken communicator */
 }
 
 int nsh_comm_print(const nsh_comm *comm, FILE *f)
@@ -446,7 +449,7 @@ MPI_Comm nsh_comm_node_mpi(const nsh_comm *comm)
 
 /* ---- free ---- */
 
-/* Give up a handle of which there is nothing to free here any more. */
+/* Set a handle to NULL if this process has nothing to free. True: done. */
 static bool forget(nsh_comm **comm)
 {
     nsh_comm *c = *comm;
@@ -455,8 +458,8 @@ static bool forget(nsh_comm **comm)
     if (!inherited && !c->borrowed && c->gone == NULL)
         return false;
     *comm = NULL;
-    /* Others may have borrowed it too; the memory of an inherited one is a copy of the parent's,
-     * and goes with this process. */
+    /* Other callers may have borrowed it too; the memory of an inherited one is a copy of the
+     * parent's, and ends with this process. */
     if (inherited || c->borrowed)
         return true;
     c->handle = false;
@@ -464,7 +467,7 @@ static bool forget(nsh_comm **comm)
     return true;
 }
 
-/* [collective] Meet for the last time, with this rank's code. */
+/* [collective] The last agreement, with this rank's code. */
 static int agree_to_end(nsh_comm *comm, nsh__call call, int code)
 {
     int rc = code;
@@ -489,7 +492,7 @@ int nsh_comm_free(nsh_comm **comm)
     c = *comm;
     if (c == NULL || forget(comm))
         return NSH_SUCCESS;
-    rc = nsh__comm_callable(c, "nsh_comm_free"); /* also when it is broken: the map uses it */
+    rc = nsh__comm_callable(c, "nsh_comm_free"); /* also if it is broken: the map still uses it */
     if (rc != NSH_SUCCESS)
         return rc;
     if (c->live != 0)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* comm_break.c -- a communicator is broken: one flag per node, and a notice to every rank
- * elsewhere.
+/* comm_break.c -- break a communicator: one flag on each node, and a control message to every rank
+ * of other nodes.
  *
- * Invariant: a broken communicator stays so, and no rank waits on it any more. */
+ * Invariant: a broken communicator stays broken, and no rank continues to wait on it. */
 #include "core/comm_break.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A small message that nobody waits to have sent. */
+/* Send a small message; no rank waits for its completion. */
 static void send_control(nsh_comm *comm, const nsh__control_message *notice, int to)
 {
     MPI_Request request;
@@ -18,12 +18,12 @@ static void send_control(nsh_comm *comm, const nsh__control_message *notice, int
         MPI_Request_free(&request);
 }
 
-/* The first of the node to know tells the node. True for that rank.
+/* The first rank of the node to know informs the node. True for that rank.
  *
  * It writes the reason into its own slot and then, by a compare-and-swap (release), its number into
- * broken_by; who sees a number there (acquire) sees that slot's reason, which does not change any
- * more. Only gate.broken stops waits. Every rank that comes here sets it, so that none depends on
- * the first one, which may be stopped between the two. */
+ * broken_by. A rank that reads a number there (acquire) sees that slot's reason, which does not
+ * change any more. Only gate.broken ends waits. Every rank that comes here sets it, so that none
+ * depends on the first one, which may be stopped between the two steps. */
 bool nsh__comm_mark_broken(nsh_comm *comm, const nsh__reason *reason)
 {
     nsh__gate_area *gate = &comm->area->gate;
@@ -36,7 +36,7 @@ bool nsh__comm_mark_broken(nsh_comm *comm, const nsh__reason *reason)
         by = first ? comm->node_rank + 1 : by;
     }
     atomic_store(&gate->broken, comm->area->slots[by - 1].reason.status);
-    /* Who is just falling asleep looks again within a round. */
+    /* A rank that is just going to sleep looks again after one round. */
     nsh__wake(&gate->arrived, &gate->arrived_sleepers);
     nsh__wake(&gate->opened, &gate->opened_sleepers);
     return first;
@@ -44,7 +44,8 @@ bool nsh__comm_mark_broken(nsh_comm *comm, const nsh__reason *reason)
 
 void nsh__comm_break_with(nsh_comm *comm, const nsh__reason *reason)
 {
-    /* One that is gone has nobody to tell; that of the parent of a forked child stays whole. */
+    /* If comm is gone no rank needs the message; a communicator of the parent of a forked child
+     * must not change. */
     if (comm->gone != NULL || nsh__comm_inherited(comm) || !nsh__comm_mark_broken(comm, reason))
         return;
     nsh__log("rank %d: communicator broken: %s", comm->rank, reason->text);
@@ -63,7 +64,7 @@ int nsh__comm_break(nsh_comm *comm, int code)
     return code;
 }
 
-/* "NSH_ERR_IO", or a number that is no status. */
+/* Write "NSH_ERR_IO", or the number if it is not a status. */
 static void name_code(int code, char out[32])
 {
     const char *name = nsh_strerror(code);
@@ -75,7 +76,6 @@ static void name_code(int code, char out[32])
         snprintf(out, 32, "code %d", code);
 }
 
-/* Word why the communicator is broken. call: NULL inside a call that waits. */
 int nsh__comm_explain(const nsh_comm *comm, const char *call, int status)
 {
     int by = atomic_load_explicit(&comm->area->broken_by, memory_order_acquire);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* comm_end.c -- how a communicator goes: freed, abandoned, or taken away by MPI_Finalize.
+/* comm_end.c -- how a communicator ends: freed, abandoned, or ended by MPI_Finalize.
  *
- * Invariant: what ranks share goes before private memory, and private memory stays until the
- * program has given up the handle of the communicator and those of its objects. */
+ * Invariant: shared memory and MPI objects are freed before private memory, and private memory
+ * stays until the program has freed the handle of the communicator and those of its objects. */
 #define _GNU_SOURCE
 #include "core/comm_end.h"
 
@@ -22,7 +22,7 @@
 
 #include <stdlib.h>
 
-/* What is left of a communicator that is gone, or was never whole. */
+/* Free the private memory of a communicator that is gone, or was never complete. */
 static void free_private(nsh_comm *comm)
 {
     free(comm->object_bits);
@@ -30,8 +30,8 @@ static void free_private(nsh_comm *comm)
     free(comm);
 }
 
-/* Take away all but private memory. Accepts every stage; collective where MPI objects exist, and
- * all ranks are at the same stage. */
+/* Free everything but private memory. Accepts every stage; collective if MPI objects exist, and all
+ * ranks are at the same stage. */
 static void comm_close(nsh_comm *comm, const char *by)
 {
     bool broken = comm->area != NULL && nsh__comm_broken(comm);
@@ -39,9 +39,9 @@ static void comm_close(nsh_comm *comm, const char *by)
     nsh__helper_stop(comm);
     if (comm->gone == NULL)
         nsh__objects_close(comm, !broken);
-    /* MPI_Win_free waits for the node. After an agreement all its ranks have come; at MPI_Finalize
-     * one may still wait for a word of another communicator that is homed here. No window of words
-     * needs this: where there are any, MPI itself executes what is asked for. */
+    /* MPI_Win_free waits for the node's ranks. After an agreement all of them are here; at
+     * MPI_Finalize one may still wait for a word of another communicator that is homed here. No
+     * window of words needs this: if any exist, MPI itself executes the requests. */
     if (comm->node_mpi != MPI_COMM_NULL && nsh__mpi_alive())
         nsh__boot_meet(comm->node_mpi);
     nsh__words_destroy(comm);
@@ -50,8 +50,9 @@ static void comm_close(nsh_comm *comm, const char *by)
     if (nsh__mpi_alive()) {
         if (comm->node_mpi != MPI_COMM_NULL)
             MPI_Comm_free(&comm->node_mpi);
-        /* A broken one has messages under way that nobody will receive. MPI gives the context of a
-         * freed communicator to the next one, where they would match: so it is not freed. */
+        /* A broken communicator has messages under way that no rank will receive. MPI reuses the
+         * context of a freed communicator for the next one, where they would match. So it is not
+         * freed. */
         if (comm->mpi != MPI_COMM_NULL && !broken)
             MPI_Comm_free(&comm->mpi);
     }
@@ -71,12 +72,13 @@ void nsh__comm_unused(nsh_comm *comm)
         free_private(comm);
 }
 
-/* At MPI_Finalize all ranks come, but they do not come at once: one may still wait for a word that
- * is homed here. */
+/* All ranks come to MPI_Finalize, but not at the same time: one may still wait for a word that is
+ * homed here. */
 static int meet_to_finalize(nsh_comm *comm)
 {
     MPI_Request request = MPI_REQUEST_NULL;
-    int rc = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+    int rc = nsh__words_settle(comm, NSH__NEVER); /* other ranks may wait for a lock that this rank
+                                                     was granted late */
 
     if (rc != NSH_SUCCESS)
         return nsh__comm_break(comm, rc);
@@ -87,9 +89,9 @@ static int meet_to_finalize(nsh_comm *comm)
     return rc == NSH_SUCCESS ? nsh__comm_drain(comm) : rc;
 }
 
-/* A rank frees a broken communicator on its own: it waits for no other rank, which may have gone on
- * to something else. Windows need all ranks, and all of them come to MPI_Finalize; where it finds
- * windows that are still open, MPICH aborts. */
+/* A rank frees a broken communicator alone: it waits for no other rank, which may be in another
+ * call. Windows need all ranks, and all of them come to MPI_Finalize, which must find no open
+ * windows: MPICH would abort. */
 static void leave_broken(nsh_comm *comm, const char *by)
 {
     nsh__helper_stop(comm);
@@ -99,8 +101,8 @@ static void leave_broken(nsh_comm *comm, const char *by)
     comm->parked = true;
 }
 
-/* MPI_Finalize deletes the attributes of MPI_COMM_SELF first, while MPI still works, the last one
- * first: so communicators go in the reverse order of their creation, on every rank. */
+/* MPI_Finalize first deletes the attributes of MPI_COMM_SELF, while MPI still works, the last one
+ * first. So communicators end in the reverse order of their creation, on every rank. */
 static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
 {
     nsh_comm *comm = value;
@@ -111,8 +113,8 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
     if (comm->freeing || nsh__comm_inherited(comm))
         return MPI_SUCCESS;
     comm->freeing = true;
-    /* Inside MPI_Finalize MPI is not safe for threads any more, and the barriers below drive it:
-     * they serve the words of all communicators, so no helper is missed. */
+    /* Inside MPI_Finalize MPI is not thread-safe any more. The barriers below drive it and serve
+     * the words of all communicators, so no helper is needed. */
     nsh__helpers_stop();
     if (comm->rank == 0 && comm->gone == NULL && !(comm->borrowed && comm->live == 0)) {
         nsh__log("MPI_Finalize: a communicator of %d ranks is alive with %lld objects:", comm->size,
@@ -120,7 +122,7 @@ static int at_finalize(MPI_Comm self, int keyval, void *value, void *extra)
         nsh__objects_log(comm);
     }
     if (!nsh__comm_broken(comm))
-        meet_to_finalize(comm); /* what fails there breaks it */
+        meet_to_finalize(comm); /* a failure in it breaks the communicator */
     comm_close(comm, comm->gone != NULL ? comm->gone : "MPI_Finalize");
     nsh__comm_unused(comm);
     return MPI_SUCCESS;
@@ -158,11 +160,12 @@ void nsh__comm_destroy(nsh_comm *comm)
 
 void nsh__comm_end(nsh_comm *comm, const char *by)
 {
-    bool shares = comm->node_size > 1 || comm->rma != NULL; /* windows with other ranks */
+    bool shares = comm->node_size > 1 || comm->rma != NULL; /* it has windows with other ranks */
 
     comm->handle = false;
-    /* A callback of MPI_Finalize has called. MPI is deleting the attributes of MPI_COMM_SELF, and
-     * MPICH aborts where one callback deletes another attribute: at_finalize comes for this one. */
+    /* This call comes from a callback of MPI_Finalize. MPI is deleting the attributes of
+     * MPI_COMM_SELF, and MPICH aborts if one callback deletes another attribute: at_finalize is
+     * called for it anyway. */
     if (atomic_load(&nsh__finalizing) && comm->keyval != MPI_KEYVAL_INVALID)
         return;
     if (nsh__comm_broken(comm) && shares && nsh__mpi_alive()) {

@@ -3,23 +3,23 @@
  *
  * The first nsh_comm_of on an MPI communicator creates an nsh_comm and sets it as an attribute of
  * that communicator. Later calls read the attribute, and MPI_Comm_free deletes it, which frees the
- * nsh_comm. The attribute is never set twice: a broken nsh_comm refers to the one that has replaced
- * it (replaced_by), so the attribute leads to all of them, the newest last.
+ * nsh_comm. The attribute is never set twice: a broken nsh_comm refers to its successor
+ * (replaced_by), so the attribute leads to all of them, the newest last.
  *
- * Who replaces a broken one. Each rank decides by what it knows: a call on a rank that has not
- * heard returns the broken one without a message, so the ranks need not decide alike in the n-th
- * call, and no protocol changes that while such a call neither sends nor waits. Therefore calls are
- * matched otherwise: the first call on each rank that finds the newest one broken. These calls meet
- * in nsh_comm_create. A rank that has not heard gets the broken one; the notice is on its way, its
- * next call on the broken one fails, and its next nsh_comm_of meets the others. After that all
- * ranks have the same newest one again.
+ * How a broken one is replaced. Each rank decides by what it knows: a call on a rank that does not
+ * know that it is broken returns the broken one without a message. So ranks may decide differently
+ * in the n-th call, and no protocol can change that as long as such a call neither sends nor waits.
+ * Therefore the calls that match are others: on each rank the first call that finds the newest one
+ * broken. These calls meet in nsh_comm_create. A rank that does not know yet gets the broken one;
+ * the control message is on its way, its next call on the broken one fails, and its next
+ * nsh_comm_of meets the others. After that all ranks have the same newest one again.
  *
  * The delete callback may call MPI: MPICH (4.0) and Open MPI (4.1) release their locks around it,
  * call it within MPI_Comm_free and MPI_Comm_disconnect even while operations are pending on the
  * communicator, and call it for MPI_COMM_WORLD and MPI_COMM_SELF inside MPI_Finalize.
  *
  * Invariant: an attribute that is set leads to a communicator that exists, and its newest one is
- * the same on all ranks but between the first and the last of the calls that replace it. */
+ * equal on all ranks, except between the first and the last of the calls that replace it. */
 #include "core/comm.h"
 
 #include "base/error.h"
@@ -37,9 +37,10 @@ static atomic_int keyval = MPI_KEYVAL_INVALID; /* written once, under the lock; 
 
 /* ---- what MPI_Comm_free does ---- */
 
-/* [collective] The program's communicator goes, so nobody keeps this one. It cannot be freed by a
- * rank that is inside a kernel of a map or a sequential section, or while the others are in another
- * call: then it breaks, no rank waits for another, and MPI_Finalize frees it. */
+/* [collective] The program's communicator is freed, so no handle of this one is kept. It cannot be
+ * freed by a rank that is inside a kernel of a map or a sequential section, or while the others are
+ * in another call. In these cases it breaks, no rank waits for another, and MPI_Finalize frees
+ * it. */
 static void give_up_comm(nsh_comm *comm)
 {
     int rc;
@@ -52,9 +53,9 @@ static void give_up_comm(nsh_comm *comm)
     nsh_comm_abandon(&comm);
 }
 
-/* [collective] Delete callback of the attribute. MPI would not free the program's communicator if
- * it returned an error. Only MPI_Finalize deletes attributes of the predefined communicators, and
- * at_finalize in comm_end.c frees what is cached on them: their handles stay good for
+/* [collective] Delete callback of the attribute. If it returned an error MPI would not free the
+ * program's communicator. Only MPI_Finalize deletes attributes of the predefined communicators, and
+ * at_finalize in comm_end.c frees what is cached on them: their handles stay valid for
  * nsh_comm_free. */
 static int at_comm_free(MPI_Comm mpi, int key, void *value, void *extra)
 {
@@ -89,7 +90,7 @@ static int make_keyval(int *out)
     return rc;
 }
 
-/* [local] What the attribute of mpi holds; NULL: nothing, or there is no mpi to ask. */
+/* [local] The attribute of mpi; NULL: none, or mpi cannot be asked. */
 static nsh_comm *get_cached(MPI_Comm mpi)
 {
     int key = atomic_load_explicit(&keyval, memory_order_acquire), found = 0;
@@ -102,7 +103,7 @@ static nsh_comm *get_cached(MPI_Comm mpi)
     return found ? comm : NULL;
 }
 
-/* [local] Cache comm on mpi. A failure comes back, whatever error handler mpi has. */
+/* [local] Cache comm on mpi. A failure is returned, whatever error handler mpi has. */
 static int set_cached(MPI_Comm mpi, nsh_comm *comm)
 {
     MPI_Errhandler handler;
@@ -120,8 +121,8 @@ static int set_cached(MPI_Comm mpi, nsh_comm *comm)
     return NSH_SUCCESS;
 }
 
-/* [local] Take back what set_cached did, wherever it failed. The callback finds a communicator that
- * is not borrowed yet, and leaves it alone. */
+/* [local] Undo set_cached, wherever it failed. The callback finds a communicator that is not
+ * borrowed yet, and does not touch it. */
 static void unset_cached(MPI_Comm mpi)
 {
     if (get_cached(mpi) != NULL)
@@ -130,7 +131,7 @@ static void unset_cached(MPI_Comm mpi)
 
 /* ---- nsh_comm_of ---- */
 
-/* [collective] The first one of mpi. All ranks cache it or none does. */
+/* [collective] Create the first one of mpi. All ranks cache it or none does. */
 static int create_first(MPI_Comm mpi, nsh_comm **out)
 {
     nsh_comm *made = NULL;
@@ -149,12 +150,13 @@ static int create_first(MPI_Comm mpi, nsh_comm **out)
     return NSH_SUCCESS;
 }
 
-/* [collective, by the ranks that find it broken: all of them in the end] Another one. What is alive
- * on the broken one stays readable until mpi is freed. */
+/* [collective, by the ranks that find it broken: finally all] Create another one. Live objects on
+ * the broken one stay readable until mpi is freed. */
 static int replace_broken(MPI_Comm mpi, nsh_comm *broken, nsh_comm **out)
 {
     nsh_comm *made = NULL;
-    int rc = nsh__comm_callable(broken, "nsh_comm_of"); /* a map that runs would miss its own */
+    int rc = nsh__comm_callable(broken, "nsh_comm_of"); /* a running map would lose its
+                                                           communicator */
 
     if (rc == NSH_SUCCESS)
         rc = nsh_comm_create(mpi, NULL, out != NULL ? &made : NULL);
@@ -166,8 +168,8 @@ static int replace_broken(MPI_Comm mpi, nsh_comm *broken, nsh_comm **out)
     return NSH_SUCCESS;
 }
 
-/* [local] Does this rank know that comm is broken, or is there a notice that says so? A call that
- * succeeds leaves the detail alone. */
+/* [local] Does this rank know that comm is broken, or has a control message come that says so? A
+ * call that succeeds does not change the detail. */
 static bool find_broken(nsh_comm *comm)
 {
     nsh__detail detail;
@@ -184,7 +186,7 @@ int nsh_comm_of(MPI_Comm comm, nsh_comm **out)
     nsh_comm *cached = get_cached(comm);
     int rc;
 
-    if (cached == NULL) /* also where there is none to ask, which nsh_comm_create words */
+    if (cached == NULL) /* also if mpi cannot be asked: nsh_comm_create reports that */
         return create_first(comm, out);
     while (cached->replaced_by != NULL)
         cached = cached->replaced_by;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* enter.c -- how a call begins: may it be made now, and which one is it?
+/* enter.c -- how a call begins: is it allowed now, and which call is it?
  *
- * Invariant: a call that may not be made here and now has changed and counted nothing. */
+ * Invariant: a call that is not allowed here and now has changed and counted nothing. */
 #include "core/enter.h"
 
 #include "base/hash.h"
@@ -35,7 +35,7 @@ int nsh__comm_whole(nsh_comm *comm, const char *call)
 {
     int code = nsh__comm_present(comm, call);
 
-    /* Another node may have broken it, and a call that succeeds at once would never learn of it. A
+    /* Another node may have broken it, and a call that succeeds at once would never learn that. A
      * failure of MPI in the poll breaks it too. */
     if (code == NSH_SUCCESS && comm->node_count > 1)
         (void)nsh__wait_poll_rarely(&comm->wait);
@@ -52,7 +52,7 @@ int nsh__comm_callable(const nsh_comm *comm, const char *call)
                      comm->rank, comm->in_turn ? "sequential section" : "kernel of a map");
 }
 
-/* Calls that may meet: they differ in what only root's arguments say. */
+/* Calls that belong together: they differ only in arguments of root. */
 static nsh__call family(nsh__call call)
 {
     return call == NSH__CALL_SET_STRIDED || call == NSH__CALL_SET_MANY ? NSH__CALL_SET : call;
@@ -78,7 +78,8 @@ static int enter_call(nsh_comm *comm, nsh__call call, uint64_t signature, bool a
         return code;
     comm->call = call;
     comm->acting = comm->leader_of[comm->node_index];
-    code = nsh__words_settle(comm, NSH__NEVER); /* the others may wait for a lock granted late */
+    code = nsh__words_settle(comm, NSH__NEVER); /* other ranks may wait for a lock that this rank
+                                                   was granted late */
     if (code != NSH_SUCCESS)
         return nsh__comm_break(comm, code);
     comm->signature = nsh__mix(signature, (uint64_t)family(call));
@@ -89,7 +90,7 @@ static int enter_call(nsh_comm *comm, nsh__call call, uint64_t signature, bool a
     if (comm->node_count == 1)
         return NSH_SUCCESS;
     if (comm->npending > 0)
-        nsh__mismatch_compare_pending(comm); /* the poll below sees what comes of it */
+        nsh__mismatch_compare_pending(comm); /* the poll below sees the result */
     if (nsh__comm_leads(comm) && comm->rooted != 0 && nsh__mismatch_stray_root(comm))
         return nsh__comm_break(comm, nsh__fail(NSH_ERR_MISMATCH,
                                                "%s: nodes named different roots in an earlier call "

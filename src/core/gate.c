@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* gate.c -- the node-level gate.
+/* gate.c -- the gate of a node.
  *
  * Invariant: between two releases every rank arrives at most once, so the release of a phase
  * happens after all of its arrivals and before any of the next. */
@@ -60,15 +60,15 @@ bool nsh__gate_arrive(nsh__gate *gate, uint64_t signature, bool failed)
     gate->phase++;
     gate->released = false;
     which = gate->phase & 1;
-    if (gate->size == 1) { /* nobody else will look */
+    if (gate->size == 1) { /* no other rank reads it */
         atomic_store_explicit(&area->signatures[which].sum, gate->signature, memory_order_relaxed);
         atomic_store_explicit(&area->signatures[which].failures, failed, memory_order_relaxed);
         atomic_store_explicit(&area->arrived, gate->arrived, memory_order_relaxed);
         return true;
     }
-    /* The signature first; the count publishes it, and makes the last rank see all signatures and
-     * everything that the others stored before they arrived. seq_cst rather than acq_rel for
-     * nsh__wake. */
+    /* The signature is added before the count, which publishes it: the last rank sees all
+     * signatures and everything that the others stored before they arrived. seq_cst rather than
+     * acq_rel for nsh__wake. */
     if (failed)
         atomic_fetch_add_explicit(&area->signatures[which].failures, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&area->signatures[which].sum, gate->signature, memory_order_relaxed);

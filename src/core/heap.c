@@ -2,7 +2,8 @@
 /* heap.c -- the symmetric heap of a node, in shared memory.
  *
  * Invariant: a page is stored to only after nsh__heap_clear has touched it in a way that cannot
- * kill, and no block is cleared before every rank of the node has left its predecessor. */
+ * kill the process, and no block is cleared before every rank of the node has left the former owner
+ * of its memory. */
 #define _GNU_SOURCE
 #include "core/heap.h"
 
@@ -24,37 +25,37 @@
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels return EINVAL */
 #endif
 
 enum {
     MAX_WINDOWS = 64,
     SMALL_ALIGN = 64,
-    SMALL_WINDOW = 64 << 20, /* the first one where address space is limited */
-    MPI_BYTES = 64 << 10,    /* more than MPI itself stores into a window that it makes */
-    COUNTER_BYTES = 64       /* behind a large block: how many ranks have left it */
+    SMALL_WINDOW = 64 << 20, /* the first window if address space is limited */
+    MPI_BYTES = 64 << 10,    /* more than MPI itself stores in a window that it allocates */
+    COUNTER_BYTES = 64       /* after a large block: how many ranks have left it */
 };
 
 typedef struct window {
     MPI_Win win;   /* MPI_WIN_NULL: anonymous memory */
-    char *mapping; /* what mmap returned, if so */
+    char *mapping; /* then: what mmap returned */
     int64_t mapped;
-    char *rw; /* page-aligned, as are all blocks relative to it */
+    char *rw; /* page-aligned; blocks are aligned relative to it */
     char *ro;
     int64_t bytes;
-    nsh__view *view; /* NULL: it was never held */
+    nsh__view *view; /* NULL: no hold was ever taken */
 } window;
 
 struct nsh__view {
-    char *pages; /* once the window is gone: what to unmap; NULL: nothing */
+    char *pages; /* after the window is freed: what to unmap; NULL: nothing */
     int64_t bytes;
     int64_t holds;
-    bool orphan; /* the window is gone */
+    bool orphan; /* the window is freed */
 };
 
 typedef struct nsh__heap {
     nsh__blocks *blocks;
-    int64_t limit; /* most bytes in blocks */
+    int64_t limit; /* limit of bytes in blocks */
     int64_t page;
     int64_t head; /* bytes at the beginning of window 0 that are not for blocks */
     int windows;
@@ -71,7 +72,8 @@ int64_t nsh__heap_limit(const nsh_comm *comm, int64_t wish)
     return limit;
 }
 
-/* The largest window that this process may map twice and, where it is a file, extend that far. */
+/* The largest window that this process may map twice and, if it is a file, extend to that
+ * length. */
 static int64_t window_limit(const nsh_comm *comm)
 {
     int64_t space = nsh__machine_address_space();
@@ -84,7 +86,8 @@ static int64_t window_limit(const nsh_comm *comm)
 
 /* ---- pages ---- */
 
-/* Touch and zero [p, p + bytes) with a system call that reports what a store would die of. */
+/* Touch and zero [p, p + bytes) with a system call that reports a failure where a store would kill
+ * the process. */
 static int touch_by_read(char *p, int64_t bytes)
 {
     int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC), failed = fd < 0;
@@ -121,14 +124,14 @@ static int touch(char *p, int64_t bytes, int64_t page)
     return NSH_SUCCESS;
 }
 
-/* Return the pages of a page-aligned range; false where the system cannot. */
+/* Return the pages of a page-aligned range to the system; false if it cannot do that. */
 static bool release_pages(char *p, int64_t bytes)
 {
     return bytes == 0 || madvise(p, (size_t)bytes, MADV_REMOVE) == 0;
 }
 
-/* The largest window that MPI makes at this moment. Open MPI refuses what is not free, with a
- * twentieth to spare, and does so on one rank while the others wait for it. */
+/* The largest window that MPI allocates at this moment. Open MPI refuses a window that is larger
+ * than the free memory, minus a twentieth, and does so on one rank while the others wait for it. */
 static int64_t free_limit(const nsh_comm *comm)
 {
 #ifdef OPEN_MPI
@@ -145,11 +148,12 @@ static int64_t free_limit(const nsh_comm *comm)
 
 /* ---- windows ---- */
 
-/* Shared memory of this node, all of it with node rank 0. MPICH 4.0 looks for page-multiple sizes
- * at the same address in all processes, 170 ms per GiB, so the size is none. MPICH makes the file
- * as long as the window by writing its last byte, and does not notice when that fails: the window
- * then lies behind the end of the file for ever. So the page of that byte, which costs nothing
- * where the write succeeded, is touched before the window is taken for good. */
+/* [collective on the node] Allocate shared memory of this node, all of it at node rank 0. If sizes
+ * are multiples of a page MPICH 4.0 searches for the same address in all processes, 170 ms per GiB,
+ * so the size is not a multiple of a page. MPICH makes the file as long as the window by writing
+ * its last byte, and does not notice if that fails: the window then lies permanently beyond the end
+ * of the file. So the page of that byte, which costs nothing if the write succeeded, is touched
+ * before the window is used. */
 static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *w)
 {
     MPI_Aint mine = comm->node_rank == 0 ? (MPI_Aint)(bytes + page + 8) : 0, size;
@@ -174,7 +178,7 @@ static int window_allocate(nsh_comm *comm, int64_t bytes, int64_t page, window *
     return mine > 0 ? touch((char *)base + mine - 1, 1, page) : NSH_SUCCESS;
 }
 
-/* A node of one rank needs nobody's help. */
+/* On a node of one rank the window is private memory. */
 static int window_map(int64_t bytes, window *w)
 {
     void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
@@ -188,7 +192,7 @@ static int window_map(int64_t bytes, window *w)
     return NSH_SUCCESS;
 }
 
-/* A second mapping of the same pages: size 0 makes mremap leave the first one alone. */
+/* Map the same pages a second time: size 0 makes mremap keep the first mapping. */
 static int window_view(const nsh_comm *comm, window *w)
 {
     void *view;
@@ -214,7 +218,7 @@ static int window_view(const nsh_comm *comm, window *w)
     return NSH_SUCCESS;
 }
 
-/* What the window unmaps, its holds do; or there are none. */
+/* Do holds keep the window's view? Then the last one unmaps it. */
 static bool held_on(window *w)
 {
     bool guarded = w->ro != w->rw;
@@ -252,7 +256,7 @@ static void heap_window_close(window *w)
     *w = (window){.win = MPI_WIN_NULL};
 }
 
-/* [collective on the node] Window number heap->windows; the code is this rank's own. */
+/* [collective on the node] Add window number heap->windows; the code is this rank's own. */
 static int add_window(nsh_comm *comm, int64_t bytes)
 {
     nsh__heap *heap = comm->heap;
@@ -278,8 +282,8 @@ static void drop_window(nsh__heap *heap)
 
 /* ---- create and destroy ---- */
 
-/* The first window: as large as is allowed where address space is for free, else modest. What the
- * system refuses (strict overcommit) is asked for again, smaller, by all ranks together. */
+/* [collective] Add the first window: as large as allowed if address space is unlimited, otherwise
+ * small. If the system refuses it (strict overcommit), all ranks together request a smaller one. */
 static int add_first_window(nsh_comm *comm, int64_t head)
 {
     nsh__heap *heap = comm->heap;
@@ -447,33 +451,33 @@ int nsh__heap_grow(nsh_comm *comm, int64_t bytes)
     return rc;
 }
 
-/* The page-aligned part of a large extent that is this share. */
-static char *share_of_block(const nsh__heap *heap, const nsh__heap_block *extent, int share,
-                            int shares, int64_t *bytes)
+/* The page-aligned part of a large block that has this number. */
+static char *part_of_block(const nsh__heap *heap, const nsh__heap_block *block, int part, int parts,
+                           int64_t *bytes)
 {
-    int64_t pages = block_bytes(heap, extent->bytes) / heap->page;
-    int64_t begin = pages * share / shares, end = pages * (share + 1) / shares;
+    int64_t pages = block_bytes(heap, block->bytes) / heap->page;
+    int64_t begin = pages * part / parts, end = pages * (part + 1) / parts;
 
     *bytes = (end - begin) * heap->page;
-    return extent->rw + begin * heap->page;
+    return block->rw + begin * heap->page;
 }
 
-/* Pages count as resident for each view that has entries for them, so entries that are not needed
- * soon would make a process look larger than it is. There are two views only of shared mappings,
- * whose pages outlive the entries. */
-static void drop_entries(const nsh__heap_block *extent, char *p, int64_t bytes)
+/* Pages count as resident for each view that has page-table entries for them, so entries that are
+ * not needed soon would make a process look larger than it is. Only shared mappings have two views,
+ * and their pages outlive the entries. */
+static void drop_entries(const nsh__heap_block *block, char *p, int64_t bytes)
 {
-    if (extent->rw != extent->ro)
+    if (block->rw != block->ro)
         madvise(p, (size_t)bytes, MADV_DONTNEED);
 }
 
-void nsh__heap_trim(const nsh_comm *comm, const nsh__heap_block *extent)
+void nsh__heap_trim(const nsh_comm *comm, const nsh__heap_block *block)
 {
-    if (extent->block != NULL && extent->large)
-        drop_entries(extent, extent->rw, block_bytes(comm->heap, extent->bytes));
+    if (block->block != NULL && block->large)
+        drop_entries(block, block->rw, block_bytes(comm->heap, block->bytes));
 }
 
-int nsh__heap_clear(const nsh_comm *comm, const nsh__heap_block *extent, int share, int shares)
+int nsh__heap_clear(const nsh_comm *comm, const nsh__heap_block *block, int part, int parts)
 {
     nsh__heap *heap = comm->heap;
     int64_t bytes;
@@ -481,23 +485,23 @@ int nsh__heap_clear(const nsh_comm *comm, const nsh__heap_block *extent, int sha
     char *p;
     int rc;
 
-    if (!extent->large) {
-        if (share != 0)
+    if (!block->large) {
+        if (part != 0)
             return NSH_SUCCESS;
-        rc = touch(extent->rw, extent->bytes, heap->page);
+        rc = touch(block->rw, block->bytes, heap->page);
         if (rc == NSH_SUCCESS)
-            memset(extent->rw, 0, (size_t)extent->bytes);
+            memset(block->rw, 0, (size_t)block->bytes);
         return rc;
     }
-    p = share_of_block(heap, extent, share, shares, &bytes);
+    p = part_of_block(heap, block, part, parts, &bytes);
     if (bytes == 0)
         return NSH_SUCCESS;
-    /* Small blocks may have left bytes there; new pages come as zeros. */
+    /* Small blocks may have left bytes here; new pages are zero. */
     zero = release_pages(p, bytes);
     rc = touch(p, bytes, heap->page);
     if (rc == NSH_SUCCESS && !zero)
         memset(p, 0, (size_t)bytes);
-    drop_entries(extent, p, bytes);
+    drop_entries(block, p, bytes);
     return rc;
 }
 
@@ -506,7 +510,7 @@ int nsh__heap_check_available(const nsh_comm *comm, int64_t bytes)
     int64_t left;
 
     (void)comm;
-    if (bytes < 16 * NSH__HEAP_LARGE) /* not worth reading /proc for */
+    if (bytes < 16 * NSH__HEAP_LARGE) /* too small to read /proc for it */
         return NSH_SUCCESS;
     left = nsh__machine_memory_left();
     if (bytes > left)
@@ -515,43 +519,43 @@ int nsh__heap_check_available(const nsh_comm *comm, int64_t bytes)
     return NSH_SUCCESS;
 }
 
-void nsh__heap_leave(nsh_comm *comm, const nsh__heap_block *extent)
+void nsh__heap_leave(nsh_comm *comm, const nsh__heap_block *block)
 {
-    int64_t bytes = block_bytes(comm->heap, extent->bytes);
+    int64_t bytes = block_bytes(comm->heap, block->bytes);
     atomic_int *left;
 
-    if (extent->block == NULL || !extent->large)
+    if (block->block == NULL || !block->large)
         return;
-    left = (atomic_int *)(void *)(extent->rw + bytes - COUNTER_BYTES);
-    /* acq_rel: the last one comes after all reads of the others */
+    left = (atomic_int *)(void *)(block->rw + bytes - COUNTER_BYTES);
+    /* acq_rel: the last rank comes after all reads of the others */
     if (atomic_fetch_add_explicit(left, 1, memory_order_acq_rel) + 1 == comm->node_size)
-        release_pages(extent->rw, bytes);
+        release_pages(block->rw, bytes);
 }
 
-void nsh__heap_free(nsh_comm *comm, nsh__heap_block *extent)
+void nsh__heap_free(nsh_comm *comm, nsh__heap_block *block)
 {
-    if (extent->block != NULL)
-        nsh__blocks_free(comm->heap->blocks, extent->block);
-    *extent = (nsh__heap_block){.block = NULL};
+    if (block->block != NULL)
+        nsh__blocks_free(comm->heap->blocks, block->block);
+    *block = (nsh__heap_block){.block = NULL};
 }
 
-/* No other rank of the node reads these pages: the ranks have agreed that their heaps have the same
- * blocks before they touched them, so the block was free on all ranks when it was taken, and it is
- * free on a rank only once all ranks have left what was there before (object.c). */
-void nsh__heap_undo(nsh_comm *comm, nsh__heap_block *extent, int share, int shares)
+/* No other rank of the node reads these pages. Before the ranks touched them they have agreed that
+ * their heaps have the same blocks, so the block was free on all ranks when it was allocated. And
+ * it is free on a rank only after all ranks have left its former owner (object.c). */
+void nsh__heap_undo(nsh_comm *comm, nsh__heap_block *block, int part, int parts)
 {
-    if (extent->block != NULL && extent->large) {
+    if (block->block != NULL && block->large) {
         int64_t bytes;
-        char *p = share_of_block(comm->heap, extent, share, shares, &bytes);
+        char *p = part_of_block(comm->heap, block, part, parts, &bytes);
 
         release_pages(p, bytes);
     }
-    nsh__heap_free(comm, extent);
+    nsh__heap_free(comm, block);
 }
 
-nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__heap_block *extent)
+nsh__view *nsh__heap_hold(const nsh_comm *comm, const nsh__heap_block *block)
 {
-    window *w = &comm->heap->window[nsh__block_region(extent->block)];
+    window *w = &comm->heap->window[nsh__block_region(block->block)];
 
     if (w->view == NULL)
         w->view = calloc(1, sizeof *w->view);

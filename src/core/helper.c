@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* helper.c -- a thread that gives MPI a chance while its rank computes.
+/* helper.c -- a thread that drives MPI progress while its rank computes.
  *
- * Invariant: it touches nothing of the communicator but the MPI handle, comm->wait.waiting, and
- * what rma.c lets any thread touch; and of all helpers of a process one at most is inside MPI. */
+ * Invariant: it uses nothing of the communicator but the MPI handle, comm->wait.waiting, and what
+ * rma.c allows for any thread. At most one of all helpers of a process is inside MPI. */
 #define _GNU_SOURCE
 #include "core/helper.h"
 
@@ -25,26 +25,27 @@ enum {
     US = 1000,
     MS = 1000 * US,
     IDLE_NS = 5 * MS,        /* between two rounds */
-    ACTIVE_NS = 100 * US,    /* while a word homed here has changed */
-    ACTIVE_FOR_NS = 50 * MS, /* so recently */
+    ACTIVE_NS = 100 * US,    /* if a word homed here has changed */
+    ACTIVE_FOR_NS = 50 * MS, /* within this time */
     SLICE_NS = 100 * US
 };
 
 struct nsh__helper {
     pthread_t thread;
     nsh_comm *comm;
-    pthread_mutex_t lock; /* guards stop */
+    pthread_mutex_t lock; /* protects stop */
     pthread_cond_t changed;
     bool stop;
     nsh__helper *next; /* in the list of this process */
 };
 
-/* MPI_Finalize has to stop them all at once. */
+/* All helpers of the process: MPI_Finalize stops them together. */
 static nsh__helper *first;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Held inside MPI. A helper that is there while MPI_Finalize switches the locks of MPI off leaves
- * its lock locked (finalize.c); none waits for that lock then, so all can be joined. */
+/* Held inside MPI. A helper that is inside MPI while MPI_Finalize switches MPI's locks off leaves
+ * its MPI lock locked (finalize.c); no other helper waits for that lock then, so all can be
+ * joined. */
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 static void enlist(nsh__helper *helper)
@@ -85,9 +86,8 @@ static bool sleep_a_round(nsh__helper *helper, int64_t ns)
     return !stop;
 }
 
-/* Wake up in time, and run as soon as awake: with a short slice the scheduler lets this thread in
- * before the one that computes. A kernel that does not know slices (before Linux 6.12) ignores it.
- */
+/* Ask the scheduler for timely wake-ups: with a short time slice it runs this thread before the one
+ * that computes. A kernel without time slices of threads (before Linux 6.12) ignores it. */
 static void ask_for_short_turns(void)
 {
 #if defined(__linux__)
@@ -108,10 +108,10 @@ static void ask_for_short_turns(void)
 #endif
 }
 
-/* One round; how long to sleep before the next. */
+/* One round. Returns how long to sleep before the next one. */
 static int64_t drive(nsh_comm *comm)
 {
-    /* What wait.c does meanwhile is more than we would do. */
+    /* While the rank waits, wait.c does more than this thread would do. */
     bool idle = atomic_load_explicit(&comm->wait.waiting, memory_order_relaxed);
     bool words = atomic_load_explicit(&comm->homes_words, memory_order_acquire);
     int64_t changed = 0;
@@ -155,7 +155,7 @@ int nsh__helper_start(nsh_comm *comm)
     pthread_cond_init(&helper->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the thread inherits it */
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* the thread inherits the mask */
     rc = pthread_create(&helper->thread, NULL, run, helper);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0) {
@@ -169,7 +169,7 @@ int nsh__helper_start(nsh_comm *comm)
     return NSH_SUCCESS;
 }
 
-/* From now on it does not go into MPI any more, if it is not there. */
+/* From now on the helper does not enter MPI again. */
 static void tell_to_stop(nsh__helper *helper)
 {
     pthread_mutex_lock(&helper->lock);
@@ -193,7 +193,7 @@ void nsh__helper_stop(nsh_comm *comm)
     comm->helper = NULL;
 }
 
-/* All are told before the first is waited for, so that they leave at the same time. */
+/* Tell all of them before the first join, so that they stop at the same time. */
 void nsh__helpers_stop(void)
 {
     for (nsh__helper *helper = first; helper != NULL; helper = helper->next)

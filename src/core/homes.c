@@ -2,18 +2,19 @@
 /* homes.c -- the communicators of this process that home words.
  *
  * Invariant: a home is served only by the thread that holds the lock, which never waits for
- * anything while it does; so removal waits for a bounded time, and then nobody uses the home. */
+ * anything meanwhile. So a removal waits for a bounded time, and after it no thread uses the
+ * home. */
 #include "core/homes.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* A list of the process, not of a communicator: a wait on one must reach the others. */
+/* The list belongs to the process, not to a communicator: a wait on one must serve the others. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static nsh__home *first;     /* guarded by lock */
-static atomic_int homes;     /* in the list; written under the lock, read without it by every wait,
-                                for which a stale value only means a round more or less */
+static nsh__home *first;     /* protected by lock */
+static atomic_int homes;     /* number of homes in the list; written under the lock, read without it
+                                by every wait: an old value only means one round more or less */
 static _Atomic int64_t last; /* what nsh__homes_serve returned last; written under the lock */
 
 void nsh__homes_add(nsh__home *home)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* long_wait.c -- the line that a long wait logs: which call, which rank or node it waits for, since
+/* long_wait.c -- the line that a long wait logs: which call, for which rank or node it waits, since
  * when.
  *
  * Invariant: everything here is read from this process or from the memory of its node, without a
- * remote operation; it may be out of date by the time it is printed, and nothing depends on it. */
+ * remote operation. It may be out of date when it is printed, and nothing depends on it. */
 #include "core/long_wait.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 enum { MOST_NAMED = 16, TEXT = 256 };
 
-/* The ranks of this node that have not arrived at the gate. */
+/* Name the ranks of this node that have not arrived at the gate. */
 static void name_absent(const nsh_comm *comm, char *text, size_t size)
 {
     int absent = 0, at = snprintf(text, size, "%s", "rank(s)");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* message.c -- nonblocking messages between nodes, and how their requests are given up.
+/* message.c -- nonblocking messages between nodes, and how their requests are dropped.
  *
  * Invariant: MPI reads no page through a view that the process may not write. */
 #include "core/message.h"

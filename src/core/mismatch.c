@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* mismatch.c -- how ranks find out that they are not in the same collective call, and what then.
+/* mismatch.c -- how ranks detect that they are not in the same collective call.
  *
- * Inside a node the gate's signatures tell. Across nodes a message carries the sequence number and
- * the signature of its call; a rank that waits for long asks the node it waits for; and where no
- * message was due, one that comes is proof. Then the communicator is broken (comm_break.c).
+ * Inside a node the signatures at the gate differ. Across nodes a message carries the sequence
+ * number and the signature of its call; a rank that waits for long asks the node for which it waits
+ * to compare; and a message where none can come is proof. Then the communicator breaks
+ * (comm_break.c).
  *
- * Invariant: ranks are told to be in different calls only where the calls' signatures, or whether
- * they are agreements, do differ. */
+ * Invariant: ranks get a mismatch only if the signatures of their calls differ, or one call is an
+ * agreement and the other is not. */
 #include "core/mismatch.h"
 
 #include "core/comm_break.h"
@@ -14,8 +15,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Do two nodes that are in calls with one number disagree? Votes find out by themselves, and all
- * nodes go on after them. */
+/* Do two nodes differ that are in calls with one number? Two agreements compare themselves, and all
+ * nodes continue after them. */
 static bool differ(const nsh__position *here, const nsh__position *there)
 {
     return !(here->agreement && there->agreement) &&
@@ -55,7 +56,6 @@ void nsh__mismatch_compare_pending(nsh_comm *comm)
     }
 }
 
-/* wait.c has seen a message with NSH__TAG_CONTROL. */
 void nsh__receive_control(void *owner, const MPI_Status *status)
 {
     nsh_comm *comm = owner;
@@ -63,7 +63,7 @@ void nsh__receive_control(void *owner, const MPI_Status *status)
     int rc = MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_CONTROL,
                       comm->mpi, MPI_STATUS_IGNORE);
 
-    if (rc != MPI_SUCCESS) { /* it may have said that the communicator is broken */
+    if (rc != MPI_SUCCESS) { /* the message may have said that the communicator is broken */
         nsh__comm_break(comm, nsh__fail_mpi("MPI_Recv of a notice", rc));
     } else if (notice.reason.status != NSH_SUCCESS) {
         nsh__comm_mark_broken(comm, &notice.reason);
@@ -73,7 +73,7 @@ void nsh__receive_control(void *owner, const MPI_Status *status)
     }
 }
 
-/* The call of a rank that has sent its agreement to a node which does not agree. */
+/* The call of a rank that has sent an agreement message to a node that is in another call. */
 static nsh__call call_of_agreement(nsh_comm *comm, const MPI_Status *status)
 {
     nsh__agreement_message message;
@@ -99,9 +99,9 @@ int nsh__word_stray(void *owner, const MPI_Status *status)
                      comm->node_index, there, comm->node_of[status->MPI_SOURCE], comm->rank);
 }
 
-/* wait.c has waited for long, and for another second each time it calls again: ask the node that
- * should have sent something whether it is in the same call. A notice whose predecessor is still
- * under way is left out, for they share their memory. */
+/* A wait lasts long; wait.c calls again every second. Ask the node that should have sent a message
+ * whether it is in the same call. The request is left out while the previous one is still under
+ * way, because they share their memory. */
 void nsh__suspect_node(void *owner)
 {
     nsh_comm *comm = owner;
@@ -145,15 +145,16 @@ bool nsh__mismatch_stray_root(nsh_comm *comm)
 
     rc = MPI_Iprobe(MPI_ANY_SOURCE, nsh__transfer_tag(comm->rooted), comm->mpi, &there,
                     MPI_STATUS_IGNORE);
-    if (rc != MPI_SUCCESS) /* the poll that follows sees it */
+    if (rc != MPI_SUCCESS) /* the next poll sees the failure */
         nsh__comm_break(comm, nsh__fail_mpi("MPI_Iprobe", rc));
-    /* It may yet come: an agreement later it has, if there is one. Tags repeat, so not for ever. */
+    /* The message may still come: after the next agreement it has, if it exists. Tags repeat, so
+     * stop to look after a while. */
     if (there || comm->sequence - comm->rooted > NSH__ACK_EVERY)
         comm->rooted = 0;
     return there;
 }
 
-/* " (root 3)", or nothing for a call without. */
+/* Write " (root 3)", or nothing for a call without a root. */
 static void word_root(const nsh__slot *slot, char text[32])
 {
     if (slot->root == NSH__NO_ROOT)

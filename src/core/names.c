@@ -62,6 +62,6 @@ int nsh__name_find(nsh_comm *comm, const char *call, const nsh__kind *kind, cons
     if (node == NULL || (*node)->kind != kind || (*node)->state != NSH__OBJECT_LIVE)
         return nsh__fail(NSH_ERR_NOT_FOUND, "%s: no %s is named \"%.160s\"", call, kind->name,
                          name);
-    memcpy(out, &(*node)->handle, sizeof(void *)); /* whatever type of handle it is */
+    memcpy(out, &(*node)->handle, sizeof(void *)); /* the type of the handle does not matter */
     return NSH_SUCCESS;
 }

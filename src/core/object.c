@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* object.c -- the shared objects of a communicator, and when what they share is reclaimed.
+/* object.c -- the shared objects of a communicator, and when their memory is reclaimed.
  *
  * Invariant: the list has the same objects in the same order on all ranks; only their states
  * differ. It changes in collective calls, at a point that all ranks agree on. */
@@ -19,7 +19,7 @@
 enum {
     MAX_NAME = 255,
     WORD_BITS = 64,
-    FEWEST_CREATES = 16 /* between two exact comparisons that no call needs */
+    FEWEST_CREATES = 16 /* creates between two exact comparisons that no call needs */
 };
 
 /* ---- one object ---- */
@@ -74,7 +74,7 @@ static void unlink_object(nsh_comm *comm, nsh__object *object)
     comm->objects--;
 }
 
-/* Sums of these are hashes of sets: an object is added or taken away in any order. */
+/* The hash of a set is the sum of these: objects can be added and removed in any order. */
 static uint64_t hash_of_object(const nsh__object *object)
 {
     return nsh__mix(1, object->id);
@@ -91,7 +91,7 @@ void nsh__object_release(nsh_comm *comm, nsh__object *object)
     nsh__heap_leave(comm, &object->shared.block);
 }
 
-/* The object goes, and with it its block: its holds keep the pages alone. */
+/* The object ends, and with it its block: from now on only its holds keep the pages. */
 static void detach_holds(nsh__object *object)
 {
     for (nsh__hold *hold = object->holds; hold != NULL; hold = hold->next)
@@ -125,7 +125,7 @@ void nsh__hold_detach(nsh__hold *hold)
         nsh__object_release(hold->comm, object);
 }
 
-/* It is not registered any more, and what it has beside its share goes. */
+/* Unregister the object, and close what it has beside shared memory. */
 static void close_object(nsh_comm *comm, nsh__object *object, bool whole)
 {
     nsh__name_unregister(comm, object);
@@ -149,8 +149,8 @@ void nsh__object_reclaim(nsh_comm *comm, nsh__object *object)
         nsh__object_release(comm, object);
     comm->released--;
     comm->released_hash -= hash_of_object(object);
-    /* Zero before the words are taken again: the rank that uses them then has agreed with this one.
-     */
+    /* Set the words to zero before they are allocated again: the rank that then uses them has
+     * agreed with this one before. */
     if (whole && object->kind->clear != NULL) {
         int rc = object->kind->clear(object->handle);
 
@@ -218,7 +218,8 @@ static int intersect(nsh_comm *comm, uint64_t **common)
         rc = nsh__fail_mpi("MPI_Iallreduce of released objects", rc);
     else
         rc = nsh__wait_requests(&comm->wait, 1, &request);
-    if (request != MPI_REQUEST_NULL) { /* it can be neither cancelled nor freed: MPI keeps both */
+    if (request != MPI_REQUEST_NULL) { /* it can be neither cancelled nor freed: MPI keeps request
+                                          and buffer */
         comm->object_bits = NULL;
         comm->object_bits_capacity = 0;
     }
@@ -245,8 +246,8 @@ static int reclaim_common(nsh_comm *comm, int64_t *reclaimed)
     return NSH_SUCCESS;
 }
 
-/* Is an exact comparison worth its price though no call needs one? It costs a reduction and a look
- * at every object, and comes after so many creates that it is a small part of theirs. */
+/* Is an exact comparison due though no call needs one? It costs a reduction and a scan of all
+ * objects. It is made after so many creates that it is a small part of their cost. */
 static bool comparison_due(const nsh_comm *comm)
 {
     return comm->created - comm->compared >= (uint64_t)(FEWEST_CREATES + comm->objects / WORD_BITS);
@@ -263,7 +264,7 @@ int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
     return NSH_SUCCESS;
 }
 
-/* ---- all of them ---- */
+/* ---- all objects ---- */
 
 int nsh__objects_settle(nsh_comm *comm)
 {
@@ -283,7 +284,7 @@ void nsh__objects_close(nsh_comm *comm, bool whole)
     for (nsh__object *object = comm->last_object, *prev; object != NULL; object = prev) {
         prev = object->prev;
         close_object(comm, object, whole);
-        object->shared = (nsh__shared){.words = {.block = NULL}}; /* it goes with the heap */
+        object->shared = (nsh__shared){.words = {.block = NULL}}; /* it is freed with the heap */
         if (object->state == NSH__OBJECT_LIVE)
             object->state = NSH__OBJECT_SHELL;
         else
@@ -311,7 +312,7 @@ int nsh__objects_alive(const nsh_comm *comm, const char *call)
 
     while (oldest != NULL && oldest->state != NSH__OBJECT_LIVE)
         oldest = oldest->next;
-    if (oldest == NULL) /* files are no objects */
+    if (oldest == NULL) /* only files are open, which are not objects */
         return nsh__fail(NSH_ERR_STATE, "%s: %lld objects are alive (rank %d)", call,
                          (long long)comm->live, comm->rank);
     return nsh__fail(

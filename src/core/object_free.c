@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* object_free.c -- the program gives an object up, and with the last one perhaps the communicator.
+/* object_free.c -- the program frees or abandons an object, and with the last one perhaps the
+ * communicator.
  *
- * Invariant: a communicator that is gone lives for as long as the program has handles of its
- * objects. */
+ * Invariant: a communicator that is gone keeps its private memory for as long as the program has
+ * handles of its objects. */
 #include "core/object_free.h"
 
 #include "core/comm_end.h"

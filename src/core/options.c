@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* options.c -- what the options of a communicator and the environment come to on this rank.
+/* options.c -- the settings of a communicator on this rank, from its options and the environment.
  *
- * Invariant: nothing here depends on another rank; what must be equal is compared by the caller. */
+ * Invariant: nothing here depends on another rank; the caller compares what must be equal. */
 #define _GNU_SOURCE
 #include "core/options.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* replicate.c -- one node's bytes -> the same bytes on every node.
+/* replicate.c -- copy one node's bytes to every node.
  *
- * Invariant: no byte reaches a replica from a message whose number, signature and length are not
+ * Invariant: no byte reaches a replica from a message unless its number, signature and length are
  * those of this call on this node. */
 #include "core/replicate.h"
 
@@ -16,17 +16,17 @@
 #include <stdlib.h>
 
 enum {
-    META_BYTES = 32 << 10, /* most bytes of hyperslabs in one message */
+    META_BYTES = 32 << 10, /* limit of the bytes of hyperslabs in one message */
     MAX_CHILDREN = 32,     /* binomial tree of 2^32 nodes */
     SEGMENT_CHILDREN = 2,  /* binary tree */
-    CHAIN_NODES = 4        /* a chain of so few nodes is best at any length */
+    CHAIN_NODES = 4        /* up to this many nodes a chain is best at any length */
 };
 
 typedef enum shape { SHAPE_BINOMIAL, SHAPE_CHAIN, SHAPE_BINARY } shape;
 
 typedef struct header {
     uint64_t sequence, signature;
-    int32_t code;   /* root's; if it is a failure its detail follows, before the hyperslabs */
+    int32_t code;   /* root's code; after a failure its detail follows instead of the hyperslabs */
     int32_t pieces; /* hyperslabs in this message */
     int32_t shape;
     int32_t more;   /* another message of this transfer follows the stream */
@@ -38,7 +38,7 @@ static int64_t text_bytes(const header *h)
     return h->code != NSH_SUCCESS ? NSH__TEXT : 0;
 }
 
-/* Offset and count of each hyperslab. */
+/* Offset and count of each hyperslab in the message. */
 static const int64_t *meta_of(const header *h)
 {
     return (const int64_t *)((const char *)(h + 1) + text_bytes(h));
@@ -48,7 +48,7 @@ typedef struct nsh__transfer {
     char *message; /* header, hyperslabs or detail, inline stream */
     char *staging;
     bool touched;
-    MPI_Request requests[]; /* one a node */
+    MPI_Request requests[]; /* one for each node */
 } nsh__transfer;
 
 /* The neighbours of this node in the tree of one transfer, as ranks. */
@@ -57,7 +57,7 @@ typedef struct tree {
     int child[MAX_CHILDREN];
 } tree;
 
-/* ---- the capacity ---- */
+/* ---- the memory of transfers ---- */
 
 int64_t nsh__transfer_bytes(const nsh_comm *comm)
 {
@@ -191,7 +191,8 @@ static int send_segment(nsh_comm *comm, const tree *t, const char *data, int64_t
     return rc;
 }
 
-/* Root: segments go out of its buffer, and into its own node's replica while they travel. */
+/* [by root] Send segments from its buffer, and copy each into its own node's replica while it is
+ * under way. */
 static int send_stream(nsh_comm *comm, const tree *t, const nsh__destination *destination,
                        const header *h, const nsh_piece pieces[])
 {
@@ -225,8 +226,8 @@ static int send_stream(nsh_comm *comm, const tree *t, const nsh__destination *de
     return rc;
 }
 
-/* May pieces be written in any order? Of overlapping ones the last must win; many are not compared
- * but taken for overlapping. */
+/* May pieces be written in any order? If some overlap the last one must win; a large number is not
+ * compared but treated as overlapping. */
 static bool any_order(const nsh__destination *destination, const header *h)
 {
     enum { FEW = 16 };
@@ -241,8 +242,8 @@ static bool any_order(const nsh__destination *destination, const header *h)
     return h->pieces <= FEW;
 }
 
-/* Post the receive of segment j, straight into the replica if it is contiguous there. Segments in
- * flight arrive in any order, staged ones are unpacked in theirs. */
+/* Post the receive of segment j, straight into the replica if it is contiguous there. Segments may
+ * arrive in any order, but staged ones are unpacked in order. */
 static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__stream *in,
                         bool straight, int64_t j, char **data, MPI_Request *request)
 {
@@ -254,7 +255,8 @@ static int post_segment(nsh_comm *comm, const tree *t, const header *h, nsh__str
     return nsh__irecv(comm, *data, bytes, t->parent, NSH__TAG_DATA, request);
 }
 
-/* Another node: each segment is received, sent on from where it lies, and unpacked if staged. */
+/* [by the leader of another node] Receive each segment, send it on from where it lies, and unpack
+ * it if it is staged. */
 static int receive_stream(nsh_comm *comm, const tree *t, const nsh__destination *destination,
                           const header *h)
 {
@@ -285,7 +287,7 @@ static int receive_stream(nsh_comm *comm, const tree *t, const nsh__destination 
             nsh__stream_unpack(&own, j * NSH__SEGMENT, segment_bytes(h, j), data[slot]);
         if (j + NSH__WINDOW >= n)
             continue;
-        /* The slot's staging memory and requests are needed again. */
+        /* The slot's staging memory and requests are to be used again. */
         rc = nsh__wait_requests(&comm->wait, SEGMENT_CHILDREN, sends[slot]);
         if (rc == NSH_SUCCESS)
             rc = post_segment(comm, t, h, &in, straight, j + NSH__WINDOW, &data[slot],
@@ -312,7 +314,7 @@ static int send_header(nsh_comm *comm, const tree *t, const void *message, int64
     return rc;
 }
 
-/* A node answers when all nodes below it have. */
+/* A node acknowledges after all nodes below it have. */
 static int acknowledge(nsh_comm *comm, const tree *t)
 {
     MPI_Request requests[MAX_CHILDREN + 1];
@@ -378,7 +380,7 @@ static int describe_pieces(const nsh__destination *destination, header *h, int n
     return taken;
 }
 
-/* One message, its stream, and the same for root's own node. */
+/* [by root] Send one message and its stream, and copy it on root's own node. */
 static int send_batch(nsh_comm *comm, const tree *t, const nsh__destination *destination, header *h,
                       const nsh_piece pieces[])
 {
@@ -433,7 +435,7 @@ int nsh__replicate_send(nsh_comm *comm, const nsh__destination *destination, int
         n = in_place ? n : 0;
         snprintf((char *)(h + 1), NSH__TEXT, "%.*s", NSH__TEXT - 1, nsh_error_detail());
     }
-    /* All messages of a transfer take one way, so that they cannot overtake each other. */
+    /* All messages of a transfer use the same tree, so that they cannot overtake each other. */
     h->shape = (int32_t)choose_shape(comm, stream_bytes(destination, n, pieces));
     find_tree(comm, comm->rank, (shape)h->shape, &t);
     do {
@@ -446,7 +448,7 @@ int nsh__replicate_send(nsh_comm *comm, const nsh__destination *destination, int
     return rc == NSH_SUCCESS ? acknowledge(comm, &t) : rc;
 }
 
-/* Is it the first message of this transfer, whole? Only then its numbers mean anything. */
+/* Is it the complete first message of this transfer? Only then its fields may be used. */
 static bool right_message(const nsh_comm *comm, const nsh__destination *destination,
                           const header *h, int64_t bytes)
 {
@@ -454,7 +456,7 @@ static bool right_message(const nsh_comm *comm, const nsh__destination *destinat
            h->signature == comm->signature && bytes == transfer_bytes(destination, h);
 }
 
-/* Receive one message from the parent; only root's header says who that is. */
+/* Receive one message from the parent, which is known only from root's header. */
 static int receive_header(nsh_comm *comm, const nsh__destination *destination, int root, header *h)
 {
     MPI_Request request = MPI_REQUEST_NULL;
@@ -479,7 +481,7 @@ static int receive_header(nsh_comm *comm, const nsh__destination *destination, i
     return rc;
 }
 
-/* One message and its stream. */
+/* Receive one message and its stream. */
 static int receive_batch(nsh_comm *comm, const nsh__destination *destination, int root, bool await,
                          header *h, tree *t)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ring.c -- exchanges around a ring of the leaders.
+/* ring.c -- rounds around a ring of the leaders.
  *
- * Invariant: in a step the left neighbour sends exactly what this node expects, because both know
- * it from the same table or the same arithmetic. */
+ * Invariant: in each round the left neighbour sends exactly what this node expects, because both
+ * compute it from the same table or the same arithmetic. */
 #include "core/ring.h"
 
 #include "base/fault.h"
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* Half of the staging memory for what goes out, half for what comes in. */
+/* Half of the staging memory is for sends, half for receives. */
 enum { PART = NSH__SEGMENT / 2 };
 
 static int leader_at(const nsh_comm *comm, int distance)
@@ -39,9 +39,9 @@ int nsh__ring_table(nsh_comm *comm, int64_t *table, int width)
 
 /* ---- hyperslabs ---- */
 
-/* One direction of a step: a stream cut into parts, NSH__WINDOW of them in flight. */
+/* One direction of a round: a stream cut into parts, NSH__WINDOW of them in flight. */
 typedef struct flow {
-    nsh__stream stream, unpack; /* unpack follows behind, for what was staged */
+    nsh__stream stream, unpack; /* unpack comes after stream, for staged parts */
     int64_t nbytes;
     bool out;
     MPI_Request requests[NSH__WINDOW];
@@ -58,7 +58,7 @@ static char *staging(const nsh_comm *comm, const flow *f, int slot)
     return nsh__transfer_staging(comm, 0) + (slot + (f->out ? 0 : NSH__WINDOW)) * (int64_t)PART;
 }
 
-/* Complete part j, whose slot is wanted again. */
+/* Complete part j, because its slot is to be used again. */
 static int flow_complete(nsh_comm *comm, flow *f, int64_t j)
 {
     int slot = (int)(j % NSH__WINDOW), rc;
@@ -100,8 +100,8 @@ static void flow_init(flow *f, const nsh__destination *destination, int n, const
     nsh__clear_requests(NSH__WINDOW, f->requests);
 }
 
-/* Send one node's hyperslabs to the right while another's come from the left. */
-static int step(nsh_comm *comm, flow *in, flow *out)
+/* Send one node's hyperslabs to the right while another node's come from the left. */
+static int run_round(nsh_comm *comm, flow *in, flow *out)
 {
     int64_t most = in->nbytes > out->nbytes ? in->nbytes : out->nbytes;
     int64_t parts = (most + PART - 1) / PART;
@@ -123,7 +123,7 @@ static int step(nsh_comm *comm, flow *in, flow *out)
     return rc;
 }
 
-/* The table by node: the rows of a node's ranks one after another, in *start[node] on. */
+/* Sort the table by node: the rows of a node's ranks follow each other. */
 static void sort_by_node(const nsh_comm *comm, const int64_t *table, int width, int64_t *sorted)
 {
     int64_t at = 0;
@@ -137,7 +137,7 @@ static void sort_by_node(const nsh_comm *comm, const int64_t *table, int width, 
             }
 }
 
-/* How many ranks are on the nodes before this one. */
+/* The number of ranks on the nodes before this one. */
 static int64_t ranks_before(const nsh_comm *comm, int node)
 {
     int64_t ranks = 0;
@@ -161,14 +161,14 @@ int nsh__ring_slabs(nsh_comm *comm, const nsh__destination *destination, const i
                   true);
         flow_init(&in, destination, comm->size_of[theirs],
                   work + ranks_before(comm, theirs) * width, false);
-        rc = step(comm, &in, &out);
+        rc = run_round(comm, &in, &out);
     }
     return rc;
 }
 
 /* ---- reduction ---- */
 
-/* A block of the array: one part for each node to reduce. */
+/* A block of the array; each node reduces one part of it. */
 typedef struct block {
     char *data; /* in the replica */
     int64_t nbytes, part, item;
@@ -183,7 +183,7 @@ static char *part_of(const block *b, int node, int64_t *bytes)
 }
 
 /* Receive the other nodes' versions of this node's part, and reduce from the last node to the
- * first: MPI_Reduce_local puts its first argument on the left. */
+ * first: MPI_Reduce_local has its first argument on the left. */
 static int reduce_part(nsh_comm *comm, const block *b, MPI_Datatype type, MPI_Op op)
 {
     char *sum = nsh__transfer_staging(comm, 0), *in = nsh__transfer_staging(comm, 1);
@@ -218,8 +218,8 @@ static int reduce_part(nsh_comm *comm, const block *b, MPI_Datatype type, MPI_Op
     return rc;
 }
 
-/* Pass the reduced parts around. */
-static int share_parts(nsh_comm *comm, const block *b)
+/* Pass the reduced parts around the ring. */
+static int distribute_parts(nsh_comm *comm, const block *b)
 {
     int n = comm->node_count, rc = NSH_SUCCESS;
 
@@ -257,11 +257,11 @@ static int reduce_block(nsh_comm *comm, const block *b, MPI_Datatype type, MPI_O
     }
     if (rc == NSH_SUCCESS)
         rc = reduce_part(comm, b, type, op);
-    if (rc == NSH_SUCCESS) /* the parts are overwritten next */
+    if (rc == NSH_SUCCESS) /* the next block overwrites the parts */
         rc = nsh__wait_requests(&comm->wait, n, sends);
     if (rc != NSH_SUCCESS)
         nsh__drop_requests(n, sends, false);
-    return rc == NSH_SUCCESS ? share_parts(comm, b) : rc;
+    return rc == NSH_SUCCESS ? distribute_parts(comm, b) : rc;
 }
 
 static int64_t destination_bytes(const nsh__destination *destination)
@@ -291,7 +291,7 @@ int nsh__ring_reduce(nsh_comm *comm, const nsh__destination *destination, MPI_Da
     return rc;
 }
 
-/* The whole array from rank 0 to the other nodes. */
+/* Send the whole array from rank 0 to the other nodes. */
 static int send_from_first(nsh_comm *comm, const nsh__destination *destination)
 {
     const nsh_piece whole = {NULL, NULL, NULL, NULL};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* rma.c -- operations on 64-bit words that other nodes touch.
+/* rma.c -- operations on 64-bit words that other nodes access.
  *
- * Invariant: a rank has one operation under way at most, and no result is read before its flush. */
+ * Invariant: a rank has at most one operation under way, and no result is read before its flush. */
 #define _GNU_SOURCE
 #include "core/rma.h"
 
@@ -12,7 +12,7 @@
 
 enum {
     WORD = (int)sizeof(uint64_t),
-    LOOK_NS = 20 * 1000 /* between two looks at all of them: there may be thousands */
+    LOOK_NS = 20 * 1000 /* between two scans of all words: there may be thousands */
 };
 
 /* ---- backend window ---- */
@@ -27,7 +27,7 @@ static MPI_Op mpi_op(int32_t op)
     return ops[op];
 }
 
-/* As a request, which can be waited for as wait.c waits, and given up. */
+/* Begin an operation with a request, for which wait.c can wait, and which can be given up. */
 static int window_begin(nsh_comm *comm, int home)
 {
     nsh__rma *rma = comm->rma;
@@ -38,7 +38,7 @@ static int window_begin(nsh_comm *comm, int home)
                                rma->window[r->window].win, &rma->requests[0]);
 }
 
-/* Without a request: the cheapest, and the only way to compare and swap. */
+/* An operation without a request: it costs least, and is the only way to compare and swap. */
 static int window_at_once(nsh_comm *comm, int home)
 {
     nsh__rma *rma = comm->rma;
@@ -54,7 +54,8 @@ static int window_at_once(nsh_comm *comm, int home)
 
 /* ---- backend message ---- */
 
-/* At home. The leader, its helper and another thread that waits may be here together. */
+/* [at the home] Execute a request. The leader, its helper and another waiting thread may be here at
+ * the same time. */
 static uint64_t execute(nsh__rma *rma, const nsh__word_request *r)
 {
     _Atomic uint64_t *word = rma->window[r->window].words + r->index;
@@ -105,13 +106,14 @@ static int answer(nsh_comm *comm, MPI_Message *message, int to)
     comm->rma->answers[to] = execute(comm->rma, &r);
     rc = MPI_Isend(&comm->rma->answers[to], WORD, MPI_BYTE, to, NSH__TAG_ANSWER, comm->mpi, &sent);
     if (rc == MPI_SUCCESS)
-        rc = MPI_Request_free(&sent); /* who has the answer may ask again, and then it is sent */
+        rc = MPI_Request_free(&sent); /* a rank that has the answer may send the next request: then
+                                         the answer is sent */
     return nsh__fault(words_serve) ? MPI_ERR_OTHER : rc;
 }
 
-/* One request from the rank that has sent one. A matched probe, because the helper and another
- * thread that waits may serve at the same time. A request that cannot be answered leaves its rank
- * waiting, so a failure breaks the communicator. */
+/* Serve one request. A matched probe, because the helper and another waiting thread may serve at
+ * the same time. A request that cannot be answered would leave its rank waiting, so a failure
+ * breaks the communicator. */
 static bool serve_one(nsh_comm *comm)
 {
     MPI_Message message;
@@ -128,7 +130,7 @@ static bool serve_one(nsh_comm *comm)
 
 /* ---- serve ---- */
 
-/* Words change under this rank while somebody is in MPI here; so look after each probe. */
+/* Other ranks change the words while a thread is in MPI here, so look after each probe. */
 static void look_for_changes(nsh__rma *rma)
 {
     uint64_t sum = 0;
@@ -136,7 +138,7 @@ static void look_for_changes(nsh__rma *rma)
     int64_t now = nsh__wait_clock();
 
     if (pthread_mutex_trylock(&rma->lock) != 0)
-        return; /* somebody is looking */
+        return; /* another thread looks */
     if (now - rma->looked >= LOOK_NS) {
         for (int64_t i = 0; i < rma->nheads; i++)
             sum += atomic_load_explicit(rma->heads[i], memory_order_relaxed);
@@ -167,8 +169,8 @@ int64_t nsh__words_changed(const nsh_comm *comm)
 
 /* ---- operations ---- */
 
-/* The answer will not be taken any more. An operation on a window cannot be dropped: it ends with
- * the window. */
+/* The answer is not needed any more. An operation on a window cannot be dropped: it ends with the
+ * window. */
 static void drop_operation(nsh_comm *comm)
 {
     if (!comm->words_by_message)
@@ -177,9 +179,9 @@ static void drop_operation(nsh_comm *comm)
     nsh__drop_request(&comm->rma->requests[1], false);
 }
 
-/* Begin what rma->ask says. MPI_Win_flush spins through a time slice that the home may need to
- * answer: where ranks exceed cores this rank waits as wait.c does, and the flush in
- * finish_operation() finds nothing to wait for. So it does where the operation may be given up. */
+/* Begin the operation in rma->ask. MPI_Win_flush spins through a time slice that the home may need
+ * to answer. So if ranks exceed cores this rank waits as wait.c does, and the flush in
+ * finish_operation() has nothing to wait for. The same holds if the operation may be given up. */
 static int begin_operation(nsh_comm *comm, int home, int64_t deadline)
 {
     int rc;
@@ -194,7 +196,7 @@ static int begin_operation(nsh_comm *comm, int home, int64_t deadline)
                              : nsh__fail_mpi("operation on a word of another node", rc);
 }
 
-/* The answer. No RMA result is read before its flush. */
+/* Receive the answer. No RMA result is read before its flush. */
 static int finish_operation(nsh_comm *comm, int64_t deadline)
 {
     nsh__rma *rma = comm->rma;
@@ -225,12 +227,12 @@ int nsh__words_settle(nsh_comm *comm, int64_t deadline)
     if (rc != NSH_SUCCESS)
         nsh__explain_break(comm, rc);
     if (rc != NSH_SUCCESS || rma->late.resume == NULL)
-        return rc; /* a broken one may have left a request behind */
+        return rc; /* a broken communicator may still have a request */
     rc = finish_operation(comm, deadline);
     if (rc != NSH_SUCCESS)
         return rc;
     late = rma->late;
-    rma->late.resume = NULL; /* it may give up another one */
+    rma->late.resume = NULL; /* resume may give up another operation */
     return late.resume(late.owner, rma->answer, deadline);
 }
 
@@ -245,7 +247,7 @@ static int operate(nsh_comm *comm, const nsh__words *words, const nsh__word_requ
         return rc;
     rma->ask = *r;
     rma->ask_home = words->home;
-    /* MPI drives itself in a flush, so the helper may rest. */
+    /* A flush drives MPI, so the helper need not. */
     atomic_store_explicit(&comm->wait.waiting, true, memory_order_relaxed);
     rc = begin_operation(comm, comm->leader_of[words->home], deadline);
     if (rc == NSH_SUCCESS)
@@ -295,6 +297,6 @@ int nsh__word_read(nsh_comm *comm, const nsh__words *words, int64_t i, uint64_t 
 void nsh__words_drop(nsh_comm *comm)
 {
     drop_operation(comm);
-    if (comm->rma->requests[0] != MPI_REQUEST_NULL) /* complete since its window is closed */
+    if (comm->rma->requests[0] != MPI_REQUEST_NULL) /* complete, because its window is closed */
         MPI_Wait(&comm->rma->requests[0], MPI_STATUS_IGNORE);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* shared.c -- what a new object shares: agreed memory on every node, agreed words at one home.
+/* shared.c -- the shared memory and words of a new object: agreed memory on every node, agreed
+ * words at one home.
  *
- * Invariant: every rank takes the same blocks in the same order, whatever fails where. */
+ * Invariant: every rank allocates the same blocks in the same order, whatever fails on some
+ * ranks. */
 #include "core/shared.h"
 
 #include <nodeshare/types.h>
@@ -15,8 +17,8 @@
 
 #include <string.h>
 
-/* The leader's work between the last arrival and the release: every rank has left whatever was in
- * this block before. */
+/* [by the leader, between the last arrival and the release] Every rank has left the former owner of
+ * this block. */
 static int prepare_node(nsh_comm *comm, const nsh__heap_block *block, int64_t bytes)
 {
     int rc = nsh__transfer_touch(comm);
@@ -28,17 +30,16 @@ static int prepare_node(nsh_comm *comm, const nsh__heap_block *block, int64_t by
     return block->block != NULL ? nsh__heap_clear(comm, block, 0, 1) : NSH_SUCCESS;
 }
 
-/* Memory or words wait for a new window, which takes all ranks. Equal on all ranks behind an
- * agreement.
- */
-static bool lacks_room(const nsh__need *need, const nsh__shared *shared)
+/* Do memory or words need a new window, which takes all ranks? Equal on all ranks after an
+ * agreement. */
+static bool needs_window(const nsh__need *need, const nsh__shared *shared)
 {
     return (need->bytes > 0 && shared->block.block == NULL) ||
            (need->nwords > 0 && shared->words.block == NULL);
 }
 
-/* What there is room for. */
-static int take_shared(nsh_comm *comm, const nsh__need *need, nsh__shared *shared)
+/* Allocate what there is space for. */
+static int alloc_shared(nsh_comm *comm, const nsh__need *need, nsh__shared *shared)
 {
     int rc = NSH_SUCCESS;
 
@@ -51,9 +52,9 @@ static int take_shared(nsh_comm *comm, const nsh__need *need, nsh__shared *share
     return rc == NSH_ERR_BUSY ? NSH_SUCCESS : rc;
 }
 
-/* Undo take and the registration of the name. No page of the block was touched, so none is
- * released: that would be wrong if ranks had found in this agreement that their heaps differ,
- * because then the same pages might belong to an array that another rank reads. */
+/* Undo alloc_shared and the registration of the name. No page of the block was touched, so none is
+ * released: if ranks have found in this agreement that their heaps differ, the same pages might
+ * belong to an array that another rank reads. */
 static void cancel(nsh_comm *comm, nsh__object *object, nsh__shared *shared)
 {
     nsh__heap_free(comm, &shared->block);
@@ -62,8 +63,8 @@ static void cancel(nsh_comm *comm, nsh__object *object, nsh__shared *shared)
         nsh__name_unregister(comm, object);
 }
 
-/* The heap and the words know bytes and limits; here is known who has asked for them. */
-static int word_need(const nsh_comm *comm, nsh__call call, const nsh__need *need,
+/* Add call and object to a failure of the heap or the words, which only know bytes and limits. */
+static int fail_need(const nsh_comm *comm, nsh__call call, const nsh__need *need,
                      const nsh__object *object, int rc)
 {
     const char *name = object != NULL ? object->name : NULL;
@@ -77,11 +78,11 @@ static int word_need(const nsh_comm *comm, nsh__call call, const nsh__need *need
                      comm->rank);
 }
 
-/* One agreement; on success *shared is what there was room for. The signature has what is live
- * before the agreement: ranks that have taken part in the same calls have the same, and only then
- * does a block that is free here belong to nobody on another rank. */
-static int attempt(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *need,
-                   nsh__object *object, nsh__shared *shared)
+/* One agreement; on success *shared has what there was space for. The signature includes the live
+ * objects before the agreement: ranks that have taken part in the same calls have the same. Only
+ * then no other rank uses a block that is free here. */
+static int attempt_create(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *need,
+                          nsh__object *object, nsh__shared *shared)
 {
     int rc;
 
@@ -95,9 +96,9 @@ static int attempt(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *n
     }
     if (agreement->code == NSH_SUCCESS)
         agreement->code =
-            word_need(comm, agreement->call, need, object, take_shared(comm, need, shared));
+            fail_need(comm, agreement->call, need, object, alloc_shared(comm, need, shared));
     if (nsh__agreement_enter(comm, agreement) && agreement->code == NSH_SUCCESS)
-        agreement->code = word_need(comm, agreement->call, need, object,
+        agreement->code = fail_need(comm, agreement->call, need, object,
                                     prepare_node(comm, &shared->block, need->bytes));
     rc = nsh__agreement_leave(comm, agreement);
     if (rc != NSH_SUCCESS)
@@ -105,15 +106,15 @@ static int attempt(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *n
     return rc;
 }
 
-/* What is too much for the one phase: new windows, and pages touched by all ranks together. */
+/* What does not fit into one phase: new windows, and pages that all ranks touch together. */
 static int finish_shared(nsh_comm *comm, nsh__call call, const nsh__need *need, bool reclaimed,
                          const nsh__object *object, nsh__shared *shared)
 {
     bool fresh = need->bytes > 0 && shared->block.block == NULL, no_room, no_words;
     int rc = NSH_SUCCESS;
 
-    if (lacks_room(need, shared) && reclaimed) {
-        rc = word_need(comm, call, need, object, take_shared(comm, need, shared));
+    if (needs_window(need, shared) && reclaimed) {
+        rc = fail_need(comm, call, need, object, alloc_shared(comm, need, shared));
         rc = nsh__agree(comm, call, rc, comm->created);
         if (rc != NSH_SUCCESS)
             return rc;
@@ -125,17 +126,17 @@ static int finish_shared(nsh_comm *comm, nsh__call call, const nsh__need *need, 
     if (rc == NSH_SUCCESS && no_words)
         rc = nsh__words_grow(comm, need->nwords);
     if (rc != NSH_SUCCESS)
-        return word_need(comm, call, need, object, rc); /* agreed */
-    rc = word_need(comm, call, need, object, take_shared(comm, need, shared));
-    if (rc == NSH_SUCCESS && lacks_room(need, shared))
+        return fail_need(comm, call, need, object, rc); /* the code is agreed on */
+    rc = fail_need(comm, call, need, object, alloc_shared(comm, need, shared));
+    if (rc == NSH_SUCCESS && needs_window(need, shared))
         rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no room", nsh__call_name(call));
     if (rc == NSH_SUCCESS && (fresh || shared->block.large))
-        rc = word_need(comm, call, need, object,
+        rc = fail_need(comm, call, need, object,
                        nsh__heap_clear(comm, &shared->block, comm->node_rank, comm->node_size));
     return nsh__agree(comm, call, rc, comm->created);
 }
 
-/* Attempts until one succeeds, or fails though all that could be was reclaimed: two at most. */
+/* Attempt until one succeeds, or fails after everything possible was reclaimed: at most twice. */
 static int attempt_twice(nsh_comm *comm, nsh__agreement *agreement, const nsh__need *need,
                          nsh__object *object, nsh__shared *shared, bool *reclaimed)
 {
@@ -150,10 +151,10 @@ static int attempt_twice(nsh_comm *comm, nsh__agreement *agreement, const nsh__n
         int reclaim_rc;
 
         *agreement = first;
-        rc = attempt(comm, agreement, need, object, shared);
+        rc = attempt_create(comm, agreement, need, object, shared);
         if (rc != NSH_SUCCESS && rc != NSH_ERR_NOMEM && rc != NSH_ERR_EXISTS)
             return rc;
-        fits = rc == NSH_SUCCESS && !lacks_room(need, shared);
+        fits = rc == NSH_SUCCESS && !needs_window(need, shared);
         reclaim_rc = nsh__objects_reclaim(comm, agreement->low, agreement->high, !fits, &n);
         if (reclaim_rc != NSH_SUCCESS) {
             if (rc == NSH_SUCCESS)
@@ -165,7 +166,7 @@ static int attempt_twice(nsh_comm *comm, nsh__agreement *agreement, const nsh__n
     }
     *reclaimed = n > 0;
     if (rc == NSH_SUCCESS)
-        nsh__detail_restore(&detail); /* a first attempt that failed is nobody's business */
+        nsh__detail_restore(&detail); /* the failure of a first attempt is not reported */
     return rc;
 }
 
@@ -182,7 +183,7 @@ int nsh__shared_create(nsh_comm *comm, nsh__call call, int code, uint64_t signat
         rc = attempt_twice(comm, &agreement, need, object, out, &reclaimed);
     if (rc != NSH_SUCCESS)
         return rc;
-    if (out->block.large || lacks_room(need, out)) {
+    if (out->block.large || needs_window(need, out)) {
         rc = finish_shared(comm, call, need, reclaimed, object, out);
         if (rc != NSH_SUCCESS) {
             nsh__heap_undo(comm, &out->block, comm->node_rank, comm->node_size);

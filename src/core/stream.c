@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* stream.c -- the bytes of several hyperslabs of an array in a row.
  *
- * Invariant: begin and the slabs are those of piece number current. */
+ * Invariant: begin and the slabs belong to piece number current. */
 #include "core/stream.h"
 
 #include <stddef.h>
@@ -45,8 +45,8 @@ int64_t nsh__stream_bytes(const nsh__destination *destination, int n, const int6
     return total;
 }
 
-/* Move on to the piece that holds pos, which is inside the stream. */
-static void seek(nsh__stream *s, int64_t pos)
+/* Move forward to the piece that contains pos, which is inside the stream. */
+static void seek_piece(nsh__stream *s, int64_t pos)
 {
     while (pos >= s->begin + s->to.nbytes && s->current + 1 < s->n) {
         s->begin += s->to.nbytes;
@@ -75,22 +75,22 @@ static char *direct_piece(const nsh__stream *s, const char *base, const nsh__sla
 
 char *nsh__stream_source(nsh__stream *s, int64_t pos, int64_t n)
 {
-    seek(s, pos);
+    seek_piece(s, pos);
     return direct_piece(s, source_base(s), source_slab(s), pos, n);
 }
 
 char *nsh__stream_destination(nsh__stream *s, int64_t pos, int64_t n)
 {
-    seek(s, pos);
+    seek_piece(s, pos);
     return direct_piece(s, s->destination->replica, &s->to, pos, n);
 }
 
-/* How many of n bytes from pos on are in the piece that holds pos. */
-static int64_t in_piece(nsh__stream *s, int64_t pos, int64_t n)
+/* How many of n bytes from pos on are in the piece that contains pos. */
+static int64_t bytes_in_piece(nsh__stream *s, int64_t pos, int64_t n)
 {
     int64_t left;
 
-    seek(s, pos);
+    seek_piece(s, pos);
     left = s->begin + s->to.nbytes - pos;
     return left < n ? left : n;
 }
@@ -98,7 +98,7 @@ static int64_t in_piece(nsh__stream *s, int64_t pos, int64_t n)
 void nsh__stream_pack(nsh__stream *s, int64_t pos, int64_t n, char *out)
 {
     for (int64_t part; n > 0; pos += part, n -= part, out += part) {
-        part = in_piece(s, pos, n);
+        part = bytes_in_piece(s, pos, n);
         nsh__slab_pack(out, source_base(s), source_slab(s), pos - s->begin, part);
     }
 }
@@ -106,7 +106,7 @@ void nsh__stream_pack(nsh__stream *s, int64_t pos, int64_t n, char *out)
 void nsh__stream_unpack(nsh__stream *s, int64_t pos, int64_t n, const char *in)
 {
     for (int64_t part; n > 0; pos += part, n -= part, in += part) {
-        part = in_piece(s, pos, n);
+        part = bytes_in_piece(s, pos, n);
         nsh__slab_unpack(s->destination->replica, &s->to, pos - s->begin, part, in);
     }
 }
@@ -116,7 +116,7 @@ void nsh__stream_copy(nsh__stream *s, int64_t pos, int64_t n)
     if (s->pieces == NULL)
         return;
     for (int64_t part; n > 0; pos += part, n -= part) {
-        part = in_piece(s, pos, n);
+        part = bytes_in_piece(s, pos, n);
         nsh__slab_copy(s->destination->replica, &s->to, s->pieces[s->current].data, &s->from,
                        pos - s->begin, part);
     }

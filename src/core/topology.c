@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* topology.c -- which ranks share memory, which share a host, and how many cores they have.
  *
- * Invariant: the rank -> node table comes from MPI, never from arithmetic on ranks, so any
- * placement is right. */
+ * Invariant: the table rank -> node comes from MPI, never from arithmetic on ranks, so any
+ * placement works. */
 #include "core/topology.h"
 
 #include "base/fault.h"
@@ -22,7 +22,8 @@ static int tables_alloc(nsh_comm *comm, int ranks)
 {
     size_t n = (size_t)ranks;
 
-    comm->node_of = calloc(5 * n, sizeof *comm->node_of); /* no more nodes than ranks */
+    comm->node_of = calloc(5 * n, sizeof *comm->node_of); /* there are at most as many nodes as
+                                                             ranks */
     if (comm->node_of == NULL || nsh__fault(comm_alloc))
         return nsh__fail(NSH_ERR_NOMEM, "no memory for the topology of %d ranks", ranks);
     comm->leader_of = comm->node_of + n;
@@ -35,7 +36,7 @@ static int tables_alloc(nsh_comm *comm, int ranks)
     return NSH_SUCCESS;
 }
 
-/* The caller's own partition must lie inside comm and inside shared memory. Local. */
+/* [local] The caller's node_comm must lie inside comm and inside shared memory. */
 static int node_comm_check(const nsh_comm *comm, MPI_Comm domain, MPI_Comm node_comm, int *color)
 {
     MPI_Group all, sharing, mine;
@@ -73,7 +74,8 @@ static int node_comm_check(const nsh_comm *comm, MPI_Comm domain, MPI_Comm node_
     return rc;
 }
 
-/* The caller's node_comm: every rank of it has passed it, or they would not end up together. */
+/* [collective] Split by the caller's node_comm: a node is formed only if all of its ranks have
+ * passed the same one. */
 static int split_as_given(nsh_comm *comm, MPI_Comm domain, MPI_Comm node_comm)
 {
     int color = 0, size = 0, given = 0, rc;
@@ -93,7 +95,7 @@ static int split_as_given(nsh_comm *comm, MPI_Comm domain, MPI_Comm node_comm)
     return nsh__boot_agree(comm, rc);
 }
 
-/* Split *node into nodes of k ranks. */
+/* [collective] Split *node into nodes of k ranks. */
 static int split_smaller(nsh_comm *comm, MPI_Comm *node, int k)
 {
     MPI_Comm smaller = MPI_COMM_NULL;
@@ -116,7 +118,7 @@ static int compare_hosts(const void *a, const void *b)
     return (x->host > y->host) - (x->host < y->host);
 }
 
-/* From every rank's place: the tables, and how many hosts there are. Sorts places. */
+/* Fill the tables and the number of hosts from every rank's place. Sorts places. */
 static void tabulate(nsh_comm *comm, place *places, uint64_t host)
 {
     comm->node_count = 0;
@@ -127,10 +129,10 @@ static void tabulate(nsh_comm *comm, place *places, uint64_t host)
             comm->leader_of[comm->node_count] = r;
             comm->node_of[r] = comm->node_count++;
         } else {
-            comm->node_of[r] = comm->node_of[leader]; /* a lower rank */
+            comm->node_of[r] = comm->node_of[leader]; /* a lower rank, already set */
         }
         comm->node_rank_of[r] =
-            comm->size_of[comm->node_of[r]]++; /* node ranks are in rank order */
+            comm->size_of[comm->node_of[r]]++; /* so node ranks are in rank order */
         comm->host_ranks += places[r].host == host;
     }
     comm->node_index = comm->node_of[comm->rank];
@@ -165,7 +167,7 @@ static int gather_places(nsh_comm *comm)
     return rc;
 }
 
-/* Each rank may be bound to cores of its own, as Open MPI does: the union counts. */
+/* Each rank may be bound to its own cores, as Open MPI does: the union counts. */
 static void count_cores(nsh_comm *comm, MPI_Comm domain)
 {
     unsigned char mine[NSH__AFFINITY_BYTES];

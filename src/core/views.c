@@ -17,12 +17,12 @@ typedef struct view {
 } view;
 
 static struct {
-    pthread_rwlock_t lock; /* guards the rest: threads may use different communicators */
+    pthread_rwlock_t lock; /* protects the rest: threads may use different communicators */
     view *view;
     int n, capacity;
 } table = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
-/* The number of views that begin at or below p; under the lock. */
+/* [under the lock] The number of views that begin at or below p. */
 static int views_up_to(uintptr_t p)
 {
     int low = 0, high = table.n;
@@ -81,7 +81,7 @@ void nsh__views_remove(const char *ro)
         table.n--;
         memmove(&table.view[at], &table.view[at + 1], (size_t)(table.n - at) * sizeof(view));
     }
-    if (table.n == 0) { /* so that no memory is left when the last communicator goes */
+    if (table.n == 0) { /* so that no memory is left after the last communicator */
         free(table.view);
         table.view = NULL;
         table.capacity = 0;

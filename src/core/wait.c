@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wait.c -- the one place that waits.
+/* wait.c -- the only place in which the library waits.
  *
- * Invariant: no rank waits here for longer than a round of NAP_NS or LONG_NAP_NS without giving MPI
- * a chance and without looking whether waiting has become pointless. */
+ * Invariant: no rank waits here for longer than a round of NAP_NS or LONG_NAP_NS without driving
+ * MPI and without checking whether waiting has become pointless. */
 #define _GNU_SOURCE
 #include "core/wait.h"
 
@@ -23,21 +23,22 @@
 enum {
     US = 1000,
     MS = 1000 * US,
-    SHORT_NAP_NS = 20 * US, /* less is not worth a system call */
-    BUSY_NAP_NS = 200 * US, /* the longest while other nodes ask for words */
-    BUSY_NS = 50 * MS,      /* they do if they did so recently */
-    NAP_NS = MS,            /* the longest for the first LONG_AFTER_NS */
-    LONG_NAP_NS = 10 * MS,  /* and afterwards */
-    RARELY_NS = 10 * MS,    /* between two polls of a rank that never waits */
+    SHORT_NAP_NS = 20 * US, /* a shorter sleep is not worth a system call */
+    BUSY_NAP_NS = 200 * US, /* the longest sleep while other nodes request words */
+    BUSY_NS = 50 * MS,      /* they do if the last request was within this time */
+    NAP_NS = MS,            /* the longest sleep during the first LONG_AFTER_NS */
+    LONG_NAP_NS = 10 * MS,  /* and after that */
+    RARELY_NS = 10 * MS,    /* between two polls of a rank that does not wait */
     ASK_AGAIN_NS = 1000 * MS,
-    LONG_AFTER_NS = 100 * MS, /* since then a wait is long: others are asked */
-    NAP_SHARE = 128,          /* of the quiet time */
-    LONG_TURN_NS = 300 * US,  /* for which a core that was given away did not come back */
-    SLEEP_TURNS = 256,        /* then this rank sleeps at once for so many times as long */
-    YIELD_NS = 20 * US,       /* between two looks at MPI of a rank that never sleeps */
-    SPINS_PER_LOOK = 64,      /* loads between two looks at the clock */
-    LOOKS_PER_POLL = 16,      /* for a message, between two probes for everything else */
-    YIELDS_PER_NAP = 256      /* rounds of nsh__wait_round before the first nap */
+    LONG_AFTER_NS = 100 * MS, /* after this a wait is long: other nodes are asked */
+    NAP_SHARE = 128,          /* a sleep is this part of the quiet time */
+    LONG_TURN_NS = 300 * US,  /* a yield that lasts longer than this was used by a computing
+                                 process */
+    SLEEP_TURNS = 256,        /* then this rank sleeps at once, for this many times that time */
+    YIELD_NS = 20 * US,       /* between two polls of a rank that never sleeps */
+    SPINS_PER_LOOK = 64,      /* loads between two readings of the clock */
+    LOOKS_PER_POLL = 16,      /* probes for the message, between two probes for everything else */
+    YIELDS_PER_NAP = 256      /* rounds of nsh__wait_round before the first sleep */
 };
 
 int64_t nsh__wait_clock(void)
@@ -65,7 +66,7 @@ static inline void pause_cpu(void)
 #endif
 }
 
-/* Sleep while *word == seen, for nap_ns at most. */
+/* Sleep while *word == seen, for at most nap_ns. */
 static void nap_on_word(atomic_uint *word, unsigned seen, int64_t nap_ns)
 {
 #if defined(__linux__)
@@ -82,8 +83,8 @@ static void nap_on_word(atomic_uint *word, unsigned seen, int64_t nap_ns)
 
 void nsh__wake(atomic_uint *word, atomic_uint *sleepers)
 {
-    /* Store of the word, then load of sleepers; the sleeper does it the other way round. All four
-     * are seq_cst, so one of the two sees the other. */
+    /* This rank stores the word, then loads sleepers; the sleeper does the reverse. All four are
+     * seq_cst, so one of the two sees the other. */
     if (atomic_load_explicit(sleepers, memory_order_seq_cst) == 0)
         return;
 #if defined(__linux__)
@@ -100,7 +101,7 @@ static int mpi_failed(const nsh__wait *wait, const char *call, int mpi_code)
     return wait->failed != NULL ? wait->failed(wait->owner, code) : code;
 }
 
-/* Is a message with this tag there? Drives MPI. */
+/* Can a message with this tag be received? Drives MPI. */
 static int probe(const nsh__wait *wait, int tag, bool *there, MPI_Status *status)
 {
     int flag = 0, rc = MPI_Iprobe(MPI_ANY_SOURCE, tag, wait->comm, &flag, status);
@@ -200,10 +201,10 @@ static bool spin_for_word(const nsh__wait *wait, const nsh__event *event, int64_
     }
 }
 
-/* Where ranks exceed cores: let others run and look again. A core comes back at once if all others
- * only wait too. If it does not, somebody computes: then a rank that sleeps is back sooner, because
- * a wake-up goes before who computes, and so for a while this rank sleeps at once. One that never
- * sleeps comes back too, after YIELD_NS, for MPI. */
+/* If ranks exceed cores: yield, and look again. The core comes back at once if all other processes
+ * only wait too. If it does not, one of them computes. Then a rank that sleeps is back sooner,
+ * because the scheduler prefers a rank that wakes up to one that computes. So for a while this rank
+ * sleeps at once. A rank that never sleeps comes back too, after YIELD_NS, to drive MPI. */
 static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     bool never_sleeps = wait->spin_ns == INT64_MAX;
@@ -224,15 +225,15 @@ static bool yield_for_word(nsh__wait *wait, const nsh__event *event, int64_t dea
     return nsh__event_seen(event);
 }
 
-/* The part of a wait before the first look at MPI, or between two of a rank that never sleeps. */
+/* The part of a wait before the first poll, or between two polls of a rank that never sleeps. */
 static bool busy_for_word(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     return wait->yield ? yield_for_word(wait, event, deadline)
                        : spin_for_word(wait, event, deadline);
 }
 
-/* Where a wake-up comes for the event, and nobody asks this rank for anything, the longest nap;
- * otherwise by how long nothing has come. */
+/* The longest sleep if a wake-up comes for the event and no node requests words of this rank;
+ * otherwise a part of the time since the last message. */
 static int64_t nap_length(const nsh__wait *wait, const nsh__event *event, int64_t now,
                           int64_t begin)
 {
@@ -262,7 +263,7 @@ static void sleep_on(const nsh__event *event, int64_t ns)
     atomic_fetch_sub_explicit(event->sleepers, 1, memory_order_relaxed);
 }
 
-/* One look for everything but the word: the message, the clock, and in some rounds the rest. */
+/* Look once for everything but the word: the message, the clock, and in some rounds the rest. */
 static int look_for_event(nsh__wait *wait, const nsh__event *event, bool thorough, bool *there)
 {
     int rc = NSH_SUCCESS;
@@ -274,8 +275,9 @@ static int look_for_event(nsh__wait *wait, const nsh__event *event, bool thoroug
     return rc;
 }
 
-/* A wait that began then has become long, or long again: ask. *next is when; 0 at first. */
-static void suspect(nsh__wait *wait, int64_t begin, int64_t now, int64_t *next)
+/* A wait that began at `begin` has become long, or long again: ask the other node. *next is when to
+ * ask again; 0 at first. */
+static void report_suspect(nsh__wait *wait, int64_t begin, int64_t now, int64_t *next)
 {
     if (*next == 0)
         *next = begin + LONG_AFTER_NS;
@@ -285,7 +287,7 @@ static void suspect(nsh__wait *wait, int64_t begin, int64_t now, int64_t *next)
     *next = now + ASK_AGAIN_NS;
 }
 
-/* The same for saying so. */
+/* Likewise log a wait that has become long. */
 static void report(const nsh__wait *wait, const atomic_uint *word, int64_t begin, int64_t now,
                    int64_t *next)
 {
@@ -320,8 +322,8 @@ int nsh__wait_round(nsh__wait *wait, unsigned *rounds)
     return nsh__wait_poll(wait);
 }
 
-/* nsh__wait_event once spinning has not helped. Sleeps first and probes after: where ranks exceed
- * cores, a probe before each short sleep is what a gate costs. */
+/* The second part of nsh__wait_event, after spinning. It sleeps first and probes then: if ranks
+ * exceed cores, a probe before each short sleep would be most of the cost of a gate. */
 static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t deadline)
 {
     int64_t begin = nsh__wait_clock(), now = begin, next = 0, next_report = 0, ns;
@@ -344,14 +346,15 @@ static int sleep_for_event(nsh__wait *wait, const nsh__event *event, int64_t dea
         rc = look_for_event(wait, event,
                             ns >= SHORT_NAP_NS || round % LOOKS_PER_POLL == 0 || event->tag < 0,
                             &there);
-        if (there || nsh__event_seen(event)) /* before rc: what has come has come */
+        if (there || nsh__event_seen(event)) /* before rc: an event that has happened is a
+                                                success */
             return NSH_SUCCESS;
         if (rc != NSH_SUCCESS)
             return rc;
         now = nsh__wait_clock();
         if (now >= deadline)
             return NSH_ERR_TIMEOUT;
-        suspect(wait, begin, now, &next);
+        report_suspect(wait, begin, now, &next);
         report(wait, event->word, begin, now, &next_report);
     }
 }
@@ -377,7 +380,7 @@ int nsh__wait_word(nsh__wait *wait, atomic_uint *word, unsigned target, atomic_u
     return nsh__wait_event(wait, &event, NSH__NEVER);
 }
 
-/* A message longer than the receiver allows for is one of another call. */
+/* A message that is longer than the receive buffer belongs to another call. */
 static int test_failed(const nsh__wait *wait, int rc)
 {
     int class_ = rc;
@@ -397,7 +400,7 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], MPI_Sta
     for (unsigned tries = 0;; tries++) {
         int done = 1, rc = MPI_SUCCESS;
 
-        /* In order: each try drives MPI, which completes all of them. */
+        /* Test in order: each test drives MPI, which completes all of them. */
         while (n > 0 && done) {
             rc = MPI_Test(&requests[n - 1], &done, status);
             if (rc != MPI_SUCCESS)
@@ -415,9 +418,9 @@ static int test_requests(nsh__wait *wait, int n, MPI_Request requests[], MPI_Sta
             now = nsh__wait_clock();
             if (begin == 0)
                 begin = now;
-            suspect(wait, begin, now, &next);
+            report_suspect(wait, begin, now, &next);
             report(wait, NULL, begin, now, &next_report);
-            sched_yield(); /* even with cores for all: a daemon may want one */
+            sched_yield(); /* even with a core for each rank: another process may need one */
         } else if (wait->yield) {
             sched_yield();
         } else {

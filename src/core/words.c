@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* words.c -- who has which words: windows, and the metadata of every home.
+/* words.c -- the memory of words: windows, and the allocator metadata of every home.
  *
- * Invariant: the metadata of all homes is the same on every rank, and a word that is not in a live
+ * Invariant: the metadata of all homes is equal on every rank, and a word that is not in a live
  * block is zero. */
 #define _GNU_SOURCE
 #include "core/words.h"
@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum {
-    FIRST_WINDOW = 1 << 20, /* bytes with each leader; the next ones double */
+    FIRST_WINDOW = 1 << 20, /* bytes at each leader; each next window has twice as many */
     WORD = (int)sizeof(uint64_t)
 };
 
@@ -68,10 +68,11 @@ static int word_window_open(nsh_comm *comm, nsh__word_window *w)
         return nsh__fail_mpi("MPI_Win_lock_all", rc);
     if (bytes == 0)
         return NSH_SUCCESS;
-    rc = nsh__heap_touch(comm, base, bytes); /* it may lie in /dev/shm, and that may be full */
+    rc = nsh__heap_touch(comm, base, bytes); /* it may lie in /dev/shm, which may be full */
     if (rc == NSH_SUCCESS)
         memset(base, 0, (size_t)bytes);
-    MPI_Win_sync(w->win); /* the zeroes, before the agreement lets anybody in */
+    MPI_Win_sync(w->win); /* publish the zeroes before the agreement lets other ranks use the
+                             window */
     return rc;
 }
 
@@ -86,7 +87,7 @@ static void word_window_close(const nsh_comm *comm, nsh__word_window *w)
     *w = (nsh__word_window){.win = MPI_WIN_NULL};
 }
 
-/* Room for n words as the books count them: whole units. */
+/* Bytes for n words, in whole units of the allocator. */
 static int64_t window_bytes(const nsh__rma *rma, int64_t n)
 {
     int64_t bytes = rma->windows > 0 ? 2 * rma->window[rma->windows - 1].bytes : FIRST_WINDOW;
@@ -96,7 +97,7 @@ static int64_t window_bytes(const nsh__rma *rma, int64_t n)
     return bytes;
 }
 
-/* The books of all homes get the region; where that fails, none keeps it. */
+/* Add the region to the metadata of all homes; if that fails, none keeps it. */
 static int add_regions(nsh_comm *comm, int64_t bytes)
 {
     nsh__rma *rma = comm->rma;
@@ -178,7 +179,7 @@ void nsh__words_destroy(nsh_comm *comm)
 
 /* ---- alloc and free ---- */
 
-/* The books of one home, with all windows there are. */
+/* Create the metadata of one home, with all windows that exist. */
 static struct nsh__blocks *open_metadata(nsh__rma *rma)
 {
     struct nsh__blocks *books = nsh__blocks_create();
@@ -217,7 +218,7 @@ static int watch_word(nsh__rma *rma, const _Atomic uint64_t *head)
 static void unwatch_word(nsh__rma *rma, const _Atomic uint64_t *head)
 {
     pthread_mutex_lock(&rma->lock);
-    for (int64_t i = rma->nheads - 1; i >= 0; i--) /* most objects die young */
+    for (int64_t i = rma->nheads - 1; i >= 0; i--) /* most objects have a short life */
         if (rma->heads[i] == head) {
             rma->heads[i] = rma->heads[--rma->nheads];
             break;
@@ -239,7 +240,7 @@ static int metadata_result(nsh__blocks_result result)
                : nsh__fail(NSH_ERR_NOMEM, "no memory for the metadata of words");
 }
 
-/* What only the home's leader has to do for words that live with it. */
+/* [by the home's leader] What else is to be done for new words. */
 static int receive_words(nsh_comm *comm, const nsh__words *words)
 {
     int rc = NSH_SUCCESS;
@@ -259,8 +260,9 @@ static int receive_words(nsh_comm *comm, const nsh__words *words)
     return rc;
 }
 
-/* Blocks of homes come and go; books that were opened, or have another window, count for nothing: a
- * rank opens them when it first needs them, which may have failed on another rank. */
+/* The history of a home's blocks counts with this factor. Metadata that was created, or has another
+ * window, does not count: a rank creates it when it first needs it, which may have failed on
+ * another rank. */
 static uint64_t home_factor(int home)
 {
     return 2 * (uint64_t)home + 1;
@@ -289,7 +291,7 @@ uint64_t nsh__words_history(const nsh_comm *comm)
     return comm->rma != NULL ? comm->rma->history : 0;
 }
 
-/* Once for a communicator, with its first object that needs words. */
+/* Called once for a communicator, with its first object that needs words. */
 static void log_helpers(const nsh_comm *comm)
 {
     if (comm->rank != 0 || comm->helped)
