@@ -72,7 +72,7 @@ void check_note(const char *format, ...)
     va_end(args);
 }
 
-/* Counts a check; prints it when it failed and not too many others have. Gives held. */
+/* Count a check, and print it if it failed and not too many others have. Returns held. */
 __attribute__((format(printf, 4, 5))) static int count(int held, const char *file, int line,
                                                        const char *format, ...)
 {
@@ -143,7 +143,7 @@ static void end_case(void)
     if (sum[1] != 0)
         print_root("# %lld of %lld checks failed on %d ranks together", sum[1], sum[0], check_size);
     if (getenv("NSH_TEST_EXPECT") != NULL && strcmp(getenv("NSH_TEST_EXPECT"), "death") == 0)
-        PMPI_Barrier(MPI_COMM_WORLD); /* nobody dies before the line above is out */
+        PMPI_Barrier(MPI_COMM_WORLD); /* no rank ends before the line above is printed */
 }
 
 void check_case(const char *format, ...)

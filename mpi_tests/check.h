@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* check.h -- what the tests under mpiexec are written with.
+/* check.h -- the checks with which the tests under mpiexec are written.
  *
  *     / * test_thing.c -- ranks: 1 2 3  layouts: one-node cliques-2 * /
  *     int main(int argc, char **argv)
@@ -12,9 +12,9 @@
  *     }
  *
  * A failed check prints "# rank 1: file:line: ..." and is counted. It never returns from the
- * test: the other ranks would hang. The macros give whether the check held (those around a call:
- * its code), where a test cannot go on with a NULL. Only the first CHECK_SHOWN failures of a rank
- * in one case are printed.
+ * test: the other ranks would hang. The macros return whether the check held (those around a call:
+ * its code), for tests that cannot continue with a NULL. Only the first CHECK_SHOWN failures of a
+ * rank in one case are printed.
  *
  * check_init, check_case, check_skip, check_finish, CHECK_SAME and CHECK_SAME_ON are collective;
  * nothing else communicates. They use the PMPI names, so that a test may count MPI calls.
@@ -60,7 +60,7 @@ void check_report_cases(void);
 /* How many checks of the current case have failed on this rank: for forked children. */
 int check_failures(void);
 
-/* The case goes on, with a comment in the output (this rank's). */
+/* Print a comment of this rank; the case continues. */
 void check_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* [collective] Memory, zeroed, that all ranks share by a file they map: also those of other nodes,
@@ -85,8 +85,8 @@ int64_t check_random_below(int64_t n); /* 0 .. n-1 */
 #define CHECK_HAS(text, part) check_has((text), (part), #text, __FILE__, __LINE__)
 #define CHECK_MEM(a, b, n)    check_mem((a), (b), (n), #a, #b, __FILE__, __LINE__)
 
-/* A collective call whose answer is known: each rank compares its own answer with code, so all
- * ranks have one answer if no rank complains. A failure must also come with an error detail. */
+/* A collective call whose code is known: each rank compares its own code, so all ranks have the
+ * same one if no check fails. A failure must also come with an error detail. */
 #define CHECK_ALL(call, code) check_code((call), (code), #call, __FILE__, __LINE__)
 
 /* A collective call whose answer is not known beforehand: all ranks of MPI_COMM_WORLD, or of

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* mistakes.h -- programs that are wrong: in each the ranks of one camp make another call, or name
- * another root or array, than those of the other.
+/* mistakes.h -- incorrect programs: in each the ranks of one half make another call, or name
+ * another root or array, than those of the other half.
  *
  * It holds definitions: one source of a program includes it, and makes the objects. */
 #ifndef NODESHARE_MISTAKES_H
@@ -23,7 +23,7 @@ static int first_of_node(int node)
     return 0;
 }
 
-/* Which of two camps: nodes where there are several, ranks where there is one. */
+/* To which half this rank belongs: nodes are divided if there are several, else ranks. */
 static int camp(void)
 {
     return nsh_comm_node_count(comm) > 1 ? nsh_comm_node_index(comm) % 2 : nsh_comm_rank(comm) % 2;

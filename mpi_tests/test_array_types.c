@@ -410,7 +410,7 @@ static void test_asked_for(void)
 }
 
 /* Ranks may call one type by different names, but not mean different types. */
-static void test_marks(void)
+static void test_signatures(void)
 {
     MPI_Datatype mine = check_rank == 0 ? MPI_LONG_LONG : MPI_LONG_LONG_INT;
     const int64_t n = 3;
@@ -553,7 +553,7 @@ int main(int argc, char **argv)
     test_asked_for();
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
     check_case("which types are equal");
-    test_marks();
+    test_signatures();
     check_case("reductions of integers");
     test_integer_ops();
     check_case("sums of doubles");

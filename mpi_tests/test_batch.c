@@ -53,8 +53,8 @@ static void result_of(int64_t task, int64_t out[2])
     out[1] = -task;
 }
 
-/* All that is OPEN; a task whose number is a multiple of fail_every fails, as its leader says.
- * Returns how many this rank's worker took. */
+/* Run all OPEN tasks; a task whose number is a multiple of fail_every ends as FAILED. Returns how
+ * many this rank's worker took. */
 static int64_t work(nsh_batch *b, int64_t fail_every)
 {
     int64_t task = -2, mine = 0, result[2];
@@ -181,7 +181,7 @@ static void failed_tasks(int worker_size)
     CHECK_ALL(nsh_array_free(&results), NSH_SUCCESS);
 }
 
-/* One rank of a worker says FAILED. */
+/* One rank of a worker passes FAILED. */
 static void group_fails(void)
 {
     nsh_batch_options o = with_results(check_size);
@@ -206,7 +206,7 @@ static void group_fails(void)
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
 
-/* ---- what runs ---- */
+/* ---- running tasks ---- */
 
 /* The ranks take a task each, one after the other: none takes two. */
 static int64_t take_in_turn(nsh_batch *b)
@@ -261,7 +261,8 @@ static void running(void)
     }
     CHECK_ALL(nsh_batch_sync(b), NSH_SUCCESS);
     check_states(b, n, 3, NSH_TASK_RUNNING);
-    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS); /* what runs runs on */
+    CHECK_ALL(nsh_batch_reopen(b, NSH_BATCH_REOPEN_FAILED), NSH_SUCCESS); /* running tasks stay
+                                                                             RUNNING */
     CHECK_EQ(state_of(b, task), NSH_TASK_RUNNING);
     CHECK_EQ(nsh_batch_status_line(b, line, sizeof line), NSH_SUCCESS);
     CHECK_HAS(line, " Running / 0 Failed / ");
@@ -373,7 +374,7 @@ static void worker_comms(void)
 
 static void chunks(void)
 {
-    enum { N = 300000 }; /* so many that ranks run into each other */
+    enum { N = 300000 }; /* many, so that ranks contend */
     nsh_batch *b = NULL;
     nsh_batch_options o = NSH_BATCH_OPTIONS_INIT;
     int64_t task = 0, before = -1, mine = 0, all = 0;

@@ -90,7 +90,7 @@ static bool farm(nsh_comm *comm, const char *journal, nsh_batch_mode mode, int64
     o.sync = journal != NULL;
     well = walk_succeeded(nsh_array_create(comm, MPI_INT64_T, 1, &extent, NULL, &results)) &&
            walk_succeeded(nsh_batch_create(comm, TASKS, &o, &b));
-    while (well && rc == NSH_SUCCESS) { /* one code on all ranks: compared once, behind */
+    while (well && rc == NSH_SUCCESS) { /* one code on all ranks: compared once, after the loop */
         int64_t result;
 
         rc = nsh_batch_next(b, &task);
@@ -131,9 +131,9 @@ static void resumed(int64_t reported)
     CHECK_EQ(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
-/* The whole life under a wish; stops at the first failure and frees. A message that fails in the
- * vote before MPI_Win_allocate leaves the others in there, as in any MPI program: so messages fail
- * only once there is a window of words. */
+/* The whole life with one injected failure; stops at the first failure and frees. A message that
+ * fails in the agreement before MPI_Win_allocate leaves the other ranks in that call, as in any MPI
+ * program: so messages fail only after the window of words exists. */
 static void scenario(const char *wish)
 {
     bool late = strncmp(wish, "mpi_", 4) == 0;

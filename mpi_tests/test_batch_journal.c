@@ -42,11 +42,11 @@ static shared *s;
 
 /* ---- a system that fails, in place of libc's functions ---- */
 
-static int failing_syncs; /* so many next calls of fdatasync fail */
+static int failing_syncs; /* this many next calls of fdatasync fail */
 static int directory_syncs;
-static int lock_host; /* locks of processes with different numbers do not meet */
+static int lock_host; /* processes with different numbers do not see each other's locks */
 static int refused;   /* requests for a lock */
-static bool slow;     /* who has a lock for writing keeps it for some time */
+static bool slow;     /* a process that has a lock for writing keeps it for some time */
 
 int fdatasync(int fd)
 {
@@ -116,7 +116,7 @@ static void forget(void)
     PMPI_Barrier(MPI_COMM_WORLD);
 }
 
-/* Up to so many tasks; every seventh fails. */
+/* Run up to `most` tasks; every seventh fails. */
 static void work(nsh_batch *b, int most)
 {
     int64_t task = -2;
@@ -263,9 +263,9 @@ static void two_at_once(void)
     CHECK_EQ(nsh_batch_next(a, &task), NSH_SUCCESS);
     work(b, N);
     CHECK_EQ(nsh_batch_next(b, &other), NSH_SUCCESS);
-    CHECK_EQ(other, -1); /* what is left runs in a, which lives */
+    CHECK_EQ(other, -1); /* the remaining tasks run in a, which lives */
     PMPI_Barrier(MPI_COMM_WORLD);
-    CHECK_ALL(nsh_batch_free(&a), NSH_SUCCESS); /* gives back what it has taken */
+    CHECK_ALL(nsh_batch_free(&a), NSH_SUCCESS); /* its RUNNING tasks are OPEN again */
     work(b, N);
     check_ended(b);
     for (int t = 0; t < N; t++)
@@ -395,7 +395,7 @@ static void initial_states(void)
             all[t] = NSH_TASK_DONE;
         o.mode = NSH_BATCH_RESUME;
     }
-    /* A kill after the header: nobody has joined yet, so the journal is still a new one. */
+    /* A kill after the header: no job has a slot yet, so the journal is still a new one. */
     if (check_rank == 0)
         CHECK_EQ(truncate(s->path, 64), 0);
     PMPI_Barrier(MPI_COMM_WORLD);
@@ -464,7 +464,8 @@ static void local_locks(void)
     barrier_and_unlink();
 }
 
-/* A job on another host, where this one's locks are not seen, takes its slot: that is noticed. */
+/* A job on another host, which does not see this job's locks, takes its slot: this job notices
+ * that. */
 static void robbed(void)
 {
     nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
@@ -553,7 +554,7 @@ static void one_writer(void)
     barrier_and_unlink();
 }
 
-/* ---- others at the file ---- */
+/* ---- other programs change the file ---- */
 
 typedef enum { REMOVED, REPLACED, MOVED } fate;
 
@@ -571,7 +572,8 @@ static void displace(fate what, const char *other)
     }
 }
 
-/* The next record goes nowhere, and that is said; what took the file's place stays as it is. */
+/* The next record is not written, and the call fails; the file that is at the path now stays as it
+ * is. */
 static void displaced(fate what)
 {
     static const char *const names[] = {"removed", "replaced", "moved"};
@@ -602,7 +604,8 @@ static void displaced(fate what)
     barrier_and_unlink();
 }
 
-/* What fdatasync has lost once stays lost, and is not hidden by one that succeeds. */
+/* Data that a failed fdatasync has lost stays lost: a later fdatasync that succeeds does not hide
+ * that. */
 static void lost_write(void)
 {
     nsh_batch_options o = options_of(NSH_BATCH_NEW);
@@ -669,7 +672,7 @@ static void errors(void)
     CHECK(b == NULL);
 }
 
-/* What is no journal stays as it is, whatever is asked for; journals of 0.1 too. */
+/* A file that is not a journal stays as it is in every mode; a journal of version 0.1 too. */
 static void precious(void)
 {
     static const char *const texts[] = {"precious data that nobody may lose, longer than a header",
@@ -731,8 +734,8 @@ static void tags(void)
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
 
-/* The result_mark that is in the file. */
-static uint64_t mark_of(MPI_Datatype type)
+/* The signature of the result that is in the file. */
+static uint64_t signature_of(MPI_Datatype type)
 {
     nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
     nsh_batch *b = NULL;
@@ -746,7 +749,7 @@ static uint64_t mark_of(MPI_Datatype type)
 }
 
 /* The numbers are what MPICH and Open MPI both give. */
-static void marks(void)
+static void check_signatures(void)
 {
     const int lengths[2] = {1, 3};
     const MPI_Aint places[2] = {0, 8};
@@ -755,17 +758,17 @@ static void marks(void)
     MPI_Datatype mixed, other;
 
     check_case("a journal's signature of its results does not depend on the MPI");
-    CHECK_EQ(mark_of(MPI_DOUBLE), MARK_DOUBLE);
-    CHECK_EQ(mark_of(MPI_INT64_T), MARK_INT64);
-    CHECK_EQ(mark_of(MPI_LONG), MARK_INT64);
-    CHECK(mark_of(MPI_UINT64_T) != MARK_INT64);
-    CHECK(mark_of(MPI_LONG_INT) != mark_of(MPI_DOUBLE_INT));
+    CHECK_EQ(signature_of(MPI_DOUBLE), MARK_DOUBLE);
+    CHECK_EQ(signature_of(MPI_INT64_T), MARK_INT64);
+    CHECK_EQ(signature_of(MPI_LONG), MARK_INT64);
+    CHECK(signature_of(MPI_UINT64_T) != MARK_INT64);
+    CHECK(signature_of(MPI_LONG_INT) != signature_of(MPI_DOUBLE_INT));
     MPI_Type_create_struct(2, lengths, places, members, &mixed);
     MPI_Type_create_struct(2, lengths, places, others, &other);
     MPI_Type_commit(&mixed);
     MPI_Type_commit(&other);
-    CHECK_EQ(mark_of(mixed), MARK_MIXED);
-    CHECK(mark_of(other) != MARK_MIXED);
+    CHECK_EQ(signature_of(mixed), MARK_MIXED);
+    CHECK(signature_of(other) != MARK_MIXED);
     MPI_Type_free(&mixed);
     MPI_Type_free(&other);
     barrier_and_unlink();
@@ -821,7 +824,7 @@ static void full_disk(void)
     CHECK_ALL(nsh_batch_free(&b), NSH_SUCCESS);
 }
 
-/* Somebody else's bytes in a file that is in use. */
+/* Another program writes to a file that is in use. */
 static void trampled(void)
 {
     nsh_batch_options o = options_of(NSH_BATCH_OVERWRITE);
@@ -920,7 +923,7 @@ int main(int argc, char **argv)
     errors();
     precious();
     tags();
-    marks();
+    check_signatures();
     local_locks();
     robbed();
     other_directories();

@@ -124,7 +124,8 @@ static void test_given_nodes(void)
     int rank;
 
     MPI_Comm_rank(domain, &rank);
-    MPI_Comm_split(domain, rank % 2, -rank, &node); /* ranks in reverse order: only who counts */
+    MPI_Comm_split(domain, rank % 2, -rank, &node); /* ranks in reverse order: only the set of ranks
+                                                       counts */
     options.node_comm = node;
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, &options, &comm), NSH_SUCCESS);
     MPI_Comm_free(&node);

@@ -3,8 +3,8 @@
  * env: MALLOC_PERTURB_=165
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The communicator that an MPI communicator keeps: one for all callers, and it goes when that one
- * goes, in whatever state it is. */
+/* The communicator that an MPI communicator keeps: one for all callers, which is freed with the MPI
+ * communicator, in any state. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -214,7 +214,7 @@ static void test_duplicate(void)
     MPI_Comm_free(&mpi);
 }
 
-/* No way to give the handle up takes anything from those who have it too. */
+/* Freeing the handle in any way does not affect others that have it too. */
 static void test_borrowed(void)
 {
     MPI_Comm mpi = duplicate();
@@ -298,7 +298,7 @@ static void test_disconnect(void)
 }
 
 /* A rank in a sequential section, and ranks that are in another call: the communicator cannot be
- * freed as it should, and yet nobody hangs. */
+ * freed properly, but no rank hangs. */
 static void test_free_at_a_bad_time(void)
 {
     for (int i = 0; i < 2; i++) {

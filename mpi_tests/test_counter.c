@@ -156,7 +156,7 @@ static void semaphore_errors(void)
     CHECK(semaphore == NULL);
 }
 
-/* All permits are taken; so many get through as are given back, one by one. */
+/* All permits are taken; for each permit that is released, one rank acquires one. */
 static void semaphore_admits(void)
 {
     nsh_semaphore *semaphore = NULL;

@@ -372,7 +372,7 @@ static void create_mismatch(void)
     intact();
 }
 
-/* ---- set and its family ---- */
+/* ---- set and similar calls ---- */
 
 static const int64_t bad_slabs[][4] = {
     {0, 0, 5, 5},         {0, 0, 4, 6},         {4, 0, 1, 1},  {0, 5, 1, 1},
@@ -492,7 +492,7 @@ static void combine_mismatch(void)
     intact();
 }
 
-/* What there is no memory for: the call, the object by its name, the bytes and the limit. */
+/* The detail of NOMEM has the call, the name of the object, the bytes and the limit. */
 static void memory_words(void)
 {
     nsh_comm_options limited = NSH_COMM_OPTIONS_INIT;
@@ -513,7 +513,7 @@ static void memory_words(void)
 }
 
 /* The detail says which ranks disagree, in which calls, on what. What breaks the communicator
- * across nodes is told by who finds out first. */
+ * across nodes is reported by the rank that finds it first. */
 static void mismatch_words(void)
 {
     const int64_t n = 3, mine = 3 + (check_rank == check_size - 1);

@@ -95,7 +95,7 @@ static int section(nsh_comm *comm)
     return rc == NSH_SUCCESS ? nsh_sequential_end(comm) : rc;
 }
 
-/* What ranks take turns with. On failure a mutex is nobody's, as nobody can tell whose. */
+/* What ranks take turns with. After a failure the state of a mutex is unknown. */
 static void take_turns(nsh_comm *comm)
 {
     nsh_mutex_options options = NSH_MUTEX_OPTIONS_INIT;
@@ -137,7 +137,7 @@ static void keep_one(const char *wish)
     CHECK_EQ(MPI_Comm_free(&mpi), MPI_SUCCESS);
 }
 
-/* The whole life under a wish; stops at the first failure and frees. */
+/* The whole life with one injected failure; stops at the first failure and frees. */
 static void scenario(const char *wish)
 {
     nsh_comm *comm = NULL;
@@ -167,18 +167,23 @@ static void (*passing(const char *site))(const char *wish)
     return strcmp(site, "comm_of_attr") == 0 ? keep_one : scenario;
 }
 
-/* An allreduce whose memory one rank cannot have while the others would need a new heap window for
- * theirs: the rooms find no gap between the arrays that are left. A node of one rank needs none. */
+/* An allreduce for which one rank gets no memory, while the others would need a new heap window for
+ * their staging slots, which fit in no gap between the remaining arrays. A node of one rank needs
+ * none. */
 static void reduce_in_gaps(const char *site, int rank)
 {
-    enum { EACH = 40000 }; /* of 8 bytes: more than a rank's room, less than a large block */
+    enum {
+        EACH = 40000
+    }; /* of 8 bytes: more than a rank's staging slot, less than a large block
+                           */
     nsh_comm_options options = NSH_COMM_OPTIONS_INIT;
     const int64_t extent[1] = {EACH};
     nsh_comm *comm = NULL;
     nsh_array *a[3] = {NULL, NULL, NULL};
     char wish[128];
 
-    options.heap_bytes = 7 * EACH * 4; /* of which the last array leaves less than two rooms */
+    options.heap_bytes = 7 * EACH * 4; /* of which the last array leaves less than two staging slots
+                                       */
     CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, &options, &comm), NSH_SUCCESS);
     for (int i = 0; i < 3; i++)
         CHECK_ALL(nsh_array_create(comm, MPI_INT64_T, 1, extent, NULL, &a[i]), NSH_SUCCESS);

@@ -2,8 +2,8 @@
  * seconds: 60
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Several handles, and strangers, at one path: nothing of another file is taken for this one's, and
- * nothing that was reported as written is lost without a word. */
+/* Several handles, and other programs, at one path: data of another file is never taken for this
+ * one's, and data that was reported as written is never lost without an error. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -202,7 +202,7 @@ static void test_busy(void)
     CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
     is_busy(NULL);
     CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
-    is_busy(NULL); /* what is at the path is another file now, but as busy */
+    is_busy(NULL); /* another file is at the path now, but it is locked too */
     CHECK_EQ(at_path(), 20);
     CHECK_ALL(nsh_file_write(file, "z", array), NSH_SUCCESS);
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
@@ -212,13 +212,13 @@ static void test_busy(void)
     file = begin(NSH_FILE_CREATE);
     CHECK_ALL(nsh_file_write(file, "x", array), NSH_SUCCESS);
     CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
-    is_busy(NULL); /* its next change goes on from what is there */
+    is_busy(NULL); /* its next change continues from the present file */
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
     file = begin(NSH_FILE_APPEND);
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
 }
 
-/* Where there is no file yet there is none to lock: the second to commit is told. */
+/* A file that does not exist yet cannot be locked: the second handle to commit gets an error. */
 static void test_both_new(void)
 {
     nsh_file *first, *second;
@@ -251,7 +251,7 @@ static void scribble(void)
     PMPI_Barrier(MPI_COMM_WORLD);
 }
 
-/* Another program pays no heed to locks. */
+/* Another program ignores the locks. */
 static void test_second_defence(void)
 {
     nsh_file *file;
@@ -272,7 +272,7 @@ static void test_second_defence(void)
     CHECK_ALL(nsh_file_close(&file), NSH_ERR_STATE);
     file = begin(NSH_FILE_APPEND);
     CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
-    scratch_unlink("conflict.h5"); /* then there is nothing to lose */
+    scratch_unlink("conflict.h5"); /* then no data can be lost */
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
     CHECK_EQ(at_path(), 24);
     CHECK_EQ(scratch_count("conflict.h5"), 1);
@@ -324,7 +324,7 @@ static void test_race(void)
     CHECK_EQ(nsh_comm_free(&own), NSH_SUCCESS);
 }
 
-/* ---- what spoils a new file ---- */
+/* ---- what makes a new file invalid ---- */
 
 typedef enum failing { TWICE, NO_NAME, MISMATCH, SLAB, FRAME, SERIES, ATTR, DIM, FAILINGS } failing;
 
@@ -355,8 +355,9 @@ static int fail_once(nsh_file *file, failing how)
     }
 }
 
-/* Some of a new file's changes have failed: it would not be whole, and does not replace another. */
-static void test_spoilt(void)
+/* Some changes of a new file have failed: it would be incomplete, and does not replace another
+ * file. */
+static void test_invalid(void)
 {
     nsh_file *file;
 
@@ -375,7 +376,7 @@ static void test_spoilt(void)
         CHECK_HAS(nsh_error_detail(), "has failed (NSH_ERR");
         CHECK_EQ(at_path(), 10);
     }
-    file = begin(NSH_FILE_APPEND); /* but one that goes on from a whole file stays whole */
+    file = begin(NSH_FILE_APPEND); /* but a file that continues a whole file stays whole */
     CHECK_ALL(nsh_file_write(file, "x", array), NSH_ERR_EXISTS);
     fill(12);
     CHECK_ALL(nsh_file_write(file, "y", array), NSH_SUCCESS);
@@ -405,7 +406,7 @@ int main(int argc, char **argv)
     test_both_new();
     test_second_defence();
     test_race();
-    test_spoilt();
+    test_invalid();
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
     scratch_remove();
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);

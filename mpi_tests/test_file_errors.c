@@ -200,7 +200,8 @@ static void test_names(void)
     CHECK_ALL(nsh_file_read(file, "a/a", array), NSH_ERR_NOT_FOUND);
     CHECK_ALL(nsh_file_load(file, "nobody", &made), NSH_ERR_NOT_FOUND);
     CHECK(made == (nsh_array *)numbers);
-    CHECK_ALL(nsh_file_write(file, "ok", array), NSH_SUCCESS); /* none of that has spoilt it */
+    CHECK_ALL(nsh_file_write(file, "ok", array), NSH_SUCCESS); /* none of that has made it invalid
+                                                               */
     CHECK_ALL(nsh_file_abandon(&file), NSH_SUCCESS);
     intact();
 }
@@ -367,7 +368,8 @@ static void make_good(void)
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
 }
 
-/* A rank that may not write long files: if it is one that writes, all fail, and nobody dies. */
+/* A rank may not write long files: if it is one that writes, all ranks fail, and no process ends.
+ */
 static void test_limit(void)
 {
     const int64_t extent[] = {8 << 20};
@@ -480,9 +482,9 @@ static int full_disk(void)
     return check_finish();
 }
 
-/* A change that has failed spoils the file, but not the target. On rank 0 it is HDF5 that meets the
- * limit; others meet it when they write around it. */
-static void spoil(bool by_rank_0)
+/* A failed change makes the file invalid, but not the target. On rank 0 HDF5 meets the limit; other
+ * ranks meet it when they write without HDF5. */
+static void fail_a_change(bool by_rank_0)
 {
     const int64_t extent[] = {8 << 20};
     struct rlimit old, low;
@@ -551,7 +553,7 @@ static void test_another_file(void)
     intact();
 }
 
-/* Somebody makes the file that must not be there, before ours is committed. */
+/* Another program makes the file that must not exist, before ours is committed. */
 static void test_excl(void)
 {
     nsh_file *file = NULL;
@@ -572,12 +574,13 @@ static void test_excl(void)
     CHECK_ALL(nsh_file_write(file, "a", array), NSH_SUCCESS);
     CHECK_ALL(nsh_file_commit(file), NSH_SUCCESS);
     CHECK_ALL(nsh_file_write(file, "b", array), NSH_SUCCESS);
-    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS); /* its own is no stranger's */
+    CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS); /* the handle's own file does not count as
+                                                      another program's */
     open_fails(scratch_path("excl"), NSH_FILE_EXCL, NSH_ERR_EXISTS, "excl");
 }
 
-/* Left-over working copies: those in use stay, others go; what only looks like one is
- * somebody's. */
+/* Left-over working copies: those in use stay, others are removed; files that only look like
+ * working copies stay. */
 static void test_stale(void)
 {
     static const char *const theirs[] = {"good.h5.tmp-",
@@ -601,7 +604,7 @@ static void test_stale(void)
         write_file(theirs[i], "mine", 4);
     write_file("good.h5.bak", "mine", 4);
     file = open_good(NSH_FILE_READ);
-    CHECK_EQ(scratch_count("good.h5.tmp-"), THEIRS + 2); /* a reader leaves them alone */
+    CHECK_EQ(scratch_count("good.h5.tmp-"), THEIRS + 2); /* a reader does not remove them */
     CHECK_ALL(nsh_file_close(&file), NSH_SUCCESS);
     file = open_good(NSH_FILE_CREATE);
     CHECK_EQ(scratch_count("good.h5.tmp-some"), 0);
@@ -641,9 +644,9 @@ int main(int argc, char **argv)
     test_mismatch();
     test_limit();
     test_metadata();
-    spoil(true);
+    fail_a_change(true);
     if (nsh_comm_node_count(comm) > 1)
-        spoil(false);
+        fail_a_change(false);
     test_another_file();
     test_excl();
     test_stale();

@@ -126,7 +126,7 @@ static void check_file(void)
     CHECK(holds(array, now));
 }
 
-/* Nobody broke the communicator, unless MPI itself was made to fail. */
+/* The communicator is not broken, unless the injected failure is one of MPI. */
 static void renew(void)
 {
     const int64_t extent[] = {N};
@@ -153,8 +153,8 @@ static void scenario(const char *wish)
         check_file();
 }
 
-/* A file system without locks: nothing that may be in use is removed, and of two that change one
- * file the second to commit is told. */
+/* A file system without locks: nothing that may be in use is removed, and of two handles that
+ * change one file the second to commit gets an error. */
 static void without_locks(void)
 {
     char stale[600];

@@ -2,8 +2,8 @@
  * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Files that others wrote: here HDF5 itself, called by rank 0, makes them, and says what is in
- * those that the library wrote. */
+/* Files of other programs: here rank 0 makes them with HDF5 itself, and reads with HDF5 what the
+ * library wrote. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -257,7 +257,7 @@ static void replace_segments(const int64_t *extent)
     free(data);
 }
 
-/* Is element i of n what it should be, plus so much? */
+/* How many of the n elements are not the expected value plus `more`. */
 static int64_t wrong_elements(const nsh_array *array, int64_t n, int more)
 {
     const int32_t *data = nsh_array_data(array);

@@ -2,7 +2,7 @@
  * seconds: 90
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Hyperslabs, series, reading for oneself, attributes and dimensions, against plain loops. */
+/* Hyperslabs, series, reads by one rank, attributes and dimensions, against plain loops. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -347,7 +347,7 @@ static void test_far_columns(void)
     CHECK_ALL(nsh_array_free(&array), NSH_SUCCESS);
 }
 
-/* What nobody has written is zero; a scalar is rank 0's. */
+/* Elements that no rank has written are zero; rank 0 writes a scalar. */
 static void test_holes(void)
 {
     const int64_t extent[] = {1000, 1000}, offset[] = {500, check_rank}, count[] = {1, 1};
@@ -757,8 +757,8 @@ static void test_scales(void)
 
 /* ---- errors ---- */
 
-/* Nothing behind out_bytes is touched, and no element is taken for one of another type. */
-/* Points go through HDF5, the numbers of the same dataset around it. */
+/* Nothing after out_bytes is changed, and no element is taken for one of another type. */
+/* Points are written with HDF5, the numbers of the same dataset without it. */
 static void test_points(void)
 {
     const double first[] = {1, 1, 1, 1}, second[] = {2, 2, 2, 2}, third[] = {3, 3, 3, 3};

@@ -2,8 +2,8 @@
  * seconds: 60
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Everything is forgotten: MPI_Finalize takes communicators away with all that is on them, whatever
- * a rank was doing just before, and the handles stay safe. */
+/* The program frees nothing: MPI_Finalize frees communicators with all objects on them, in any
+ * state of a rank, and the handles stay safe. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -211,7 +211,7 @@ static void finalize(char text[], int n)
     close(stderr_fd);
 }
 
-/* The last calls before MPI_Finalize: some ranks are in the middle of their last unlocks when others
+/* The last calls before MPI_Finalize: some ranks are still in their last unlock when others
  * finalise. */
 static void call_until_the_end(world *first, world *second)
 {

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
             }
             make(which);
             after();
-            CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS); /* nobody asks any more */
+            CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS); /* no rank sends requests any more */
         }
     }
     CHECK_ALL(nsh_mutex_free(&mutex), NSH_SUCCESS);

@@ -2,8 +2,8 @@
  * seconds: 120
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Objects that ranks give up at different times and in different orders: what a rank still has is
- * whole, and what all have given up comes back. */
+/* Ranks free objects at different times and in different orders: an object that a rank still has is
+ * intact, and one that all ranks have freed is reclaimed. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -286,7 +286,8 @@ static void test_abandon(void)
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
 }
 
-/* A communicator goes with what ranks have given up, not with what one of them still has. */
+/* A communicator can be freed with objects that all ranks have freed, but not with one that a rank
+ * still has. */
 static void test_comm_free(void)
 {
     nsh_comm *comm = open_comm(0);
@@ -457,7 +458,7 @@ static void test_fail(int (*call)(things *), int code)
     CHECK_EQ(nsh_comm_free(&t.comm), NSH_SUCCESS);
 }
 
-/* A rank that cannot go on frees and does something else: it waits for no rank, and no rank for
+/* A rank that cannot continue frees the communicator: it waits for no rank, and no rank waits for
  * it. */
 static void test_free_broken(bool all)
 {

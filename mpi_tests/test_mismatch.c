@@ -47,7 +47,8 @@ static void open_all(void)
         data[i] = 7;
     CHECK_ALL(set_at(array, 0), NSH_SUCCESS);
     CHECK_ALL(set_at(other, check_size - 1), NSH_SUCCESS);
-    /* Breaking stops whoever waits, in an earlier call too: let all of them leave this one. */
+    /* A break stops every rank that waits, in an earlier call too: let all ranks leave this call
+     * first. */
     MPI_Barrier(MPI_COMM_WORLD);
     for (int64_t i = 0; i < count; i++)
         data[i] = 100 + check_rank;
@@ -71,7 +72,7 @@ static void unchanged(const nsh_array *a)
     CHECK_EQ(wrong, 0);
 }
 
-/* Found before anything moved: the communicator works on. */
+/* Found before any data moved: the communicator stays usable. */
 static void found_at_once(int (*call)(void))
 {
     for (int round = 0; round < 3; round++) {
@@ -243,7 +244,7 @@ static void section_case(void)
     setenv("NSH_CHECK", "0", 1);
 }
 
-/* ---- the words of a break ---- */
+/* ---- the detail of a break ---- */
 
 /* Nodes in different calls wait for each other: every rank learns which calls. */
 static void words_case(void)
@@ -314,7 +315,7 @@ static int nothing(const nsh_map_worker *worker, int64_t index, void *arg)
     return NSH_SUCCESS;
 }
 
-/* A call that numbers what it makes meets one that makes nothing: all goes on. */
+/* A call that numbers its object meets one that makes none: the communicator stays usable. */
 static void create_case(void)
 {
     nsh_batch *batch = NULL;

@@ -2,10 +2,10 @@
  * seconds: 120
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One node of three is in a set, the others are in a collective that all nodes vote on. No rank may
- * take the first message of one for that of the other, whatever their lengths: the voted call
- * succeeds nowhere, and all ranks learn of it. Every meeting takes a communicator along, so a run
- * draws some of the extents; NSH_TEST_EXTENTS=64 takes all of them. */
+/* One node of three is in a set, the others are in a collective call with an agreement of all
+ * nodes. No rank may take the first message of one for that of the other, for any lengths: the call
+ * with the agreement succeeds nowhere, and all ranks learn of it. Every case breaks a communicator,
+ * so a run draws some of the extents; NSH_TEST_EXTENTS=64 takes all of them. */
 #include "check.h"
 
 #include <stdlib.h>

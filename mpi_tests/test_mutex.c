@@ -25,7 +25,7 @@ static nsh_comm *comm;
 static shared *s;
 static bool serial;
 
-/* Until the other ranks have come so far; meanwhile words homed here are served. */
+/* Wait until the other ranks have made this step; meanwhile words homed here are served. */
 static void await(atomic_int *step, int target)
 {
     while (*step < target) {
@@ -248,7 +248,7 @@ static void order_is_kept(nsh_mutex_order order, bool leave)
     CHECK(kept);
 }
 
-/* A rank that waits in vain, for as long as it says, and then gets it. */
+/* A rank waits in vain for its time limit, and gets the mutex later. */
 static void timeouts(nsh_mutex_order order)
 {
     nsh_mutex *mutex;

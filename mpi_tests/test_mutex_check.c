@@ -3,7 +3,7 @@
  * seconds: 60 */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A rank that holds a mutex enters a collective call while the others want the mutex: without a
- * diagnosis all would wait permanently. Whoever comes first, each rank is told, and goes on. */
+ * diagnosis all would wait permanently. In either order each rank gets an error and continues. */
 #define _DEFAULT_SOURCE /* usleep */
 #include <stdatomic.h>
 #include <string.h>
@@ -51,7 +51,7 @@ static void dawdle(void)
     usleep((unsigned)(check_rank * 700 + (int)check_random_below(4) * 2000) % 6000);
 }
 
-/* Called by all alike: who waits has been told, or the holder, or both. */
+/* Called by all alike: the waiting rank has got an error, or the holder, or both. */
 static void holder_enters(nsh_mutex *mutex, int holder, call which)
 {
     int rc;
@@ -59,7 +59,7 @@ static void holder_enters(nsh_mutex *mutex, int holder, call which)
     CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
     if (check_rank == holder)
         CHECK_EQ(nsh_mutex_lock(mutex), NSH_SUCCESS);
-    CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS); /* while held: nobody waits */
+    CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS); /* while held: no rank waits */
     dawdle();
     if (check_rank != holder) {
         CHECK_EQ(nsh_mutex_trylock(mutex), NSH_ERR_BUSY);
@@ -70,7 +70,7 @@ static void holder_enters(nsh_mutex *mutex, int holder, call which)
     rc = collective(which);
     CHECK(rc == NSH_SUCCESS || rc == NSH_ERR_STATE);
     check_same(MPI_COMM_WORLD, rc, "the holder's collective call", __FILE__, __LINE__);
-    CHECK_ALL(collective(which), NSH_SUCCESS); /* nobody waits any more */
+    CHECK_ALL(collective(which), NSH_SUCCESS); /* no rank waits any more */
     if (check_rank == holder)
         CHECK_EQ(nsh_mutex_unlock(mutex), NSH_SUCCESS);
     CHECK_EQ(nsh_mutex_lock(mutex), NSH_SUCCESS); /* the queue is whole */
@@ -101,7 +101,7 @@ static void others_wait_first(nsh_mutex *mutex, call which)
     CHECK_ALL(nsh_comm_barrier(comm), NSH_SUCCESS);
 }
 
-/* A correct program: each rank, as it holds the mutex, has nobody to wait for. */
+/* A correct program: while a rank holds the mutex, no other rank waits for it. */
 static void correct_use(nsh_mutex *mutex)
 {
     for (int i = 0; i < ROUNDS; i++) {

@@ -55,7 +55,7 @@ static void take(nsh_mutex *mutex)
     CHECK_EQ(nsh_mutex_unlock(mutex), NSH_SUCCESS);
 }
 
-/* Rank 0 holds the mutex until all others ask for it and so many milliseconds more. */
+/* Rank 0 holds the mutex until all others ask for it, and then for some milliseconds more. */
 static int hand_over(nsh_comm *comm, nsh_mutex *mutex, atomic_int *asking, int milliseconds)
 {
     if (check_rank == 0) {
@@ -102,8 +102,8 @@ int main(int argc, char **argv)
         CHECK_EQ(total(), remote * 2 * ALONE);
     }
 
-    /* Nobody passes the mutex on before all others have queued up behind. That cannot be seen, so
-     * the holder waits longer each time until it was long enough. */
+    /* No rank passes the mutex on before all others are in the queue. That cannot be seen, so the
+     * holder waits longer each time until it was long enough. */
     check_case("handed from rank to rank: at most 4 each");
     for (int wait = 100;; wait *= 2) {
         sum = hand_over(comm, mutex, asking, wait);
@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     CHECK(sum <= remote * 4 * check_size);
     check_note("%d operations for %d acquisitions", sum, check_size);
 
-    /* Who unlocks may have to look for a link that is about to be made: a look each time. */
+    /* A rank that unlocks may have to look for a link that is not set yet: one look each time. */
     check_case("all at once");
     for (int i = 0; i < EACH; i++)
         take(mutex);

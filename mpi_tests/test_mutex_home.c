@@ -1,8 +1,8 @@
 /* test_mutex_home.c -- ranks: 2 4  layouts: one-node cliques-2 odd-even per-rank hosts-2 */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A rank computes, outside MPI, until the others are done with mutexes of every home: would it have
- * to take part, it would never end. On one node nothing is needed for that; across nodes the helper
- * thread does it. */
+/* A rank computes, outside MPI, until the others are done with mutexes of every home: if it had to
+ * take part, the test would never end. On one node nothing is needed for that; across nodes the
+ * helper thread does it. */
 #define _DEFAULT_SOURCE /* usleep */
 #include <stdatomic.h>
 #include <string.h>
@@ -45,7 +45,8 @@ static void others_take_turns(nsh_comm *comm, atomic_int *done, int away, nsh_mu
 }
 
 /* A rank gives up and then computes: the others get the mutex in spite of its place. */
-static void one_leaves_for_ever(nsh_comm *comm, atomic_int *done, int away, nsh_mutex_order order)
+static void one_leaves_permanently(nsh_comm *comm, atomic_int *done, int away,
+                                   nsh_mutex_order order)
 {
     nsh_mutex_options options = {sizeof options, NSH_HOME_ANY, order, 3, NULL};
     nsh_mutex *mutex = NULL;
@@ -96,7 +97,7 @@ int main(int argc, char **argv)
             check_case("order %d, rank %d is the home and computes", order, away);
             others_take_turns(comm, done, away, (nsh_mutex_order)order);
             check_case("order %d, rank %d gives up and computes", order, away);
-            one_leaves_for_ever(comm, done, away, (nsh_mutex_order)order);
+            one_leaves_permanently(comm, done, away, (nsh_mutex_order)order);
         }
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
     return check_finish();

@@ -2,8 +2,8 @@
  * seconds: 120 */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Timed locks where the home has no helper and falls silent: outside MPI, until the timed lock has
- * returned. A lock that waited for the home would never end. Whatever the request that was given
- * up finds later, the mutex is not lost and nobody shares it. */
+ * returned. A lock that waited for the home would never end. Whatever the request that was given up
+ * finds later, the mutex is not lost, and no two ranks hold it. */
 #define _DEFAULT_SOURCE /* usleep */
 #include <stdatomic.h>
 #include <stdbool.h>

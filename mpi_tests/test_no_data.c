@@ -1,7 +1,7 @@
 /* test_no_data.c -- ranks: 1 3 5  layouts: one-node cliques-2 cliques-3 odd-even per-rank serial */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A rank that cannot deliver takes part with a failure: all ranks return it, nothing changes, and
- * the next call works. */
+/* A rank without its data takes part with a failure: all ranks return it, nothing changes, and the
+ * next call works. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdio.h>
@@ -110,7 +110,7 @@ static void set_fail_arguments(void)
                                               NSH_ROOT_ANY),
               NSH_ERR_ARG);
     intact(0);
-    /* A rank that is not root fails nobody. */
+    /* A rank that is not root does not make the call fail. */
     CHECK_ALL(check_rank == 0 ? nsh_array_set(array, oracle, NULL, NULL, 0)
                               : nsh_array_set_fail(array, 0, NSH_ERR_IO, "not asked for"),
               NSH_SUCCESS);
@@ -151,7 +151,7 @@ static void update_fails(void)
             intact(root);
             CHECK_ALL(nsh_array_update_fail(array, NSH_ERR_IO, NULL), NSH_ERR_STATE);
         }
-    /* Of a rank that is not root nobody asks. */
+    /* The failure of a rank that is not root is not read. */
     for (int root = 0; root < check_size; root++) {
         void *view = NULL;
 

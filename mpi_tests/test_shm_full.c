@@ -2,7 +2,7 @@
  * seconds: 120  env: OMPI_MCA_btl_vader_backing_directory=/tmp */
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* /dev/shm is full, or nearly so, when something is created: NSH_ERR_NOMEM or success, the same on
- * all ranks, never a signal; and the same call succeeds once there is room. What was created is
+ * all ranks, never a signal; and the same call succeeds once space is free. What was created is
  * then used while /dev/shm is full again: nothing is touched late. What Open MPI stores its
  * messages in lies elsewhere here: it touches that late itself, and dies. */
 #define _GNU_SOURCE
@@ -134,7 +134,7 @@ static void use_array(things *t)
     CHECK_EQ(((const char *)nsh_array_data(t->array))[n - 1], 7);
 }
 
-/* The rooms in which the ranks of a node lay their parts. */
+/* An allreduce, for which the ranks of a node need staging slots. */
 static int allreduce(things *t)
 {
     memset(t->data, 1, MEDIUM);
@@ -258,7 +258,7 @@ static int grow_heap(things *t)
 
 typedef struct step {
     const char *name;
-    int (*before)(things *); /* with room, so that make does not fail for its sake */
+    int (*before)(things *); /* called with free space, so that only make can fail */
     int (*make)(things *);
     void (*use)(things *);
 } step;
@@ -308,7 +308,7 @@ static void try_step(const step *s, int64_t level, things *t)
     fill(0);
     s->use(t);
     make_room();
-    if (t->array == NULL) /* what was scarce at create is no limit for life */
+    if (t->array == NULL) /* memory that was scarce at create is available later */
         CHECK_ALL(create_large(t), NSH_SUCCESS);
     free_things(t);
 }
