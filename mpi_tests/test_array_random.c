@@ -101,7 +101,7 @@ static void do_set(world *w, int root, int64_t offset[], int64_t count[], int64_
     free(data);
 }
 
-/* Data with a gap behind each row, last row first. */
+/* Data with a gap after each row, last row first. */
 static void do_strided(world *w, int root, int64_t offset[], int64_t count[], int64_t n)
 {
     char *data = random_data(n * w->item, root);

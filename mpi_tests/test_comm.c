@@ -1,7 +1,7 @@
 /* test_comm.c -- ranks: 1 4  layouts: one-node cliques-2 odd-even rpn-2 per-rank */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who is where, on communicators of every kind. The oracle is MPI_Comm_split_type, cut the same way
- * as the library is told to. */
+/* Which rank is on which node, on communicators of every kind. The oracle is MPI_Comm_split_type,
+ * cut the same way as the library is told to. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

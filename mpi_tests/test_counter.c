@@ -93,7 +93,8 @@ static void counter_values(void)
         CHECK_EQ(nsh_counter_read(counter, &value), NSH_SUCCESS);
         CHECK_EQ(value, start);
         PMPI_Barrier(MPI_COMM_WORLD);
-        CHECK_EQ(nsh_counter_add(counter, check_rank, NULL), NSH_SUCCESS); /* left behind, not 0 */
+        CHECK_EQ(nsh_counter_add(counter, check_rank, NULL), NSH_SUCCESS); /* the counter is not 0
+                                                                           */
         CHECK_ALL(nsh_counter_free(&counter), NSH_SUCCESS);
     }
 }

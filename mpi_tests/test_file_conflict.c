@@ -146,7 +146,7 @@ static void test_reading(void)
     CHECK_ALL(nsh_file_close(&late), NSH_SUCCESS);
 }
 
-/* A handle that has committed, and whose file was then replaced by somebody. */
+/* A handle has committed, and then another program has replaced its file. */
 static void test_committed(void)
 {
     nsh_file *file;

@@ -2,9 +2,9 @@
  * seconds: 60
  */
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where a file is and whose: symbolic links, working directories that change, owner, group,
- * permissions, access control lists, other names, directories that cannot be read; and what of the
- * old file is left after a commit. What is expected is what the file system says. */
+/* Where a file is and to whom it belongs: symbolic links, working directories that change, owner,
+ * group, permissions, access control lists, other names, directories that cannot be read; and what
+ * of the old file is left after a commit. What is expected is what the file system says. */
 #define _GNU_SOURCE
 #include "check.h"
 

@@ -32,7 +32,7 @@ enum { NFS = 0x6969 };
 static bool answer_lost; /* link(2) is done and says that it was done before */
 static int flocks, links, renames;
 static int64_t quota = INT64_MAX; /* bytes that may still be written */
-static bool synced_late;          /* the server tells of the quota only when it is asked to sync */
+static bool synced_late;          /* the server reports the quota only at a sync */
 
 INTERPOSED int fstatfs(int fd, struct statfs *fs)
 {

@@ -337,7 +337,7 @@ static void test_little(void)
     type_of_filesystem = 0;
 }
 
-/* Columns in which nobody writes now have what other nodes have written there before. */
+/* Columns in which no rank writes now keep what other nodes have written there before. */
 static void test_gaps(void)
 {
     enum { ROWS = 8192, COLUMNS = 16, WRITTEN = 8 };

@@ -86,7 +86,7 @@ static void test_orders(void)
         if (slots[i].array != NULL)
             free_slot(&slots[i]);
     CHECK_EQ(comm->live, 0);
-    /* What nobody has any more is no more than what two comparisons leave. */
+    /* The objects that no rank has any more are at most those that two comparisons leave. */
     CHECK(comm->objects <= MOST + 2 * 16 + 2);
     CHECK_ALL(nsh_comm_free(&comm), NSH_SUCCESS);
 }
@@ -146,7 +146,7 @@ static void test_names(void)
         CHECK_EQ(nsh_array_free(&x), NSH_SUCCESS);
         CHECK_EQ(nsh_array_find(comm, "x", &found), NSH_ERR_NOT_FOUND);
     }
-    /* Now it is free, though nothing tells the ranks so before they create. */
+    /* Now the name is free, though the ranks learn of it only when they create. */
     nsh_array_get(NULL, NULL, NULL, NULL);
     CHECK_ALL(nsh_mutex_create(comm, &options, &mutex), NSH_SUCCESS);
     CHECK_HAS(nsh_error_detail(), "nsh_array_get"); /* success leaves the detail alone */

@@ -177,8 +177,8 @@ static void state_errors(nsh_mutex_order order)
 /* ---- order ---- */
 
 /* Ranks come in a random order that is known, because each takes its place by giving up at once
- * and takes it up again while the holder still holds, for so many milliseconds. Whether they got
- * the mutex in that order: those that were in their calls in time must have. */
+ * and takes it up again while the holder still holds it, for this many milliseconds. Returns
+ * whether they got the mutex in that order: those that were in their calls in time must have. */
 static bool come_in_order(nsh_mutex_order order, bool leave, int milliseconds)
 {
     nsh_mutex *mutex;

@@ -32,7 +32,8 @@ static void intact(int root)
     CHECK_EQ(nsh_array_version(array), version);
 }
 
-/* The detail tells who has failed in what, and on the other ranks where it comes from. */
+/* The detail says which rank has failed in which call, and on the other ranks from which rank it
+ * comes. */
 static void detail(const char *call, const char *text, int rank)
 {
     char said[300], from[40];

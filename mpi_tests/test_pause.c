@@ -13,7 +13,7 @@
 
 enum { ROUNDS = 24, STILL_MS = 250 /* more than it takes until a waiting rank asks */ };
 
-static int due; /* this rank stands still after so many calls of MPI that look for something */
+static int due; /* this rank stands still after this many calls of MPI_Test or MPI_Iprobe */
 
 static void stand_still(void)
 {

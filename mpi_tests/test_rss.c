@@ -30,7 +30,7 @@ static int64_t resident(void)
     return kib * 1024;
 }
 
-/* At most so many tenths of the array are resident. */
+/* At most this many tenths of the array are resident. */
 static void check_resident(int tenths)
 {
     int64_t grown = resident() - before;

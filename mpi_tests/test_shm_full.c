@@ -53,7 +53,7 @@ static void meet(void)
         PMPI_Test(&request, &done, MPI_STATUS_IGNORE);
 }
 
-/* [collective] Leave so many bytes. All nodes of this layout share one /dev/shm. */
+/* [collective] Leave this many bytes free. All nodes of this layout share one /dev/shm. */
 static void fill(int64_t leave)
 {
     meet();

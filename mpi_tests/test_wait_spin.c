@@ -28,8 +28,8 @@ int MPI_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Status *status
     return PMPI_Iprobe(source, tag, comm, flag, status);
 }
 
-/* A clock that goes on by MOST_NS at most from one look to the next: no turn of another rank seems
- * long, however busy the machine is. A long one would let wait.c look at MPI for that reason. */
+/* A clock that advances by at most MOST_NS from one call to the next: no turn of another rank seems
+ * long on a busy machine. After a long one wait.c would drive MPI for that reason. */
 int clock_gettime(clockid_t id, struct timespec *t)
 {
     static _Thread_local int64_t last, hidden;

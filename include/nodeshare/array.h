@@ -123,9 +123,9 @@ NSH_API const void *nsh_array_data(const nsh_array *array);
 /* [local] The same bytes at the address to pass to MPI, as a send buffer or to a collective call
  * that reads it: networks that register memory (RDMA, also GPU drivers) refuse pages that are
  * mapped read-only. Read through nsh_array_data(), where a stray store faults; give MPI this one,
- * or an address at the same distance from it. MPI must not receive here, and nobody may store: that
- * would change one node's replica only. Functions of this library take either address as data. NULL
- * for an array without elements and for NULL. */
+ * or an address at the same distance from it. MPI must not receive here, and no rank may store:
+ * that would change one node's replica only. Functions of this library take either address as data.
+ * NULL for an array without elements and for NULL. */
 NSH_API const void *nsh_array_mpi_data(const nsh_array *array);
 
 /* [local] The element at index (ndim numbers; NULL: all zeros) in this node's replica; NULL if that

@@ -53,7 +53,7 @@ NSH_API const char *nsh_error_detail(void);
 
 /* ---- what a program does with a code ---- */
 
-/* Make a call of nodeshare, once, and end the job if it fails: for programs that cannot go on.
+/* Make a call of nodeshare, once, and end the job if it fails: for programs that cannot continue.
  *     NSH_OR_ABORT(nsh_array_set(array, data, NULL, NULL, 0));
  * prints one line on stderr, such as
  *   heat.c:31: nsh_array_set(array, data, NULL, NULL, 0): NSH_ERR_ARG: invalid argument:

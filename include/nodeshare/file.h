@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* file.h -- arrays to and from HDF5 files: snapshots, hyperslabs, series.
  *
- * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; what others have written
- * is read, if its elements have a fixed size. Names with slashes ("run/step7/t") are groups; no
- * part of a name is ".".
+ * What is written is plain HDF5 that h5dump, h5py, Julia and MATLAB read; files of other programs
+ * can be read if their elements have a fixed size. Names with slashes ("run/step7/t") are groups;
+ * no part of a name is ".".
  *
  * A changed file is a working copy beside its path ("path.tmp-HOST-PID-N.nsh") until
  * nsh_file_commit or nsh_file_close has put it on disk and renamed it: a program that opens path

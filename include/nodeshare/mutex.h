@@ -59,8 +59,8 @@ typedef enum nsh_mutex_order {
 typedef struct nsh_mutex_options {
     size_t size; /* set by NSH_MUTEX_OPTIONS_INIT */
     int home;    /* a rank, not the number of a node: the queue's words live with the leader of its
-                 node, which nsh_mutex_home tells. NSH_HOME_ANY: objects take turns with all
-                 nodes */
+                 node, which nsh_mutex_home returns. NSH_HOME_ANY: objects take turns with all nodes
+              */
     nsh_mutex_order order;
     int cohort_limit; /* hand-offs on one node before another's turn, > 0 */
     const char *name; /* for nsh_mutex_find; copied; NULL: none. 1 to 255 bytes, unique among all
@@ -85,7 +85,7 @@ typedef struct nsh_mutex_stats {
         sizeof(nsh_mutex_stats), 0, 0, 0                                                           \
     }
 
-/* [collective] Create a mutex that nobody holds. Options are the same on every rank; NULL: all
+/* [collective] Create a mutex that no rank holds. Options are the same on every rank; NULL: all
  * defaults. Costs (ranks + 1) words at its home (one more under NSH_CHECK=1), no communicator and
  * no window of its own; thousands are fine. Errors: ARG (home out of range, unknown order,
  * cohort_limit < 1, name), MISMATCH, EXISTS (the name), NOMEM, STATE (comm is broken), MPI. */

@@ -109,7 +109,8 @@ static int check_scale(const dimension *d, const scale *s, const double points[]
     return NSH_SUCCESS;
 }
 
-/* Points would lose digits in types other than double, unless the dataset is a scale already. */
+/* Points need a dataset of doubles. Coordinates of a smaller floating point type that exist already
+ * may get points too. */
 static int check_points(const dimension *d, const scale *s)
 {
     hid_t type = H5Dget_type(s->id);
