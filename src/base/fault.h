@@ -75,6 +75,7 @@
     X(mpi_reduce, "MPI_Reduce_local and MPI_Ireduce")
 
 #ifdef NSH_FAULTS
+/* [local] Does this use of the site fail? */
 bool nsh__fault_here(const char *site);
 /* The names of all sites, with NULL at the end. */
 extern const char *const nsh__fault_sites[];

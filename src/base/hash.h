@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* hash.h -- 64-bit mixing for signatures: values that must be equal on all ranks, as one word.
- * The finalizer is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). */
+/* hash.h -- 64-bit mixing for signatures: values that must be equal on all ranks, as one word. The
+ * finalizer is that of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). Everything here is [local,
+ * any thread]. */
 #ifndef NSH_BASE_HASH_H
 #define NSH_BASE_HASH_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* math.h -- small arithmetic of 64-bit numbers. */
+/* math.h -- small arithmetic of 64-bit numbers. Everything here is [local, any thread]. */
 #ifndef NSH_BASE_MATH_H
 #define NSH_BASE_MATH_H
 

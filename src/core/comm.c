@@ -148,7 +148,7 @@ static void wait_init(nsh_comm *comm, nsh_wait_mode how)
                              .watch_tag = -1,
                              .yield = crowded,
                              .broken = &comm->area->gate.broken,
-                             .notice = nsh__receive_control,
+                             .control = nsh__receive_control,
                              .stray = nsh__word_stray,
                              .suspect = nsh__suspect_node,
                              .failed = nsh__break_waiting,
@@ -518,7 +518,7 @@ int nsh_comm_free_all(nsh_comm **comm)
     rc = nsh__comm_callable(c, "nsh_comm_free_all"); /* as in nsh_comm_free */
     if (rc != NSH_SUCCESS)
         return rc;
-    rc = agree_to_end(c, NSH__CALL_COMM_FREE_ALL, nsh__objects_settle(c));
+    rc = agree_to_end(c, NSH__CALL_COMM_FREE_ALL, nsh__objects_flush(c));
     if (rc != NSH_SUCCESS && rc != NSH_ERR_IO && !nsh__comm_broken(c))
         return rc;
     nsh__comm_end(c, "nsh_comm_free_all");

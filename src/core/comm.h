@@ -172,7 +172,7 @@ struct nsh_comm {
     MPI_Request asking;     /* the last comparison request that this rank has sent */
     nsh__agreement_message messages[2]; /* sent and received; members because a broken call may
                                            leave them to MPI */
-    nsh__control_message notices[2];    /* sent: that the communicator is broken; to compare
+    nsh__control_message control_messages[2]; /* sent: that the communicator is broken; to compare
                                            calls */
     struct nsh__helper *helper;
     struct nsh__rma *rma;              /* the words; NULL until an object needs some */
@@ -229,6 +229,7 @@ static inline bool nsh__comm_inherited(const nsh_comm *comm)
     return comm->forks != atomic_load_explicit(&nsh__forks, memory_order_relaxed);
 }
 
+/* [local] Does this node know that comm is broken? */
 static inline bool nsh__comm_broken(const nsh_comm *comm)
 {
     return atomic_load_explicit(&comm->area->gate.broken, memory_order_acquire) != NSH_SUCCESS;
@@ -241,6 +242,7 @@ static inline int nsh__subject_end(nsh_comm *comm, int rc)
     return rc;
 }
 
+/* [local] Is this rank the leader of its node? */
 static inline bool nsh__comm_leads(const nsh_comm *comm)
 {
     return comm->node_rank == 0;

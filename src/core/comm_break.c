@@ -9,11 +9,11 @@
 #include <string.h>
 
 /* Send a small message; no rank waits for its completion. */
-static void send_control(nsh_comm *comm, const nsh__control_message *notice, int to)
+static void send_control(nsh_comm *comm, const nsh__control_message *message, int to)
 {
     MPI_Request request;
 
-    if (MPI_Isend(notice, (int)sizeof *notice, MPI_BYTE, to, NSH__TAG_CONTROL, comm->mpi,
+    if (MPI_Isend(message, (int)sizeof *message, MPI_BYTE, to, NSH__TAG_CONTROL, comm->mpi,
                   &request) == MPI_SUCCESS)
         MPI_Request_free(&request);
 }
@@ -49,10 +49,10 @@ void nsh__comm_break_with(nsh_comm *comm, const nsh__reason *reason)
     if (comm->gone != NULL || nsh__comm_inherited(comm) || !nsh__comm_mark_broken(comm, reason))
         return;
     nsh__log("rank %d: communicator broken: %s", comm->rank, reason->text);
-    comm->notices[0] = (nsh__control_message){.reason = *reason};
+    comm->control_messages[0] = (nsh__control_message){.reason = *reason};
     for (int r = 0; r < comm->size; r++)
         if (comm->node_of[r] != comm->node_index)
-            send_control(comm, &comm->notices[0], r);
+            send_control(comm, &comm->control_messages[0], r);
 }
 
 int nsh__comm_break(nsh_comm *comm, int code)

@@ -59,17 +59,17 @@ void nsh__mismatch_compare_pending(nsh_comm *comm)
 void nsh__receive_control(void *owner, const MPI_Status *status)
 {
     nsh_comm *comm = owner;
-    nsh__control_message notice = {.reason = {.status = NSH_SUCCESS}};
-    int rc = MPI_Recv(&notice, (int)sizeof notice, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_CONTROL,
+    nsh__control_message message = {.reason = {.status = NSH_SUCCESS}};
+    int rc = MPI_Recv(&message, (int)sizeof message, MPI_BYTE, status->MPI_SOURCE, NSH__TAG_CONTROL,
                       comm->mpi, MPI_STATUS_IGNORE);
 
     if (rc != MPI_SUCCESS) { /* the message may have said that the communicator is broken */
-        nsh__comm_break(comm, nsh__fail_mpi("MPI_Recv of a notice", rc));
-    } else if (notice.reason.status != NSH_SUCCESS) {
-        nsh__comm_mark_broken(comm, &notice.reason);
+        nsh__comm_break(comm, nsh__fail_mpi("MPI_Recv of a control message", rc));
+    } else if (message.reason.status != NSH_SUCCESS) {
+        nsh__comm_mark_broken(comm, &message.reason);
     } else {
         comm->heard++;
-        compare_position(comm, comm->node_of[status->MPI_SOURCE], &notice.position);
+        compare_position(comm, comm->node_of[status->MPI_SOURCE], &message.position);
     }
 }
 
@@ -113,10 +113,10 @@ void nsh__suspect_node(void *owner)
         (MPI_Test(&comm->asking, &sent, MPI_STATUS_IGNORE) != MPI_SUCCESS || !sent))
         return;
     to = comm->leader_of[comm->awaited];
-    comm->notices[1] =
+    comm->control_messages[1] =
         (nsh__control_message){.position = comm->history[comm->sequence % NSH__ACK_EVERY]};
-    if (MPI_Isend(&comm->notices[1], (int)sizeof comm->notices[1], MPI_BYTE, to, NSH__TAG_CONTROL,
-                  comm->mpi, &comm->asking) == MPI_SUCCESS)
+    if (MPI_Isend(&comm->control_messages[1], (int)sizeof comm->control_messages[1], MPI_BYTE, to,
+                  NSH__TAG_CONTROL, comm->mpi, &comm->asking) == MPI_SUCCESS)
         comm->asked[to]++;
     else
         comm->asking = MPI_REQUEST_NULL;

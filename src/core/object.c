@@ -266,13 +266,13 @@ int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
 
 /* ---- all objects ---- */
 
-int nsh__objects_settle(nsh_comm *comm)
+int nsh__objects_flush(nsh_comm *comm)
 {
     int rc = NSH_SUCCESS;
 
     for (nsh__object *object = comm->first_object; object != NULL; object = object->next)
-        if (object->state == NSH__OBJECT_LIVE && object->kind->settle != NULL) {
-            int one = object->kind->settle(object->handle);
+        if (object->state == NSH__OBJECT_LIVE && object->kind->flush != NULL) {
+            int one = object->kind->flush(object->handle);
 
             rc = one > rc ? one : rc;
         }

@@ -30,7 +30,7 @@ typedef struct nsh__kind {
     const char *name; /* "array" */
     /* [local] Before the communicator ends and the object still lives: write what it keeps in
      * memory. */
-    int (*settle)(void *handle);
+    int (*flush)(void *handle);
     /* [by all ranks, at the same point] Set its words to zero, for the next object. */
     int (*clear)(void *handle);
     /* Close what is neither shared memory nor words: files, types, communicators. The handle may
@@ -112,7 +112,7 @@ int nsh__objects_reclaim(nsh_comm *comm, int64_t low, int64_t high, bool needed,
 
 /* [local] Before the communicator ends: live objects write what they keep in memory. Returns the
  * largest code. */
-int nsh__objects_settle(nsh_comm *comm);
+int nsh__objects_flush(nsh_comm *comm);
 
 /* [local, or by all ranks] The communicator ends: destroy the objects that this rank has released;
  * those that live become shells, the last one first. whole: called by all ranks. */

@@ -129,7 +129,7 @@ static int finish_shared(nsh_comm *comm, nsh__call call, const nsh__need *need, 
         return fail_need(comm, call, need, object, rc); /* the code is agreed on */
     rc = fail_need(comm, call, need, object, alloc_shared(comm, need, shared));
     if (rc == NSH_SUCCESS && needs_window(need, shared))
-        rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no room", nsh__call_name(call));
+        rc = nsh__fail(NSH_ERR_INTERNAL, "%s: a new window has no space", nsh__call_name(call));
     if (rc == NSH_SUCCESS && (fresh || shared->block.large))
         rc = fail_need(comm, call, need, object,
                        nsh__heap_clear(comm, &shared->block, comm->node_rank, comm->node_size));

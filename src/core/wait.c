@@ -136,8 +136,8 @@ int nsh__wait_poll(nsh__wait *wait)
             rc = probe(wait, wait->control_tag, &there, &status);
             if (rc != NSH_SUCCESS)
                 return rc;
-            if (there && wait->notice != NULL)
-                wait->notice(wait->owner, &status);
+            if (there && wait->control != NULL)
+                wait->control(wait->owner, &status);
         }
         if (wait->watch_tag >= 0) {
             rc = probe(wait, wait->watch_tag, &there, &status);
@@ -287,7 +287,7 @@ static void report_suspect(nsh__wait *wait, int64_t begin, int64_t now, int64_t 
     *next = now + ASK_AGAIN_NS;
 }
 
-/* Likewise log a wait that has become long. */
+/* Log a wait that has become long, as often as report_every says. */
 static void report(const nsh__wait *wait, const atomic_uint *word, int64_t begin, int64_t now,
                    int64_t *next)
 {

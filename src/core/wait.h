@@ -34,14 +34,14 @@
 typedef struct nsh__wait {
     MPI_Comm comm;   /* MPI progresses on it while waiting; MPI_COMM_NULL: the waiter does not call
                         MPI */
-    int control_tag; /* the tag that is probed; notice() receives its messages; -1: none */
+    int control_tag; /* the tag that is probed; control() receives its messages; -1: none */
     int watch_tag;   /* a message with this tag now proves a mismatch; -1: none */
     int64_t spin_ns; /* how long to spin for another rank; INT64_MAX: permanently */
     bool yield;      /* ranks of the host exceed its cores: yield the core instead of spinning */
     int64_t sleep_until; /* and until this time sleep at once */
     atomic_int *broken;  /* shared by the node: a status as soon as waiting is pointless */
     void (*explain)(void *owner, int status); /* sets the detail for that status; may be NULL */
-    void (*notice)(void *owner, const MPI_Status *status);
+    void (*control)(void *owner, const MPI_Status *status);
     int (*stray)(void *owner, const MPI_Status *status); /* a message with watch_tag has come: set
                                                             the detail of NSH_ERR_MISMATCH; may be
                                                             NULL if watch_tag is always -1 */

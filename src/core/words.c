@@ -182,14 +182,14 @@ void nsh__words_destroy(nsh_comm *comm)
 /* Create the metadata of one home, with all windows that exist. */
 static struct nsh__blocks *open_metadata(nsh__rma *rma)
 {
-    struct nsh__blocks *books = nsh__blocks_create();
+    struct nsh__blocks *metadata = nsh__blocks_create();
 
-    for (int i = 0; books != NULL && i < rma->windows; i++)
-        if (!nsh__blocks_add_region(books, rma->window[i].bytes)) {
-            nsh__blocks_destroy(books);
-            books = NULL;
+    for (int i = 0; metadata != NULL && i < rma->windows; i++)
+        if (!nsh__blocks_add_region(metadata, rma->window[i].bytes)) {
+            nsh__blocks_destroy(metadata);
+            metadata = NULL;
         }
-    return books;
+    return metadata;
 }
 
 /* Watch the first word of an object that is homed here. */

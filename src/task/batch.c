@@ -163,7 +163,7 @@ static void batch_destroy(void *handle)
 }
 
 static const nsh__kind batch_kind = {.name = "batch",
-                                     .settle = batch_flush,
+                                     .flush = batch_flush,
                                      .clear = batch_clear,
                                      .close = batch_close,
                                      .destroy = batch_destroy};

@@ -114,11 +114,12 @@ int nsh__journal_read_new(nsh__journal *journal);
 
 int nsh__journal_write_at_end(nsh__journal *journal, const char *bytes, int64_t n);
 
-/* Append a record, and if that succeeds apply it to the table. result: what follows the record. */
+/* [local, under the journal lock] Append a record, and if that succeeds apply it to the table.
+ * result: what follows the record. */
 int nsh__journal_append_and_apply(nsh__journal *journal, const nsh__record *record,
                                   const char *result);
 
-/* Append this rank's records that could not be written before. */
+/* [local, under the journal lock] Append this rank's records that could not be written before. */
 int nsh__journal_write_retained(nsh__journal *journal);
 
 /* [local, by the rank that ended the task] Keep a record that could not be written. */

@@ -44,6 +44,7 @@ typedef struct nsh__round {
 void nsh__worker_group_init(nsh__worker_group *group, nsh_comm *comm, nsh__group_member *members,
                             int size, uint64_t batch);
 
+/* [local] Is this rank the leader of the group? */
 static inline bool nsh__worker_group_leads(const nsh__worker_group *group)
 {
     return group->comm->rank == group->leader;
