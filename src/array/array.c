@@ -131,29 +131,24 @@ static int create_array(nsh_comm *comm, nsh__call call, MPI_Datatype type, int n
 {
     nsh_array *array = NULL;
     nsh__need need = {0};
-    nsh__shared shared;
     uint64_t signature;
     static const nsh__sized kind = NSH__SIZED(nsh_array_options, name, NSH_ARRAY_OPTIONS_INIT);
     nsh_array_options given = NSH_ARRAY_OPTIONS_INIT, *o = &given;
-    int rc = nsh__comm_callable(comm, nsh__call_name(call));
+    int rc = nsh__object_begin(comm, call);
 
     if (rc != NSH_SUCCESS)
         return rc;
-    comm->created++;
     rc = nsh__sized_read(&kind, nsh__call_name(call), comm->rank, options, o);
     if (rc == NSH_SUCCESS)
         rc = array_init(comm, call, type, ndim, extent, o, out, &array);
     if (rc == NSH_SUCCESS)
         need.bytes = array->nbytes;
     signature = array_signature(type, ndim, extent, o, array);
-    rc = nsh__shared_create(comm, call, rc, signature, &need, array != NULL ? &array->object : NULL,
-                            &shared);
-    if (rc != NSH_SUCCESS) {
-        array_destroy(array);
-        comm->created--;
+    rc = nsh__object_create(comm, call, rc, signature, &need, &nsh__array_kind, array,
+                            array != NULL ? &array->object : NULL);
+    if (rc != NSH_SUCCESS)
         return rc;
-    }
-    array->replica = shared.block;
+    array->replica = array->object.shared.block;
     array->id = array->object.id;
     *out = array;
     return NSH_SUCCESS;
@@ -162,8 +157,6 @@ static int create_array(nsh_comm *comm, nsh__call call, MPI_Datatype type, int n
 int nsh_array_create(nsh_comm *comm, MPI_Datatype type, int ndim, const int64_t extent[],
                      const nsh_array_options *options, nsh_array **out)
 {
-    if (comm == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_array_create: comm is NULL");
     return create_array(comm, NSH__CALL_CREATE, type, ndim, extent, options, out);
 }
 

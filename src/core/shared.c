@@ -198,6 +198,31 @@ int nsh__shared_create(nsh_comm *comm, nsh__call call, int code, uint64_t signat
     return NSH_SUCCESS;
 }
 
+int nsh__object_begin(nsh_comm *comm, nsh__call call)
+{
+    int rc;
+
+    if (comm == NULL)
+        return nsh__fail(NSH_ERR_ARG, "%s: comm is NULL", nsh__call_name(call));
+    rc = nsh__comm_callable(comm, nsh__call_name(call));
+    comm->created += rc == NSH_SUCCESS;
+    return rc;
+}
+
+int nsh__object_create(nsh_comm *comm, nsh__call call, int code, uint64_t signature,
+                       const nsh__need *need, const nsh__kind *kind, void *handle,
+                       nsh__object *object)
+{
+    nsh__shared shared;
+    int rc = nsh__shared_create(comm, call, code, signature, need, object, &shared);
+
+    if (rc != NSH_SUCCESS) {
+        kind->destroy(handle);
+        comm->created--; /* ranks that were in another call have not counted */
+    }
+    return rc;
+}
+
 int nsh__shared_home(const nsh_comm *comm, nsh__call call, int home, int *node)
 {
     if (home != NSH_HOME_ANY && (home < 0 || home >= comm->size))

@@ -25,6 +25,17 @@ typedef struct nsh__need {
 int nsh__shared_create(nsh_comm *comm, nsh__call call, int code, uint64_t signature,
                        const nsh__need *need, nsh__object *object, nsh__shared *out);
 
+/* [local] The beginning of a create: counts it in comm->created. NSH_ERR_ARG (comm is NULL), or the
+ * code of nsh__comm_callable: there is nobody to agree with. */
+int nsh__object_begin(nsh_comm *comm, nsh__call call);
+
+/* [collective] The end of a create: nsh__shared_create for the object in handle. On failure the
+ * handle is destroyed and the create is not counted. handle and object may be NULL, or at any stage
+ * that kind->destroy accepts, where code is not NSH_SUCCESS. */
+int nsh__object_create(nsh_comm *comm, nsh__call call, int code, uint64_t signature,
+                       const nsh__need *need, const nsh__kind *kind, void *handle,
+                       nsh__object *object);
+
 /* [local] The node that nsh_*_options.home names; NSH_HOME_ANY: a node in turn, by comm->created.
  * NSH_ERR_ARG, with a detail that names call. */
 int nsh__shared_home(const nsh_comm *comm, nsh__call call, int home, int *node);

@@ -74,32 +74,25 @@ int nsh_counter_create(nsh_comm *comm, int64_t initial, const nsh_counter_option
     nsh_counter_options given = NSH_COUNTER_OPTIONS_INIT, *o = &given;
     nsh_counter *counter = NULL;
     nsh__need need;
-    nsh__shared shared;
     uint64_t signature;
     int rc;
 
-    if (comm == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_counter_create: comm is NULL");
-    rc = nsh__comm_callable(comm, "nsh_counter_create");
+    rc = nsh__object_begin(comm, NSH__CALL_COUNTER_CREATE);
     if (rc != NSH_SUCCESS)
         return rc;
-    comm->created++;
     rc = nsh__sized_read(&kind, "nsh_counter_create", comm->rank, options, o);
     if (rc == NSH_SUCCESS)
         rc = counter_init(comm, o, out, &counter);
     signature = nsh__shared_signature(comm, o->home, (uint64_t)initial, o->name);
     need = (nsh__need){nsh__cell_bytes(comm), nsh__cell_words(comm),
                        counter != NULL ? counter->home : 0};
-    rc = nsh__shared_create(comm, NSH__CALL_COUNTER_CREATE, rc, signature, &need,
-                            counter != NULL ? &counter->object : NULL, &shared);
-    if (rc != NSH_SUCCESS) {
-        counter_destroy(counter);
-        comm->created--;
+    rc = nsh__object_create(comm, NSH__CALL_COUNTER_CREATE, rc, signature, &need, &counter_kind,
+                            counter, counter != NULL ? &counter->object : NULL);
+    if (rc != NSH_SUCCESS)
         return rc;
-    }
     counter->initial = (uint64_t)initial;
-    counter->cell =
-        (nsh__cell){comm, (_Atomic uint64_t *)shared.block.rw, &counter->object.shared.words, 0};
+    counter->cell = (nsh__cell){comm, (_Atomic uint64_t *)counter->object.shared.block.rw,
+                                &counter->object.shared.words, 0};
     *out = counter;
     return NSH_SUCCESS;
 }

@@ -155,13 +155,10 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
     nsh_mutex_options given = NSH_MUTEX_OPTIONS_INIT, *o = &given;
     nsh_mutex *mutex = NULL;
     nsh__need need = {0};
-    nsh__shared shared;
     int places = 0, rc;
     uint64_t signature;
 
-    if (comm == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_mutex_create: comm is NULL");
-    rc = nsh__comm_callable(comm, "nsh_mutex_create");
+    rc = nsh__object_begin(comm, NSH__CALL_MUTEX_CREATE);
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__sized_read(&kind, "nsh_mutex_create", comm->rank, options, o);
@@ -170,19 +167,15 @@ int nsh_mutex_create(nsh_comm *comm, const nsh_mutex_options *options, nsh_mutex
         places = most_on_a_node(comm);
         need.bytes = (1 + places) * (int64_t)sizeof(nsh__place) + (int64_t)sizeof(cohort);
     }
-    comm->created++;
     if (rc == NSH_SUCCESS)
         rc = mutex_init(comm, o, out, &mutex);
     signature = nsh__shared_signature(
         comm, o->home, nsh__mix((uint64_t)o->order, (uint64_t)o->cohort_limit), o->name);
     need.home = mutex != NULL ? mutex->home : 0;
-    rc = nsh__shared_create(comm, NSH__CALL_MUTEX_CREATE, rc, signature, &need,
-                            mutex != NULL ? &mutex->object : NULL, &shared);
-    if (rc != NSH_SUCCESS) {
-        mutex_destroy(mutex);
-        comm->created--;
+    rc = nsh__object_create(comm, NSH__CALL_MUTEX_CREATE, rc, signature, &need, &mutex_kind, mutex,
+                            mutex != NULL ? &mutex->object : NULL);
+    if (rc != NSH_SUCCESS)
         return rc;
-    }
     mutex_attach(mutex, places);
     *out = mutex;
     return NSH_SUCCESS;

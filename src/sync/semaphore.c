@@ -105,16 +105,12 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     nsh_semaphore_options given = NSH_SEMAPHORE_OPTIONS_INIT, *o = &given;
     nsh_semaphore *semaphore = NULL;
     nsh__need need = {0};
-    nsh__shared shared;
     uint64_t signature;
     int rc;
 
-    if (comm == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_semaphore_create: comm is NULL");
-    rc = nsh__comm_callable(comm, "nsh_semaphore_create");
+    rc = nsh__object_begin(comm, NSH__CALL_SEMAPHORE_CREATE);
     if (rc != NSH_SUCCESS)
         return rc;
-    comm->created++;
     rc = nsh__sized_read(&kind, "nsh_semaphore_create", comm->rank, options, o);
     if (rc == NSH_SUCCESS)
         rc = semaphore_init(comm, permits, o, out, &semaphore);
@@ -122,13 +118,10 @@ int nsh_semaphore_create(nsh_comm *comm, int permits, const nsh_semaphore_option
     need.nwords = comm->node_count > 1 ? (int64_t)comm->size + 2 : 0;
     signature = nsh__shared_signature(comm, o->home, (uint64_t)permits, o->name);
     need.home = semaphore != NULL ? semaphore->home : 0;
-    rc = nsh__shared_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, signature, &need,
-                            semaphore != NULL ? &semaphore->object : NULL, &shared);
-    if (rc != NSH_SUCCESS) {
-        semaphore_destroy(semaphore);
-        comm->created--;
+    rc = nsh__object_create(comm, NSH__CALL_SEMAPHORE_CREATE, rc, signature, &need, &semaphore_kind,
+                            semaphore, semaphore != NULL ? &semaphore->object : NULL);
+    if (rc != NSH_SUCCESS)
         return rc;
-    }
     semaphore_attach(semaphore);
     *out = semaphore;
     return NSH_SUCCESS;

@@ -378,16 +378,12 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
     nsh_batch_options given = NSH_BATCH_OPTIONS_INIT, *o = &given;
     nsh_batch *b = NULL;
     nsh__need need = {0};
-    nsh__shared shared;
     uint64_t signature;
     int rc;
 
-    if (comm == NULL)
-        return nsh__fail(NSH_ERR_ARG, "nsh_batch_create: comm is NULL");
-    rc = nsh__comm_callable(comm, "nsh_batch_create");
+    rc = nsh__object_begin(comm, NSH__CALL_BATCH_CREATE);
     if (rc != NSH_SUCCESS)
         return rc;
-    comm->created++;
     comm->batches++;
     rc = nsh__sized_read(&kind, "nsh_batch_create", comm->rank, options, o);
     signature = batch_signature(comm, ntasks, o);
@@ -397,12 +393,10 @@ int nsh_batch_create(nsh_comm *comm, int64_t ntasks, const nsh_batch_options *op
         need.bytes = shared_bytes(b);
     need.nwords = comm->node_count > 1 ? NSH__WORDS : 0;
     need.home = b != NULL ? b->home : 0;
-    rc = nsh__shared_create(comm, NSH__CALL_BATCH_CREATE, rc, signature, &need,
-                            b != NULL ? &b->object : NULL, &shared);
-    if (rc != NSH_SUCCESS) { /* undo the count: ranks that were in another call have not counted */
-        batch_destroy(b);
-        comm->created--;
-        comm->batches--;
+    rc = nsh__object_create(comm, NSH__CALL_BATCH_CREATE, rc, signature, &need, &batch_kind, b,
+                            b != NULL ? &b->object : NULL);
+    if (rc != NSH_SUCCESS) {
+        comm->batches--; /* as comm->created */
         return rc;
     }
     batch_attach(b, o);
