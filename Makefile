@@ -338,12 +338,15 @@ install: all
 	    install -m 644 $$section/* $(DESTDIR)$(MANDIR)/$${section##*/} || exit; done
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/include/nodeshare.h $(DESTDIR)$(nsh_file) \
+	rm -f $(DESTDIR)$(nsh_file) \
 	    $(DESTDIR)$(libdir)/libnodeshare.a $(DESTDIR)$(libdir)/libnodeshare.so \
 	    $(DESTDIR)$(libdir)/$(soname) $(DESTDIR)$(pc_file)
-	rm -rf $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(cmake_dir)
-	rm -f $(DESTDIR)$(MANDIR)/man1/nsh.1 $(DESTDIR)$(MANDIR)/man7/nodeshare.7 \
-	    $(DESTDIR)$(MANDIR)/man3/nodeshare[._]*.3 $(DESTDIR)$(MANDIR)/man3/nsh_*.3
+	rm -rf $(DESTDIR)$(cmake_dir)
+	@# Another MPI's library has the same headers and pages.
+	ls $(DESTDIR)$(dir $(pc_file))nodeshare*.pc >/dev/null 2>&1 || { \
+	    rm -rf $(DESTDIR)$(PREFIX)/include/nodeshare $(DESTDIR)$(PREFIX)/include/nodeshare.h; \
+	    rm -f $(DESTDIR)$(MANDIR)/man1/nsh.1 $(DESTDIR)$(MANDIR)/man7/nodeshare.7 \
+	        $(DESTDIR)$(MANDIR)/man3/nodeshare[._]*.3 $(DESTDIR)$(MANDIR)/man3/nsh_*.3; }
 
 # ---- the rest -------------------------------------------------------------------------------
 
