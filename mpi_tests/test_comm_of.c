@@ -555,6 +555,29 @@ static int free_late(MPI_Comm self, int key, void *value, void *extra)
     return MPI_SUCCESS;
 }
 
+/* A library that asks for a communicator in a callback that comes after ours. */
+static int ask_late(MPI_Comm self, int key, void *value, void *extra)
+{
+    nsh_comm *comm = NULL;
+
+    (void)key;
+    (void)value;
+    (void)extra;
+    CHECK_EQ(nsh_comm_of(self, &comm), NSH_ERR_STATE);
+    CHECK_HAS(nsh_error_detail(), "MPI_Finalize");
+    CHECK(comm == NULL);
+    return MPI_SUCCESS;
+}
+
+/* Before the first nsh_comm_of, for the attributes of MPI_COMM_SELF go in reverse order. */
+static void be_last_in_finalize(void)
+{
+    int keyval;
+
+    MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, ask_late, &keyval, NULL);
+    MPI_Comm_set_attr(MPI_COMM_SELF, keyval, NULL);
+}
+
 static void check_gone(nsh_comm **comm, int size, nsh_array **array)
 {
     nsh_comm *late = NULL;
@@ -604,6 +627,7 @@ int main(int argc, char **argv)
         fd = mkstemp(path);
     MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
     MPI_Query_thread(&level);
+    be_last_in_finalize();
     check_case("one handle on every call, and no rank waits for it");
     test_same_handle();
     check_case("a duplicate gets its own");

@@ -139,13 +139,16 @@ NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_
  * comm gets one of its own.
  *
  * The handle is borrowed. nsh_comm_free, nsh_comm_free_all and nsh_comm_abandon only set it to
- * NULL, on any rank at any time: all other callers of nsh_comm_of can still use it. MPI_Comm_free
- * or MPI_Comm_disconnect of comm frees it as nsh_comm_free_all does, with what is alive on it, and
- * waits for the other ranks like that; then the handle must not be used any more. These two MPI
- * calls succeed in any case: inside a kernel of a map, in a sequential section, and where other
- * ranks are in another call, the nsh_comm breaks instead, and MPI_Finalize frees it. The nsh_comm
- * of MPI_COMM_WORLD, of MPI_COMM_SELF and of a communicator that is never freed is freed in
- * MPI_Finalize, and nsh_comm_free still accepts its handle after that.
+ * NULL, on any rank at any time: all other callers of nsh_comm_of can still use it.
+ * MPI_Comm_free or MPI_Comm_disconnect of comm frees it as nsh_comm_free_all does, with what is
+ * alive on it, and waits for the other ranks like that; then the handle must not be used any
+ * more. These two MPI calls succeed in any case: inside a kernel of a map, in a sequential
+ * section, and where other ranks are in another call, the nsh_comm breaks instead, and
+ * MPI_Finalize frees it. But a mutex that another rank waits for is unlocked first, as before
+ * any collective call (mutex.h). A copy callback of the program's own attributes must not call
+ * nsh_comm_of on the communicator that is being duplicated. The nsh_comm of MPI_COMM_WORLD, of
+ * MPI_COMM_SELF and of a communicator that is never freed is freed in MPI_Finalize, and
+ * nsh_comm_free still accepts its handle after that.
  *
  * A broken one is replaced. The first call on each rank that finds it broken creates a new one
  * together with those of the other ranks, and waits for them. The broken one and what is alive on
@@ -160,7 +163,7 @@ NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_
  *
  * Errors: as nsh_comm_create; ARG (out is NULL); MPI (a rank cannot set the attribute: nothing is
  * kept); STATE (broken, and this rank is inside a kernel of a map or a sequential section on it;
- * or MPI_Finalize has freed it). */
+ * or MPI_Finalize has begun, and has freed it or there was none). */
 NSH_API int nsh_comm_of(MPI_Comm comm, nsh_comm **out);
 
 /* [local] A communicator of this process alone that uses no MPI at all: works before MPI_Init,

@@ -28,6 +28,7 @@
 #include "core/boot.h"
 #include "core/comm_break.h"
 #include "core/enter.h"
+#include "core/finalize.h"
 #include "core/wait.h"
 
 #include <pthread.h>
@@ -135,8 +136,13 @@ static void unset_cached(MPI_Comm mpi)
 static int create_first(MPI_Comm mpi, nsh_comm **out)
 {
     nsh_comm *made = NULL;
-    int rc = nsh_comm_create(mpi, NULL, out != NULL ? &made : NULL); /* NULL on a rank: ARG */
+    int rc;
 
+    /* MPICH does not return from MPI_Comm_set_attr while it deletes the attributes of that
+     * communicator. */
+    if (atomic_load(&nsh__finalizing))
+        return nsh__fail(NSH_ERR_STATE, "nsh_comm_of: MPI_Finalize has begun");
+    rc = nsh_comm_create(mpi, NULL, out != NULL ? &made : NULL); /* NULL on a rank: ARG */
     if (rc != NSH_SUCCESS)
         return rc;
     rc = nsh__boot_agree(made, set_cached(mpi, made));
