@@ -56,7 +56,8 @@
  *     set. Once an fdatasync has failed, the state of the disk is unknown: that call and all later
  *     ones that write to the journal return NSH_ERR_IO.
  *   - A journal must not be removed or replaced (mv, cp, editors) while a batch uses it: from then
- *     on calls that would write to it return NSH_ERR_IO. If the file is not removed but moved to
+ *     on calls that would write to it return NSH_ERR_IO, or NSH_ERR_FORMAT if its bytes were
+ *     overwritten in place (cp onto it, truncate). If the file is not removed but moved to
  *     another path, nsh_batch_finish may still write to it there for 10 ms.
  *   - Rank 0 shows progress on stderr if that is a terminal (options.quiet), or with
  *     NSH_PROGRESS_LINE=1 (comm.h).

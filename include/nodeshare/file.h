@@ -168,8 +168,9 @@ NSH_API int nsh_file_open(nsh_comm *comm, const char *path, nsh_file_mode mode,
                           const nsh_file_options *options, nsh_file **out);
 
 /* [collective] Put the changes on disk and the new file at the path. The file stays open; its next
- * change begins another working copy. The call does nothing if nothing has changed. When all ranks
- * have returned, none of them has the old file open any more, so its space is free. Errors: EXISTS
+ * change begins another working copy. The call does nothing if nothing has changed: a change of an
+ * existing file that was refused, with STATE for example, is not reported a second time. When all
+ * ranks have returned, none has the old file open any more, so its space is free. Errors: EXISTS
  * (NSH_FILE_EXCL, and another program has made the file meanwhile), STATE (also: the file that this
  * one continues has been replaced or written to by others), IO. */
 NSH_API int nsh_file_commit(nsh_file *file);
@@ -187,8 +188,8 @@ NSH_API int nsh_file_abandon(nsh_file **file);
 /* ---- whole arrays ---- */
 
 /* [collective] Write array as dataset name, which must not be in the file yet.
- * The array may be freed afterwards. Errors: ARG, EXISTS, TYPE (a derived type of more than 128
- * parts), IO. */
+ * The array may be freed afterwards. Errors: ARG, EXISTS (name, or a group in it, is something
+ * else already), TYPE (a derived type of more than 128 parts), IO. */
 NSH_API int nsh_file_write(nsh_file *file, const char *name, const nsh_array *array);
 
 /* [collective] Read dataset name into an array of its type and extent.
@@ -273,10 +274,10 @@ NSH_API int nsh_file_append_hyperslab(nsh_file *file, const char *name, MPI_Data
 
 /* [collective] Give dataset or group name, or the file (name NULL), an attribute; it replaces one
  * of the same name. It is stored as the type that is given: "_FillValue" wants that of the dataset.
- * values: n numbers of at most 32 KiB, equal on all ranks. For NSH_ATTR_TEXT: n bytes, 1 GiB at
- * most; n = -1 means up to the terminating NUL. NULs at the end of text are not kept. Text of more
- * than 60,000 bytes, in which there can be no NUL, is stored as a string of variable length. (h5py
- * reads shorter text as bytes: use .decode().)
+ * values: n >= 1 numbers of at most 32 KiB, equal on all ranks. For NSH_ATTR_TEXT: n bytes, 1 GiB
+ * at most; n = -1 means up to the terminating NUL. NULs at the end of text are not kept. Text of
+ * more than 60,000 bytes, in which there can be no NUL, is stored as a string of variable length.
+ * (h5py reads shorter text as bytes: use .decode().)
  * Errors: ARG, NOT_FOUND, IO. */
 NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t n, const void *values);
@@ -284,7 +285,8 @@ NSH_API int nsh_file_set_attr(nsh_file *file, const char *name, const char *attr
 /* [collective] Get its values, converted, in new memory that the caller frees: free(*values). As
  * NSH_ATTR_TEXT every attribute of numbers or text can be read; the NUL is not counted in n.
  * Errors: ARG, NOT_FOUND, TYPE (text as numbers; a number that the integer type cannot hold, as 2.5
- * or 2^40 as NSH_ATTR_INT32), FORMAT. */
+ * or 2^40 as NSH_ATTR_INT32), FORMAT. A number becomes the nearest NSH_ATTR_DOUBLE or
+ * NSH_ATTR_FLOAT, which may be infinite. */
 NSH_API int nsh_file_get_attr(nsh_file *file, const char *name, const char *attr,
                               nsh_attr_type type, int64_t *n, void **values);
 
