@@ -34,8 +34,11 @@
  *   Structs       of options, and those that a call fills, begin with their size, which a macro
  *                 sets (NSH_MUTEX_OPTIONS_INIT, NSH_MUTEX_STATS_INIT): a program may run with a
  *                 later version, whose structs have more fields at the end, and a call fills as
- *                 many as the program has. A size below that of 0.2.0, 0 too, is NSH_ERR_ARG. Where
- *                 a struct is larger than the library knows, the rest must be zero, or the call is
+ *                 many as the program has. A size below that of 0.2.0, 0 too, is NSH_ERR_ARG. The
+ *                 options of a rank that passes such a size count as the defaults: where only some
+ *                 ranks do so in a collective call, and the options of the others are not the
+ *                 defaults, all ranks may get NSH_ERR_MISMATCH instead. Where a struct is larger
+ *                 than the library knows, the rest must be zero, or the call is
  *                 NSH_ERR_UNSUPPORTED. A NULL pointer to options means all defaults.
  *   Threads       one thread at a time per nsh_comm and what was made on it; several communicators
  *                 may be used by several threads under MPI_THREAD_MULTIPLE.

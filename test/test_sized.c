@@ -83,12 +83,31 @@ static void test_no_size(void **state)
     assert_int_equal(out.b, 2);
 }
 
+/* A size inside a field: no part of the struct is read, as half a pointer is no pointer. */
+static void test_part_of_a_field(void **state)
+{
+    const first given = {sizeof given, -1};
+
+    (void)state;
+    for (size_t size = sizeof size + 1; size < sizeof given; size++) {
+        first shorter = given;
+        now out = {sizeof out, 1, 2};
+
+        shorter.size = size;
+        assert_int_equal(nsh__sized_read(&kind, "call", 0, &shorter, &out), NSH_ERR_ARG);
+        assert_int_equal(out.size, sizeof out);
+        assert_int_equal(out.a, 1);
+        assert_int_equal(out.b, 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_older_program),
         cmocka_unit_test(test_newer_program),
         cmocka_unit_test(test_no_size),
+        cmocka_unit_test(test_part_of_a_field),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,12 +16,12 @@ static size_t size_of(const void *given)
 }
 
 /* Copy the fields that both versions have. given: the struct of the program; it is also from or
- * out. */
+ * out. One that no version has is not copied from: its size may lie inside a field. */
 static void copy_common(const nsh__sized *kind, const void *given, const void *from, void *out)
 {
     size_t size = size_of(given) < kind->known ? size_of(given) : kind->known;
 
-    if (size > sizeof size)
+    if (size >= kind->least)
         memcpy((char *)out + sizeof size, (const char *)from + sizeof size, size - sizeof size);
 }
 

@@ -28,8 +28,8 @@ typedef struct nsh__sized {
 int nsh__sized_check(const nsh__sized *kind, const char *call, int rank, const void *given);
 
 /* [local] Copy the program's options over out, which has the defaults of this library; given NULL:
- * no change. If the check fails, out has the fields that could be read, so that this rank's
- * signature is that of what it asked for. */
+ * no change. NSH_ERR_UNSUPPORTED: out has the fields that this library knows, so that this rank's
+ * signature is that of what it asked for. NSH_ERR_ARG: no change. */
 int nsh__sized_read(const nsh__sized *kind, const char *call, int rank, const void *given,
                     void *out);
 
