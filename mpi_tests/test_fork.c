@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 
 enum { SMALL = 100, LARGE = 300000 };
 
+/* How a child that the library does not stop ends. */
+enum { CHILD_ABORTED = 97, CHILD_MADE, CHILD_CONTINUED };
+
 static nsh_comm *comm, *serial;
 static nsh_array *small, *large, *alone, *updated;
 static nsh_hold *hold;
@@ -26,6 +30,14 @@ static nsh_semaphore *semaphore;
 static nsh_counter *counter;
 static nsh_batch *batch;
 static nsh_file *file;
+
+/* Only a child could call it here, and then it would end the job. */
+int MPI_Abort(MPI_Comm mpi, int code)
+{
+    (void)mpi;
+    (void)code;
+    _exit(CHILD_ABORTED);
+}
 
 static void make_all(const char *path)
 {
@@ -185,6 +197,37 @@ static void fork_one(bool reads)
     CHECK_EQ(status, 0);
 }
 
+/* A child that is forked before the first communicator is made. MPI is its parent's. */
+static void child_of_no_communicator(void)
+{
+    nsh_comm *made = NULL;
+    int null = open("/dev/null", O_WRONLY);
+
+    if (nsh_comm_create(MPI_COMM_NULL, NULL, &made) != NSH_ERR_STATE)
+        _exit(CHILD_MADE);
+    if (nsh_comm_of(MPI_COMM_NULL, &made) != NSH_ERR_STATE)
+        _exit(CHILD_MADE);
+    dup2(null, STDERR_FILENO);
+    NSH_OR_ABORT(nsh_comm_barrier(NULL));
+    _exit(CHILD_CONTINUED);
+}
+
+/* The child's NSH_OR_ABORT ends the child alone. */
+static void test_first_child(void)
+{
+    int status = 0;
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        child_of_no_communicator();
+    CHECK(pid > 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), EXIT_FAILURE);
+}
+
 /* ---- in the parent ---- */
 
 static void parent_goes_on(void)
@@ -275,6 +318,8 @@ int main(int argc, char **argv)
     int fd = -1;
 
     check_init(&argc, &argv);
+    check_case("a child of a process without a communicator");
+    test_first_child();
     if (check_rank == 0) {
         fd = mkstemp(path);
         close(fd);

@@ -56,6 +56,12 @@ bool nsh__fork_watch(void)
     return watching;
 }
 
+/* A child may be forked before the first communicator is made, and NSH_OR_ABORT asks there too. */
+__attribute__((constructor)) static void watch_from_load(void)
+{
+    nsh__fork_watch();
+}
+
 void nsh__fork_guard(nsh__own_fd *own)
 {
     pthread_mutex_lock(&list_lock);

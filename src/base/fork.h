@@ -18,16 +18,16 @@ typedef struct nsh__own_fd {
     struct nsh__own_fd *next;
 } nsh__own_fd;
 
-/* The number of forks from the process that made the first communicator down to this one. Written
- * in a child before fork returns there, when it has one thread. */
+/* The number of forks from the process that loaded the library down to this one. Written in a child
+ * before fork returns there, when it has one thread. */
 extern atomic_uint nsh__forks;
 
 /* A parent of this process has initialised MPI, so it cannot be used here. Written in the child by
  * the handler. */
 extern bool nsh__mpi_inherited;
 
-/* [local, any thread] Count forks from now on; false: no memory. May be called any number of
- * times. */
+/* [local, any thread] Are forks counted? They are since the library was loaded; false: no memory.
+ * May be called any number of times, and in the constructors of the program. */
 bool nsh__fork_watch(void);
 
 /* [local, any thread] From now on fork closes own->fd in the child, and it is -1 there. The memory
