@@ -146,6 +146,29 @@ static void test_given_nodes(void)
     MPI_Comm_free(&domain);
 }
 
+/* A failure of one rank: each other rank learns once from which one. */
+static void test_failure_of_one(void)
+{
+    int bad = check_size - 1;
+
+    for (int i = 0; i < 2; i++) {
+        nsh_comm_options options = NSH_COMM_OPTIONS_INIT;
+        nsh_comm *comm = NULL;
+        const char *from;
+
+        if (check_rank == bad && i == 0)
+            options.ranks_per_node = -1;
+        if (check_rank == bad && i == 1)
+            options.size = 0;
+        CHECK_ALL(nsh_comm_create(MPI_COMM_WORLD, &options, &comm), NSH_ERR_ARG);
+        from = strstr(nsh_error_detail(), " [from rank ");
+        if (check_rank == bad)
+            CHECK(from == NULL);
+        else if (CHECK(from != NULL))
+            CHECK(strstr(from + 1, " [from rank ") == NULL);
+    }
+}
+
 /* Rows and columns of a grid, and the whole, used in turn. */
 static void test_grid(void)
 {
@@ -242,6 +265,8 @@ int main(int argc, char **argv)
     test_world();
     check_case("nodes that the caller names");
     test_given_nodes();
+    check_case("a failure of one rank");
+    test_failure_of_one();
     check_case("rows, columns, self and the whole in turn");
     test_grid();
     check_case("some of the ranks, in another order");

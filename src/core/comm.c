@@ -46,7 +46,9 @@ static int agree_settings(nsh_comm *comm, const nsh__options *s, int rc)
     int64_t signature = (int64_t)(nsh__mix_bytes(1, settings, sizeof settings) >> 1);
 
     rc = nsh__boot_agree(comm, rc);
-    if (rc == NSH_SUCCESS && nsh__boot_least(comm, signature) != -nsh__boot_least(comm, -signature))
+    if (rc != NSH_SUCCESS)
+        return rc;
+    if (nsh__boot_least(comm, signature) != -nsh__boot_least(comm, -signature))
         rc = nsh__fail(NSH_ERR_MISMATCH,
                        "nsh_comm_create: ranks differ in a setting (rank %d: nodeshare %s, "
                        "ranks_per_node %d, progress %d, NSH_RMA=%s, NSH_CHECK=%d, %s node_comm)",
