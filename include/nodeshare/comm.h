@@ -158,6 +158,12 @@ NSH_API int nsh_comm_create(MPI_Comm comm, const nsh_comm_options *options, nsh_
  * each of them calls nsh_comm_fail on it first: then every rank knows, and the next nsh_comm_of of
  * each rank replaces it.
  *
+ * Caveat: between nsh_comm_of and the first call on its result a rank makes no collective MPI call
+ * on comm. A rank that has found the nsh_comm broken waits inside nsh_comm_of, in collective MPI
+ * calls on comm, for the others. A rank that has got the broken one learns so from its first call
+ * on it; if it made a collective MPI call on comm before that, the two ranks would be in different
+ * MPI calls on the same communicator, and might wait permanently.
+ *
  * comm  an intracommunicator
  * out   the handle, good until comm is freed
  *

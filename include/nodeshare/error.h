@@ -57,7 +57,7 @@ NSH_API const char *nsh_error_detail(void);
  *     NSH_OR_ABORT(nsh_array_set(array, data, NULL, NULL, 0));
  * prints one line on stderr, such as
  *   heat.c:31: nsh_array_set(array, data, NULL, NULL, 0): NSH_ERR_ARG: invalid argument:
- *   nsh_array_set: hyperslab [3,7) exceeds extent 5 in dimension 0 (root 2) (rank 3)
+ *   nsh_array_set: hyperslab [3,7) exceeds extent 5 in dimension 0 (root 2) (code 1, rank 3)
  * and calls MPI_Abort on MPI_COMM_WORLD with the code. It is an expression without a value. */
 #define NSH_OR_ABORT(call) nsh_or_abort((call), #call, __FILE__, __LINE__)
 
