@@ -5,8 +5,9 @@
 
 #include <stdbool.h>
 
-/* [collective] Over MPI_COMM_WORLD: whether a call that gave rc succeeded on all ranks. All have the
- * same code, whatever it is; where the communicator broke, ranks may learn of it a call apart. */
+/* [collective] Over MPI_COMM_WORLD: whether a call that gave rc succeeded on all ranks. All have
+ * the same code, whatever it is; where the communicator broke, ranks may learn of it a call apart.
+ */
 bool walk_succeeded(int rc);
 
 /* The first code of this run that was not success. */

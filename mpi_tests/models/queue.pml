@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* queue.pml -- three ranks and one queue lock of src/sync/queue.c, whatever they do for however long.
+/* queue.pml -- three ranks and one queue lock of src/sync/queue.c, whatever they do for as long as
+ * they like.
  *
  * Each rank locks, locks with a deadline that may come at any time, or tries, as often as it likes,
  * and may stay away for ever after any of these, even with its place abandoned in the queue. That
